@@ -1,0 +1,139 @@
+"""The blocks of a network as modules, layer by layer as `nas.network.cost` counts them.
+
+All take and give tensors of shape (N, C, H, W). Convolutions pad by kernel // 2, have no bias and
+are followed by BN; the layers come from torchvision.ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
+
+from search_spaces.spec import BlockSpec
+
+ACTIVATION_LAYERS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "silu": nn.SiLU,
+    "hard_swish": nn.Hardswish,
+}
+
+Norm = Callable[..., nn.Module]
+Activation = type[nn.Module]
+
+
+def squeeze_excitation(channels: int, squeeze: int, activation: Activation) -> nn.Module:
+    """SE (Hu et al. 2018) with a sigmoid gate, `squeeze` channels inside."""
+    return SqueezeExcitation(channels, squeeze, activation=partial(activation, inplace=True))  # type: ignore[no-any-return]
+
+
+def _layers(block: BlockSpec, norm: Norm, act: Activation) -> list[nn.Module]:
+    conv = partial(Conv2dNormActivation, norm_layer=norm, activation_layer=act)
+    linear = partial(Conv2dNormActivation, norm_layer=norm, activation_layer=None)
+    cin, inner, cout, kernel = block.in_channels, block.inner_channels, block.out_channels, block.kernel
+    squeeze = block.squeeze_channels
+
+    def se(channels: int) -> list[nn.Module]:
+        return [squeeze_excitation(channels, squeeze, act)] if squeeze else []
+
+    if block.op == "conv":
+        return [conv(cin, cout, kernel, block.stride), *se(cout)]
+    if block.op in ("ds", "dsa", "mbconv"):
+        return [
+            *([conv(cin, inner, 1)] if block.op == "mbconv" else []),
+            conv(inner, inner, kernel, block.stride, groups=inner),
+            *se(inner),
+            (conv if block.op == "dsa" else linear)(inner, cout, 1),
+        ]
+    if block.op == "basic":
+        return [conv(cin, inner, kernel, block.stride), linear(inner, cout, kernel), *se(cout)]
+    return [
+        conv(cin, inner, 1),
+        conv(inner, inner, kernel, block.stride),
+        *se(inner),
+        linear(inner, cout, 1),
+    ]
+
+
+class PoolingSkip(nn.Module):
+    """A shortcut without parameters: average pooling by the stride; channels cut or zero-padded."""
+
+    def __init__(self, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.out_channels, self.stride = out_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        x = x[:, : self.out_channels]
+        if self.stride > 1:
+            x = F.avg_pool2d(x, self.stride, ceil_mode=True)
+        missing = self.out_channels - x.shape[1]
+        return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x
+
+
+class Block(nn.Module):
+    """Any block of `search_spaces.OPS` with its shortcut.
+
+    Args:
+        block: what to build.
+        norm: makes the BN of a number of channels.
+        activation: class of the activation.
+        drop_rate: stochastic depth: chance to drop an image's residual branch in training (Huang et
+            al. 2016); applied where the shortcut is an identity.
+    """
+
+    def __init__(self, block: BlockSpec, norm: Norm, activation: Activation, drop_rate: float = 0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*_layers(block, norm, activation))
+        self.shortcut: nn.Module | None = None
+        self.drop: nn.Module | None = None
+        self.final: nn.Module | None = None
+        if block.skip == "projection":
+            self.shortcut = Conv2dNormActivation(
+                block.in_channels,
+                block.out_channels,
+                1,
+                block.stride,
+                norm_layer=norm,
+                activation_layer=None,
+            )
+        elif block.skip == "pooling":
+            self.shortcut = PoolingSkip(block.out_channels, block.stride)
+        elif block.skip == "identity":
+            self.shortcut = nn.Identity()
+            if drop_rate:
+                self.drop = StochasticDepth(drop_rate, "row")
+        if block.op in ("basic", "bottleneck"):
+            self.final = activation(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
+        y: Tensor = self.layers(x)
+        if self.drop is not None:
+            y = self.drop(y)
+        if self.shortcut is not None:
+            y = y + self.shortcut(x)
+        return y if self.final is None else self.final(y)
+
+
+def init_weights(module: nn.Module) -> None:
+    """EfficientNet's initialisation: fan-out normal for convolutions, uniform for the classifier."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Linear):
+            bound = 1 / layer.out_features**0.5
+            nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.zeros_(layer.bias)
+
+
+def batch_norm(momentum: float, eps: float) -> Norm:
+    """A maker of BN layers with these settings (momentum: weight of the new batch)."""
+    return partial(nn.BatchNorm2d, momentum=momentum, eps=eps)
+

@@ -1,0 +1,242 @@
+"""What a network costs, from its spec alone, in plain Python: no torch, microseconds.
+
+The layers of each block are listed here in the order in which `nas.network.blocks` builds them, so
+the two files are read side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from search_spaces.errors import InputError, unknown
+from search_spaces.spec import BlockSpec, NetworkSpec
+
+BYTES = 4
+"""Bytes of one value in the memory estimates (fp32)."""
+
+_TENSORS_PER_PARAM = 4
+"""Training keeps weights, gradients and two optimizer states (RMSprop with momentum, AdamW, plus or
+minus one)."""
+
+
+class StageCost(NamedTuple):
+    """The cost of a part of the network.
+
+    Attributes:
+        name: `stem`, `stage0` ..., `head`.
+        resolution: of its output, pixels.
+        macs: multiply-adds of convolutions and linear layers.
+        params: learnable parameters.
+        activations: output elements of convolutions.
+        saved: elements that the backward pass needs, of one image.
+        live: the most elements alive at once in a forward pass, of one image.
+        benchmark_macs: `macs` by Accel-NASBench's convention.
+    """
+
+    name: str
+    resolution: int
+    macs: int
+    params: int
+    activations: int
+    saved: int
+    live: int
+    benchmark_macs: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a network for one image.
+
+    Attributes:
+        macs: multiply-adds of convolutions and linear layers, what papers print as FLOPs.
+        params: learnable parameters.
+        activations: output elements of convolutions (Radosavovic et al. 2020, section 3.2).
+        inference_memory: bytes, parameters and the most activations alive at once, fp32; an estimate.
+        training_memory: bytes, parameters with gradients and optimizer state, and what the backward
+            pass keeps, fp32; an estimate.
+        benchmark_macs: multiply-adds as Accel-NASBench counts them (the thop package's way):
+            convolutions without SE's, 4 x BN's outputs, weights of SE and linear layers once, and
+            H*W + 1 for each channel that is pooled.
+        stages: the parts, from stem to head.
+    """
+
+    macs: int
+    params: int
+    activations: int
+    inference_memory: int
+    training_memory: int
+    benchmark_macs: int
+    stages: tuple[StageCost, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, the stages as a list of mappings."""
+        return asdict(self) | {"stages": [stage._asdict() for stage in self.stages]}
+
+
+COSTS = ("macs", "params", "activations", "inference_memory", "training_memory", "benchmark_macs")
+"""The attributes of `Cost` that an objective can name."""
+
+
+class _Tally:
+    """Adds up layers; each method is one layer and gives its output's resolution where that changes."""
+
+    __slots__ = ("activations", "benchmark_macs", "live", "macs", "params", "saved")
+
+    def __init__(self) -> None:
+        self.macs = self.params = self.activations = self.saved = self.live = self.benchmark_macs = 0
+
+    def conv_bn(
+        self, cin: int, cout: int, kernel: int, size: int, stride: int = 1, groups: int = 1, act: bool = True
+    ) -> int:
+        """Convolution with padding kernel // 2, BN, and an activation if `act`."""
+        out = (size - 1) // stride + 1
+        area = out * out
+        weights = kernel * kernel * (cin // groups) * cout
+        outputs = cout * area
+        self.macs += weights * area
+        self.params += weights + 2 * cout
+        self.activations += outputs
+        self.saved += outputs * (3 if act else 2)
+        self.live = max(self.live, cin * size * size + outputs)
+        self.benchmark_macs += weights * area + 4 * outputs
+        return out
+
+    def se(self, channels: int, squeeze: int, size: int) -> None:
+        """Global pooling, two 1x1 convolutions with bias, and the multiplication."""
+        weights = 2 * channels * squeeze
+        self.macs += weights
+        self.params += weights + squeeze + channels
+        self.activations += squeeze + channels
+        self.saved += channels * size * size + 3 * channels + 2 * squeeze
+        self.live = max(self.live, 2 * channels * size * size)
+        self.benchmark_macs += weights + channels * (size * size + 1)
+
+
+@lru_cache(maxsize=1 << 16)
+def _block_cost(block: BlockSpec, size: int) -> tuple[int, StageCost]:
+    """(output size, cost) of a block at an input of `size` pixels."""
+    tally = _Tally()
+    cin, inner, cout, kernel = block.in_channels, block.inner_channels, block.out_channels, block.kernel
+    squeeze = block.squeeze_channels
+    out = size
+    if block.op == "conv":
+        out = tally.conv_bn(cin, cout, kernel, size, block.stride)
+        if squeeze:
+            tally.se(cout, squeeze, out)
+    elif block.op in ("ds", "dsa", "mbconv"):
+        if block.op == "mbconv":
+            tally.conv_bn(cin, inner, 1, size)
+        out = tally.conv_bn(inner, inner, kernel, size, block.stride, groups=inner)
+        if squeeze:
+            tally.se(inner, squeeze, out)
+        tally.conv_bn(inner, cout, 1, out, act=block.op == "dsa")
+    elif block.op == "basic":
+        out = tally.conv_bn(cin, inner, kernel, size, block.stride)
+        tally.conv_bn(inner, cout, kernel, out, act=False)
+        if squeeze:
+            tally.se(cout, squeeze, out)
+    else:
+        tally.conv_bn(cin, inner, 1, size)
+        out = tally.conv_bn(inner, inner, kernel, size, block.stride)
+        if squeeze:
+            tally.se(inner, squeeze, out)
+        tally.conv_bn(inner, cout, 1, out, act=False)
+    if block.skip == "projection":
+        tally.conv_bn(cin, cout, 1, size, block.stride, act=False)
+    if block.skip != "none":
+        tally.live += cin * size * size  # the shortcut waits while the block runs
+    if block.op in ("basic", "bottleneck"):
+        tally.saved += cout * out * out  # the activation after the addition
+    return out, _part("block", out, tally)
+
+
+def _part(name: str, size: int, tally: _Tally) -> StageCost:
+    return StageCost(
+        name,
+        size,
+        tally.macs,
+        tally.params,
+        tally.activations,
+        tally.saved,
+        tally.live,
+        tally.benchmark_macs,
+    )
+
+
+def _parts(spec: NetworkSpec, resolution: int) -> Iterator[StageCost]:
+    tally = _Tally()
+    stem = spec.stem
+    size = tally.conv_bn(spec.in_channels, stem.channels, stem.kernel, resolution, stem.stride)
+    if stem.pool:
+        tally.benchmark_macs += stem.channels * (size * size + 1)
+        size = (size - 1) // 2 + 1
+        tally.saved += stem.channels * size * size
+    yield _part("stem", size, tally)
+    channels = stem.channels
+    for index, stage in enumerate(spec.stages):
+        blocks = stage.blocks(channels)
+        size, first = _block_cost(blocks[0], size)
+        total: tuple[int, ...] = first[2:]
+        if len(blocks) > 1:
+            # all but the first are the same block at the same size
+            _, rest = _block_cost(blocks[1], size)
+            more = len(blocks) - 1
+            live = max(first.live, rest.live)
+            total = tuple(a + more * b for a, b in zip(total, rest[2:], strict=True))
+            total = (*total[:4], live, total[5])
+        yield StageCost(f"stage{index}", size, *total)
+        channels = stage.channels
+    tally = _Tally()
+    if spec.head_channels:
+        tally.conv_bn(channels, spec.head_channels, 1, size)
+        channels = spec.head_channels
+    weights = channels * spec.num_classes
+    tally.macs += weights
+    tally.params += weights + spec.num_classes
+    tally.saved += channels
+    tally.benchmark_macs += weights + channels * (size * size + 1)
+    yield _part("head", 1, tally)
+
+
+def cost(spec: NetworkSpec, resolution: int | None = None) -> Cost:
+    """The cost of `spec` at its own or another input resolution (pixels), for one image.
+
+    `macs` and `params` are exact: they equal fvcore's convolution and linear operators and the built
+    module's parameters. `benchmark_macs` equals Accel-NASBench's records. The memory figures are
+    estimates that leave out workspace and fragmentation.
+
+    Raises:
+        InputError: `resolution` is not a positive integer.
+    """
+    if resolution is None:
+        resolution = spec.resolution
+    elif not isinstance(resolution, int) or resolution < 1:
+        raise InputError(f"resolution {resolution!r}: expected a positive integer")
+    parts = tuple(_parts(spec, resolution))
+    macs = params = activations = saved = live = benchmark_macs = 0
+    for part in parts:
+        macs += part.macs
+        params += part.params
+        activations += part.activations
+        saved += part.saved
+        live = max(live, part.live)
+        benchmark_macs += part.benchmark_macs
+    return Cost(
+        macs=macs,
+        params=params,
+        activations=activations,
+        inference_memory=BYTES * (params + live),
+        training_memory=BYTES * (_TENSORS_PER_PARAM * params + saved),
+        benchmark_macs=benchmark_macs,
+        stages=parts,
+    )
+
+
+def check_cost_name(name: str) -> str:
+    """`name` if `Cost` has it; raises `InputError` (with a suggestion) if not."""
+    if name not in COSTS:
+        raise unknown("cost", name, COSTS)
+    return name

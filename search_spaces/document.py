@@ -1,0 +1,117 @@
+"""Documents (specs, spaces, run settings) on disk: YAML or JSON, read safely, written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search_spaces.errors import InputError, unknown
+
+MAX_BYTES = 1 << 20
+"""Documents come from strangers too: anything larger than this is not a spec or a space."""
+
+
+def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file (JSON is a subset of YAML).
+
+    Raises:
+        InputError: the file is missing, unreadable, too large, malformed, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: larger than {MAX_BYTES} bytes, not a document of ours")
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise InputError(f"{path}: malformed YAML{where}: {problem}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: expected a mapping at the top, found {type(document).__name__}")
+    return document
+
+
+def dump_yaml(document: Mapping[str, Any]) -> str:
+    """`document` as YAML in its own order, the innermost collections on one line each."""
+    text: str = yaml.safe_dump(dict(document), sort_keys=False, default_flow_style=None, width=160)
+    return text
+
+
+def write_atomically(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` so that readers see the old content or the new, never a part of it.
+
+    Raises:
+        InputError: the folder doesn't exist or can't be written.
+    """
+    path = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"{path}: cannot write: {error.strerror or error}") from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes private files; what we write is meant to be read like any other file
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot write: {error.strerror or error}") from error
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_document(path: str | os.PathLike[str], document: Mapping[str, Any], comment: str = "") -> None:
+    """Write a document, as JSON where the name ends in `.json` and as YAML elsewhere.
+
+    `comment` stands above the YAML, a `#` before each of its lines; JSON has no place for it.
+    """
+    if Path(path).suffix == ".json":
+        text = json.dumps(document, indent=2) + "\n"
+    else:
+        text = "".join(f"# {line}\n" for line in comment.splitlines()) + dump_yaml(document)
+    write_atomically(path, text)
+
+
+def check_fields(
+    document: object, where: str, required: Iterable[str] = (), optional: Iterable[str] = ()
+) -> dict[str, Any]:
+    """`document` as a dict that has all `required` fields and no others than the `optional` ones.
+
+    Raises:
+        InputError: not a mapping, a field missing, or a field unknown (the nearest is suggested).
+    """
+    if not isinstance(document, Mapping):
+        raise InputError(f"{where}: expected a mapping, found {type(document).__name__} {document!r}")
+    required, known = list(required), [*required, *optional]
+    for field in document:
+        if field not in known:
+            raise InputError(f"{where}: {unknown('field', field, known)}")
+    for field in required:
+        if field not in document:
+            raise InputError(f"{where}: field {field!r} is missing")
+    return dict(document)
+
+
+def check_schema(document: Mapping[str, Any], where: str, version: int) -> None:
+    """Raise `InputError` unless the document states the schema version this release reads."""
+    if "schema" not in document:
+        raise InputError(f"{where}: field 'schema' is missing (this release reads schema {version})")
+    if document["schema"] != version or isinstance(document["schema"], bool):
+        raise InputError(f"{where}: schema {document['schema']!r} is unknown, this release reads {version}")

@@ -1,0 +1,324 @@
+"""The network spec: a concrete network as frozen, validated data, and its document format.
+
+A `NetworkSpec` is a stem, stages of repeated blocks and a head; `StageSpec.blocks` expands a stage
+into `BlockSpec`s. Nothing here computes or builds: `nas.network.cost` counts a spec and
+`nas.network.builder` turns it into a module, both from the same blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, get_type_hints
+
+from search_spaces.document import check_fields, check_schema, read_document
+from search_spaces.errors import InputError, unknown
+
+SCHEMA_VERSION = 1
+
+OPS = ("conv", "ds", "dsa", "mbconv", "basic", "bottleneck")
+"""Blocks a stage can repeat.
+
+- `conv`: k x k convolution (BN, activation).
+- `ds`: depthwise-separable: depthwise k x k (BN, activation), linear 1x1 (BN). It is MBConv1.
+- `dsa`: the same with an activation after the 1x1 too (MobileNetV1).
+- `mbconv`: inverted residual: 1x1 expansion (BN, activation) before `ds` (MobileNetV2).
+- `basic`, `bottleneck`: ResNet's (stride on the k x k convolution, as in torchvision's v1.5).
+
+SE stands after the depthwise (or plain) convolution, as in MnasNet and EfficientNet.
+"""
+
+SKIPS = ("none", "identity", "pooling", "projection")
+"""The shortcut around a block.
+
+- `identity`: added where the block keeps its shape, absent elsewhere (MobileNetV2, EfficientNet).
+- `pooling`: on every block; where the shape changes the shortcut is average-pooled by the stride and
+  its channels are cut or zero-padded, so it stays without parameters (MnasNet's SkipOp names the
+  pooling skip but doesn't define it; this is ResNet's option A with a pooling).
+- `projection`: on every block; where the shape changes it is a 1x1 convolution with BN (ResNet).
+"""
+
+ACTIVATIONS = ("relu", "relu6", "silu", "hard_swish")
+
+_UNEXPANDED = ("conv", "ds", "dsa", "basic")
+_MAX_REPEATS, _MAX_CHANNELS, _MAX_RESOLUTION = 1024, 1 << 16, 1 << 14
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """`value` rounded to the nearest multiple of `divisor`, but never below 90% of it.
+
+    The rounding of MobileNet's and EfficientNet's released code (`_make_divisible`, `round_filters`).
+    """
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def _check_int(where: str, field: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(f"{where}: {field} {value!r}: expected an integer from {low} to {high}")
+
+
+def _check_number(where: str, field: str, value: object, low: float, high: float) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(f"{where}: {field} {value!r}: expected a number from {low:g} to {high:g}")
+
+
+def _check_kernel(where: str, value: object) -> None:
+    _check_int(where, "kernel", value, 1, 31)
+    if value % 2 == 0:  # type: ignore[operator]
+        raise InputError(f"{where}: kernel {value!r}: expected an odd size")
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """One block with all that its cost and its module depend on, but the resolution.
+
+    `skip` is the shortcut the block really has: a stage's `identity` on a block that changes the
+    shape is `none` here, and `pooling` or `projection` on one that keeps it is `identity`.
+    """
+
+    op: str
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    expansion: float
+    se_ratio: float
+    skip: str
+
+    @property
+    def inner_channels(self) -> int:
+        """Channels of the k x k convolution: expanded (MBConv), narrowed (bottleneck), or as they come."""
+        if self.op == "mbconv":
+            # equal to in x expansion for the published widths; as torchvision and timm round it
+            return make_divisible(self.in_channels * self.expansion)
+        if self.op == "bottleneck":
+            return max(1, round(self.out_channels * self.expansion))
+        return self.in_channels if self.op in ("ds", "dsa") else self.out_channels
+
+    @property
+    def squeeze_channels(self) -> int:
+        """Channels inside SE, relative to the block's input (0: no SE)."""
+        return max(1, int(self.in_channels * self.se_ratio)) if self.se_ratio else 0
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """`repeats` blocks of one kind; the first one has the stride and changes the width.
+
+    `expansion` 1 with op `mbconv` is MBConv1 and is stored as what it is, `ds`.
+
+    Raises:
+        InputError: a field breaks its rule.
+    """
+
+    op: str
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    expansion: float = 1
+    repeats: int = 1
+    se_ratio: float = 0
+    skip: str = "identity"
+
+    def __post_init__(self) -> None:
+        where = "stage"
+        if self.op not in OPS:
+            raise InputError(f"{where}: {unknown('op', self.op, OPS)}")
+        if self.skip not in SKIPS:
+            raise InputError(f"{where}: {unknown('skip', self.skip, SKIPS)}")
+        _check_int(where, "channels", self.channels, 1, _MAX_CHANNELS)
+        _check_kernel(where, self.kernel)
+        _check_int(where, "stride", self.stride, 1, 8)
+        _check_int(where, "repeats", self.repeats, 1, _MAX_REPEATS)
+        _check_number(where, "expansion", self.expansion, 0.01, 64)
+        _check_number(where, "se_ratio", self.se_ratio, 0, 1)
+        if self.op in _UNEXPANDED and self.expansion != 1:
+            raise InputError(f"{where}: expansion {self.expansion!r}: op {self.op!r} has none, expected 1")
+        if self.op == "mbconv" and self.expansion == 1:
+            object.__setattr__(self, "op", "ds")
+        for field in ("expansion", "se_ratio"):  # 6.0 and 6 are one value, and one digest
+            value = getattr(self, field)
+            if value == int(value):
+                object.__setattr__(self, field, int(value))
+
+    def blocks(self, in_channels: int) -> tuple[BlockSpec, ...]:
+        """The stage's blocks, the first of which takes `in_channels`."""
+        first = self._block(in_channels, self.stride)
+        if self.repeats == 1:
+            return (first,)
+        return (first, *(self._block(self.channels, 1),) * (self.repeats - 1))
+
+    def _block(self, in_channels: int, stride: int) -> BlockSpec:
+        keeps_shape = stride == 1 and in_channels == self.channels
+        if keeps_shape:
+            skip = "none" if self.skip == "none" else "identity"
+        else:
+            skip = "none" if self.skip == "identity" else self.skip
+        return BlockSpec(
+            self.op, in_channels, self.channels, self.kernel, stride, self.expansion, self.se_ratio, skip
+        )
+
+
+@dataclass(frozen=True)
+class StemSpec:
+    """The first convolution (BN, activation), and ResNet's 3x3 max pooling of stride 2 if `pool`."""
+
+    channels: int = 32
+    kernel: int = 3
+    stride: int = 2
+    pool: bool = False
+
+    def __post_init__(self) -> None:
+        _check_int("stem", "channels", self.channels, 1, _MAX_CHANNELS)
+        _check_kernel("stem", self.kernel)
+        _check_int("stem", "stride", self.stride, 1, 8)
+        if not isinstance(self.pool, bool):
+            raise InputError(f"stem: pool {self.pool!r}: expected true or false")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A concrete network.
+
+    Attributes:
+        name: for people; not part of the digest.
+        stages: at least one.
+        stem: the first layer.
+        head_channels: width of the 1x1 convolution before the global average pooling (0: none).
+        resolution: input height and width, pixels.
+        in_channels: of the input image.
+        num_classes: outputs of the classifier.
+        activation: one of `ACTIVATIONS`, everywhere.
+        bn_momentum: weight of the new batch in BN's running statistics (torch's convention, so the
+            published 0.99 is 0.01 here).
+        bn_eps: BN's epsilon.
+        dropout: rate before the classifier.
+        stochastic_depth: drop rate of the last block; it grows linearly from 0 with the block's index.
+
+    Raises:
+        InputError: a field breaks its rule.
+    """
+
+    name: str
+    stages: tuple[StageSpec, ...]
+    stem: StemSpec = StemSpec()
+    head_channels: int = 1280
+    resolution: int = 224
+    in_channels: int = 3
+    num_classes: int = 1000
+    activation: str = "silu"
+    bn_momentum: float = 0.01
+    bn_eps: float = 1e-3
+    dropout: float = 0.2
+    stochastic_depth: float = 0.2
+
+    def __post_init__(self) -> None:
+        where = f"network {self.name!r}"
+        if not isinstance(self.name, str) or not self.name or len(self.name) > 200:
+            raise InputError(f"network: name {self.name!r}: expected a text of 1 to 200 characters")
+        if not self.stages or not all(isinstance(stage, StageSpec) for stage in self.stages):
+            raise InputError(f"{where}: stages: expected at least one StageSpec")
+        object.__setattr__(self, "stages", tuple(self.stages))
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"{where}: {unknown('activation', self.activation, ACTIVATIONS)}")
+        _check_int(where, "head_channels", self.head_channels, 0, _MAX_CHANNELS)
+        _check_int(where, "resolution", self.resolution, 1, _MAX_RESOLUTION)
+        _check_int(where, "in_channels", self.in_channels, 1, 1024)
+        _check_int(where, "num_classes", self.num_classes, 1, 1 << 20)
+        _check_number(where, "bn_momentum", self.bn_momentum, 1e-6, 1)
+        _check_number(where, "bn_eps", self.bn_eps, 1e-12, 1)
+        _check_number(where, "dropout", self.dropout, 0, 0.999)
+        _check_number(where, "stochastic_depth", self.stochastic_depth, 0, 0.999)
+
+    def blocks(self) -> tuple[BlockSpec, ...]:
+        """All blocks from the stem to the head."""
+        blocks: list[BlockSpec] = []
+        channels = self.stem.channels
+        for stage in self.stages:
+            blocks.extend(stage.blocks(channels))
+            channels = stage.channels
+        return tuple(blocks)
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits that two specs share exactly if they describe the same network.
+
+        Taken over the blocks, not the stages: a shortcut that has no effect, or one stage written as
+        two, makes no difference. The name makes none either.
+        """
+        parts: list[object] = [SCHEMA_VERSION]
+        parts += [getattr(self, field) for field in _SETTINGS]
+        parts.append(list(vars(self.stem).values()))
+        parts += [list(vars(block).values()) for block in self.blocks()]
+        text = json.dumps(parts, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_document(self) -> dict[str, Any]:
+        """The spec as plain data, readable again by `from_document`."""
+        document: dict[str, Any] = {"schema": SCHEMA_VERSION, "name": self.name}
+        document |= {field: getattr(self, field) for field in _SETTINGS}
+        document["stem"] = dict(vars(self.stem))
+        document["stages"] = [dict(vars(stage)) for stage in self.stages]
+        return document
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], where: str = "spec") -> NetworkSpec:
+        """The spec in a document; `where` names it in errors.
+
+        Raises:
+            InputError: unknown schema version or field, a missing field, or a value out of its rule.
+        """
+        if not isinstance(document, Mapping):
+            raise InputError(f"{where}: expected a mapping, found {type(document).__name__}")
+        check_schema(document, where, SCHEMA_VERSION)
+        fields = check_fields(document, where, ("schema", "name", "stages"), ("stem", *_SETTINGS))
+        del fields["schema"]
+        stages = fields.pop("stages")
+        if not isinstance(stages, list) or not stages:
+            raise InputError(f"{where}: stages {stages!r}: expected a list of at least one stage")
+        if len(stages) > _MAX_REPEATS:
+            raise InputError(f"{where}: {len(stages)} stages: expected at most {_MAX_REPEATS}")
+        try:
+            parsed = tuple(
+                part_from_document(StageSpec, stage, f"stages[{index}]") for index, stage in enumerate(stages)
+            )
+            stem = part_from_document(StemSpec, fields.pop("stem", {}), "stem")
+            return cls(stages=parsed, stem=stem, **fields)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+    def replace(self, **changes: Any) -> NetworkSpec:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+_SETTINGS = tuple(field for field in get_type_hints(NetworkSpec) if field not in ("name", "stages", "stem"))
+
+
+def part_from_document(cls: type[Any], document: object, where: str) -> Any:
+    """A `StageSpec` or `StemSpec` from its mapping; errors are prefixed with `where`."""
+    required = ("op", "channels") if cls is StageSpec else ()
+    hints = get_type_hints(cls)
+    fields = check_fields(document, where, required, [name for name in hints if name not in required])
+    for name, value in fields.items():
+        if isinstance(value, (list, dict)):
+            raise InputError(f"{where}: {name} {value!r}: expected a single value")
+        if hints[name] is str and not isinstance(value, str):
+            raise InputError(f"{where}: {name} {value!r}: expected a text")
+    try:
+        return cls(**fields)
+    except InputError as error:
+        raise InputError(f"{where}: {str(error).split(': ', 1)[1]}") from None
+
+
+def read_spec(path: str) -> NetworkSpec:
+    """The spec in a YAML or JSON file.
+
+    Raises:
+        InputError: the file can't be read or is no spec; the message names the file and the rule.
+    """
+    return NetworkSpec.from_document(read_document(path), str(path))
