@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -95,6 +96,10 @@ class SearchSpace(ABC):
             if name not in choices:
                 raise InputError(f"decision {name!r} has no choice")
         return Architecture(decision.index(choices[decision.name]) for decision in self.decisions)
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """All architectures, the last decision changing fastest."""
+        return map(Architecture, itertools.product(*(range(len(d)) for d in self.decisions)))
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """An architecture drawn uniformly."""

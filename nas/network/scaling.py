@@ -43,15 +43,21 @@ PUBLISHED: dict[str, tuple[float, float, int, float]] = {
 """(width, depth, resolution, dropout) of the published family (the authors' released code)."""
 
 
-def scale_by(spec: NetworkSpec, width: float = 1, depth: float = 1, resolution: int | None = None) -> NetworkSpec:
+def scale_by(
+    spec: NetworkSpec,
+    width: float = 1,
+    depth: float = 1,
+    resolution: int | None = None,
+    divisor: int = 8,
+) -> NetworkSpec:
     """`spec` with its widths and depths multiplied and another input resolution.
 
-    Widths (stem and head too) are rounded to multiples of 8, never below 90%; a width of factor 1
-    is left as it is. Depths are rounded up. Both as in the authors' code.
+    Widths (stem and head too) are rounded to multiples of `divisor`, never below 90%; a width of
+    factor 1 is left as it is. Depths are rounded up. Both as in the authors' code.
     """
 
     def channels(value: int) -> int:
-        return value if width == 1 or not value else make_divisible(value * width)
+        return value if width == 1 or not value else make_divisible(value * width, divisor)
 
     stages = tuple(
         # 1e-9: 1.1 * 10 is 11.000000000000002, and that must not become 12

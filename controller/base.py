@@ -1,0 +1,187 @@
+"""The contract of all controllers: ask, tell, fail; state that resumes exactly.
+
+The public methods do the bookkeeping (ids, pending proposals, checks); a subclass fills in the idea:
+`_propose`, `_observe` and its own state.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from search_spaces.architecture import Architecture
+from search_spaces.space import SearchSpace
+
+
+class ControllerError(RuntimeError):
+    """A call that breaks the ask/tell contract; the controller's state is as it was before the call."""
+
+
+class UnknownProposalError(ControllerError):
+    """A `tell` or `fail` for an id that was never asked, or that was already told."""
+
+
+class SpaceExhaustedError(ControllerError):
+    """Every architecture of the space has been proposed: there is nothing new to ask for."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An architecture to evaluate; `id` counts from 0 within one controller."""
+
+    id: int
+    architecture: Architecture
+
+
+class Controller(ABC):
+    """Proposes architectures and learns from their rewards.
+
+    Any number of proposals may be pending and results may come in any order; a pending architecture
+    is not proposed again. The same seed and the same sequence of calls give the same proposals, in
+    any process.
+
+    Args:
+        space: where to search.
+        seed: of all the controller's randomness.
+
+    Attributes:
+        metrics: figures of the controller's own last update (`losses/policy` ...), for observers.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+        self.space = space
+        self.rng = np.random.default_rng(seed)
+        self.metrics: dict[str, float] = {}
+        self._next_id = 0
+        self._pending: dict[int, Architecture] = {}
+        self._proposed: set[Architecture] = set()
+
+    @property
+    def pending(self) -> tuple[Proposal, ...]:
+        """The proposals without a result, in the order they were asked."""
+        return tuple(Proposal(id, architecture) for id, architecture in self._pending.items())
+
+    def ask(self) -> Proposal:
+        """The next architecture to evaluate.
+
+        Raises:
+            SpaceExhaustedError: all architectures of the space have been proposed.
+        """
+        if len(self._proposed) >= self.space.size:
+            raise SpaceExhaustedError(f"all {self.space.size} architectures of {self.space.name!r} proposed")
+        architecture = self._free(self._propose())
+        proposal = Proposal(self._next_id, architecture)
+        self._next_id += 1
+        self._pending[proposal.id] = architecture
+        self._proposed.add(architecture)
+        self._asked(proposal)
+        return proposal
+
+    def tell(self, id: int, reward: float, metrics: Mapping[str, float] | None = None) -> None:
+        """Report a pending proposal's result.
+
+        Args:
+            id: of the proposal.
+            reward: finite; higher is better.
+            metrics: further measurements (`accuracy`, costs), for controllers that use them.
+
+        Raises:
+            UnknownProposalError: the proposal was never asked, or already has a result.
+            ControllerError: the reward is NaN or infinite; the proposal stays pending.
+        """
+        self._check_pending(id)
+        if not math.isfinite(reward):
+            raise ControllerError(f"proposal {id}: reward {reward} is not finite; call fail() instead")
+        proposal = Proposal(id, self._pending.pop(id))
+        self._observe(proposal, float(reward), dict(metrics or {}))
+
+    def fail(self, id: int, reason: str) -> None:
+        """Report that a pending proposal has no result. It is never counted as a reward of 0.
+
+        Raises:
+            UnknownProposalError: the proposal was never asked, or already has a result.
+        """
+        self._check_pending(id)
+        self._observe_failure(Proposal(id, self._pending.pop(id)), reason)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides the future, as plain data that survives JSON."""
+        return {
+            "space": self.space.name,
+            "rng": self.rng.bit_generator.state,
+            "next_id": self._next_id,
+            "pending": [[id, *architecture] for id, architecture in self._pending.items()],
+            "proposed": sorted(self._proposed),
+            "metrics": dict(self.metrics),
+            **self._state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly where `state_dict` was taken.
+
+        Raises:
+            ControllerError: the state belongs to another space.
+        """
+        if state["space"] != self.space.name:
+            raise ControllerError(f"state of space {state['space']!r}, this controller's is {self.space.name!r}")
+        self.rng.bit_generator.state = state["rng"]
+        self._next_id = state["next_id"]
+        self._pending = {id: Architecture(indices) for id, *indices in state["pending"]}
+        self._proposed = {Architecture(indices) for indices in state["proposed"]}
+        self.metrics = dict(state["metrics"])
+        self._load_state(state)
+
+    @abstractmethod
+    def _propose(self) -> Architecture:
+        """The architecture wanted next; the caller replaces it if it is pending."""
+
+    @abstractmethod
+    def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
+        """Learn from a result."""
+
+    def _observe_failure(self, proposal: Proposal, reason: str) -> None:
+        """Learn from a failure; by default nothing."""
+
+    def _asked(self, proposal: Proposal) -> None:
+        """Remember what is needed when the proposal's result comes; by default nothing."""
+
+    def _state(self) -> dict[str, Any]:
+        """The subclass's own state."""
+        return {}
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `_state` gave."""
+
+    def _check_pending(self, id: int) -> None:
+        if id not in self._pending:
+            why = "was never asked" if not 0 <= id < self._next_id else "already has a result"
+            raise UnknownProposalError(f"proposal {id} {why}")
+
+    def _free(self, wanted: Architecture) -> Architecture:
+        """`wanted`, or the nearest architecture (in decisions changed) that is not pending.
+
+        A converged controller wants the same architecture again and again while its results are
+        outstanding; walking outwards from it always ends, since fewer architectures are pending
+        than the space has.
+        """
+        self.space.check(wanted)
+        taken = set(self._pending.values())
+        if wanted not in taken:
+            return wanted
+        queue, seen = deque([wanted]), {wanted}
+        while queue:
+            neighbours = list(self.space.neighbours(queue.popleft()))
+            for index in self.rng.permutation(len(neighbours)):
+                neighbour = neighbours[index]
+                if neighbour not in taken:
+                    return neighbour
+                if neighbour not in seen:
+                    seen.add(neighbour)
+                    queue.append(neighbour)
+        raise SpaceExhaustedError(f"all {self.space.size} architectures of {self.space.name!r} are pending")

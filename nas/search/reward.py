@@ -1,0 +1,146 @@
+"""The multi-objective reward: accuracy against one or several costs (DESIGN: soft, hard, TuNAS absolute)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nas.errors import TrialFailedError
+from nas.network.cost import check_cost_name, cost
+from nas.network.resolve import known_networks, resolve_spec
+from search_spaces.errors import InputError, unknown
+
+_SUFFIXES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+
+FORMS = ("soft", "hard", "absolute")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One cost that the reward weighs.
+
+    Attributes:
+        cost: an attribute of `nas.network.Cost`, e.g. `macs`.
+        target: the cost aimed at, in the cost's own unit.
+        below: exponent w at or below the target (MnasNet's alpha).
+        above: exponent w beyond it (MnasNet's beta).
+
+    Raises:
+        InputError: an unknown cost, a target that is not positive and finite, an exponent above 0.
+    """
+
+    cost: str
+    target: float
+    below: float = -0.07
+    above: float = -0.07
+
+    def __post_init__(self) -> None:
+        check_cost_name(self.cost)
+        if not (self.target > 0 and math.isfinite(self.target)):
+            raise InputError(f"target {self.target:g} for {self.cost}: expected a positive number")
+        for exponent in (self.below, self.above):
+            if not -100 <= exponent <= 0:
+                raise InputError(f"exponent {exponent:g} for {self.cost}: expected a number from -100 to 0")
+
+
+@dataclass(frozen=True)
+class Reward:
+    """accuracy x the product over the objectives of (cost / target)^w, or TuNAS' absolute form.
+
+    - `soft`: MnasNet eq. 2 with both exponents the same; -0.07 is MnasNet's and EfficientNet's.
+    - `hard`: exponents 0 and -1: free below the target, in proportion beyond it.
+    - `absolute`: accuracy + sum of w x |cost / target - 1| (Bender et al. 2020, eq. 1), w = -0.07.
+
+    With no objective the reward is the accuracy.
+
+    Raises:
+        InputError: an unknown form, or a cost named twice.
+    """
+
+    objectives: tuple[Objective, ...] = ()
+    form: str = "soft"
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise unknown("reward", self.form, FORMS)
+        names = [objective.cost for objective in self.objectives]
+        if len(set(names)) != len(names):
+            raise InputError(f"reward: costs {', '.join(names)} name one twice")
+
+    def __call__(self, accuracy: float, costs: Mapping[str, float]) -> float:
+        """The reward of one measurement.
+
+        Args:
+            accuracy: a fraction.
+            costs: the value of each objective's cost.
+
+        Raises:
+            TrialFailedError: the accuracy is NaN, infinite or no fraction: a trial without a result.
+        """
+        if not 0 <= accuracy <= 1:
+            raise TrialFailedError(f"accuracy {accuracy} is not a fraction")
+        reward = accuracy
+        for objective in self.objectives:
+            ratio = costs[objective.cost] / objective.target
+            exponent = objective.below if ratio <= 1 else objective.above
+            if self.form == "absolute":
+                reward += exponent * abs(ratio - 1)
+            else:
+                reward *= ratio**exponent
+        return reward
+
+
+def make_reward(form: str, targets: Mapping[str, str], exponent: float | None = None) -> Reward:
+    """The reward from a user's words.
+
+    Args:
+        form: one of `FORMS`.
+        targets: target by cost name, as `parse_target` reads it.
+        exponent: w of the soft and the absolute form; -0.07 if None.
+
+    Raises:
+        InputError: as `Reward`, `Objective` and `parse_target`; or an exponent for the hard form.
+    """
+    if form not in FORMS:
+        raise unknown("reward", form, FORMS)
+    if form == "hard":
+        if exponent is not None:
+            raise InputError(f"exponent {exponent:g}: the hard reward has none (it is 0 and -1)")
+        below, above = 0.0, -1.0
+    else:
+        below = above = -0.07 if exponent is None else exponent
+    objectives = (
+        Objective(name, parse_target(target, check_cost_name(name)), below, above)
+        for name, target in targets.items()
+    )
+    return Reward(tuple(objectives), form)
+
+
+def parse_number(text: str, what: str) -> float:
+    """`400M`, `0.4G` or `1.5e9` as a number; raises `InputError` naming `what` for anything else."""
+    match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([KMGBT]?)\s*", str(text), re.I)
+    if not match:
+        raise InputError(f"{what} {text!r}: expected a number such as 400M or 0.4G")
+    return float(match[1]) * _SUFFIXES[match[2].upper()]
+
+
+def parse_target(text: str, cost_name: str = "macs") -> float:
+    """A target as a number (`400M`, `0.4G`) or as the cost of a reference network or spec file.
+
+    Raises:
+        InputError: neither; or the number is not positive.
+    """
+    text = str(text)
+    if re.match(r"\s*[-+.\d]", text):
+        value = parse_number(text, f"target for {cost_name}")
+        if not (value > 0 and math.isfinite(value)):
+            raise InputError(f"target {text!r} for {cost_name}: expected a positive number")
+        return value
+    try:
+        return float(getattr(cost(resolve_spec(text)), cost_name))
+    except InputError as error:
+        if text in known_networks() or "/" in text or "." in text:
+            raise
+        raise InputError(f"target {text!r} for {cost_name}: not a number such as 400M; {error}") from None

@@ -1,0 +1,309 @@
+"""Image data sets by name, with a part of the training split held out for scoring.
+
+Small sets are held in memory as uint8 arrays, which Ray's object store maps into every worker of a
+node without a copy; `imagefolder` (ImageNet's layout) stays on disk and is decoded by worker
+processes. The test split is there for `nas train`; a search never reads it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from search_spaces.errors import InputError, unknown
+
+SPLIT_SEED = 0
+"""The held-out part is the same in every run, so that accuracies of different runs compare."""
+
+DATA_FOLDERS = ("~/.cache/baseline-nas", "/usr/share/datasets")
+"""Where data sets are looked for beside `--data-root`: our own folder, and that of Debian's packages."""
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """Images in memory.
+
+    Attributes:
+        images: uint8, shape (N, C, H, W).
+        labels: int64, shape (N,).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class FileSplit:
+    """Images on disk: the files and their labels, decoded when they are needed."""
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+Split = ArraySplit | FileSplit
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A classification task.
+
+    Attributes:
+        name: as the user wrote it.
+        train, held_out, test: the splits; a search trains on `train` and scores on `held_out`.
+        num_classes: labels are 0 to num_classes - 1.
+        in_channels: of the images.
+        resolution: height and width at which the images come.
+        mean, std: by channel, of values from 0 to 1.
+        flips: whether a mirrored image keeps its label.
+        digest: 16 hex digits of the content (of names and sizes for files).
+    """
+
+    name: str
+    train: Split
+    held_out: Split
+    test: Split
+    num_classes: int
+    in_channels: int
+    resolution: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    flips: bool
+    digest: str
+
+    def at(self, resolution: int) -> DataSet:
+        """The data set with its images in memory resized once to `resolution` pixels.
+
+        Files are resized when they are decoded.
+        """
+        if resolution == self.resolution or not isinstance(self.train, ArraySplit):
+            return replace(self, resolution=resolution)
+        splits = {
+            name: ArraySplit(_resize(split.images, resolution), split.labels)
+            for name in ("train", "held_out", "test")
+            if isinstance(split := getattr(self, name), ArraySplit)
+        }
+        return replace(self, resolution=resolution, **splits)
+
+
+def _resize(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
+    parts = []
+    for start in range(0, len(images), 4096):  # in parts: the floats take four times the space
+        part = torch.from_numpy(images[start : start + 4096]).float()
+        size = (resolution, resolution)
+        part = F.interpolate(part, size, mode="bilinear", antialias=True, align_corners=False)
+        parts.append(part.round().clamp(0, 255).byte().numpy())
+    return np.concatenate(parts)
+
+
+def load_data(name: str, root: str | None = None, download: bool = False) -> DataSet:
+    """The data set called `name`.
+
+    Args:
+        name: `digits` (embedded), `fashion-mnist`, `cifar10`, `cifar100`, or `imagefolder:PATH` with
+            PATH/train/CLASS/... and PATH/val/CLASS/... .
+        root: a folder to look in before `DATA_FOLDERS`.
+        download: fetch a missing set through torchvision into `root` or our cache folder.
+
+    Raises:
+        InputError: unknown name; files missing, empty or unreadable.
+    """
+    if name.startswith("imagefolder:"):
+        return _image_folder(name, Path(name.partition(":")[2]))
+    if name not in DATA_SETS:
+        raise unknown("data set", name, [*DATA_SETS, "imagefolder:PATH"])
+    folders = [Path(folder).expanduser() for folder in (*([root] if root else []), *DATA_FOLDERS)]
+    train, test, flips = DATA_SETS[name](folders, download)
+    return _hold_out(name, train, test, flips)
+
+
+def _hold_out(name: str, train: ArraySplit, test: ArraySplit, flips: bool) -> DataSet:
+    """A stratified part of `train`, a sixth and at least 437 images, is set aside for scoring."""
+    from sklearn.model_selection import train_test_split
+
+    held = max(len(train) // 6, min(437, len(train) // 2))
+    kept, held_out = train_test_split(
+        np.arange(len(train)), test_size=held, random_state=SPLIT_SEED, stratify=train.labels
+    )
+    pixels = train.images[kept].astype(np.float32) / 255
+    axes = (0, 2, 3)
+    digest = hashlib.sha256()
+    for split in (train, test):
+        digest.update(np.ascontiguousarray(split.images))
+        digest.update(np.ascontiguousarray(split.labels))
+    return DataSet(
+        name=name,
+        train=ArraySplit(train.images[kept], train.labels[kept]),
+        held_out=ArraySplit(train.images[held_out], train.labels[held_out]),
+        test=test,
+        num_classes=int(train.labels.max()) + 1,
+        in_channels=train.images.shape[1],
+        resolution=train.images.shape[2],
+        mean=tuple(float(x) for x in pixels.mean(axes)),
+        std=tuple(max(1e-3, float(x)) for x in pixels.std(axes)),
+        flips=flips,
+        digest=digest.hexdigest()[:16],
+    )
+
+
+def _digits(folders: Sequence[Path], download: bool) -> tuple[ArraySplit, ArraySplit, bool]:
+    """scikit-learn's 1797 handwritten digits of 8 x 8 pixels; a fifth of them is the test split."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch: Any = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=0.2, random_state=SPLIT_SEED, stratify=labels
+    )
+    return ArraySplit(images[train], labels[train]), ArraySplit(images[test], labels[test]), False
+
+
+def _fashion_mnist(folders: Sequence[Path], download: bool) -> tuple[ArraySplit, ArraySplit, bool]:
+    places = [place for f in folders for place in (f, f / "fashion-mnist", f / "FashionMNIST" / "raw")]
+    found = next((p for p in places if any(p.glob("train-images-idx3-ubyte*"))), None)
+    if found is None and download:
+        from torchvision.datasets import FashionMNIST
+
+        _download(lambda: FashionMNIST(str(folders[0]), download=True), "fashion-mnist", folders[0])
+        found = folders[0] / "FashionMNIST" / "raw"
+    if found is None:
+        raise _missing("fashion-mnist", folders, "or install Debian's package dataset-fashion-mnist")
+    train = ArraySplit(_idx(found, "train-images-idx3-ubyte")[:, None], _labels(found, "train"))
+    test = ArraySplit(_idx(found, "t10k-images-idx3-ubyte")[:, None], _labels(found, "t10k"))
+    for split in (train, test):
+        if len(split.images) != len(split.labels):
+            raise InputError(f"{found}: {len(split.images)} images but {len(split.labels)} labels")
+    return train, test, True
+
+
+def _labels(folder: Path, part: str) -> NDArray[np.int64]:
+    return _idx(folder, f"{part}-labels-idx1-ubyte").astype(np.int64)
+
+
+def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
+    """A file of MNIST's IDX format, compressed or not: big-endian magic, sizes, bytes."""
+    path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+    if path is None:
+        raise InputError(f"{folder / name}: no such file (nor with .gz)")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        zero, kind, dimensions = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{dimensions}I", content, 4)
+        if zero or kind != 8:
+            raise ValueError("not an IDX file of bytes")
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    except (OSError, EOFError, struct.error, ValueError) as error:
+        raise InputError(f"{path}: unreadable: {error}") from None
+
+
+def _cifar(name: str) -> Callable[[Sequence[Path], bool], tuple[ArraySplit, ArraySplit, bool]]:
+    def load(folders: Sequence[Path], download: bool) -> tuple[ArraySplit, ArraySplit, bool]:
+        from torchvision import datasets
+
+        cls = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+        found = next((folder for folder in folders if (folder / cls.base_folder).is_dir()), None)
+        if found is None and download:
+            found = folders[0]
+            _download(lambda: cls(str(found), download=True), name, found)
+        if found is None:
+            raise _missing(name, folders)
+        splits = []
+        for train in (True, False):
+            try:
+                part = cls(str(found), train=train)
+            except (RuntimeError, OSError, EOFError, KeyError) as error:
+                raise InputError(f"{found / cls.base_folder}: unreadable: {error}") from None
+            images = np.ascontiguousarray(part.data.transpose(0, 3, 1, 2))
+            splits.append(ArraySplit(images, np.array(part.targets, dtype=np.int64)))
+        return splits[0], splits[1], True
+
+    return load
+
+
+def _download(fetch: Callable[[], object], name: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fetch()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"data set {name!r}: download to {folder} failed: {error}") from None
+
+
+def _missing(name: str, folders: Sequence[Path], hint: str = "") -> InputError:
+    looked = ", ".join(str(folder) for folder in folders)
+    return InputError(f"data set {name!r} not found in {looked}: give --data-root or --download {hint}".strip())
+
+
+def _image_folder(name: str, path: Path) -> DataSet:
+    from sklearn.model_selection import train_test_split
+    from torchvision.datasets import ImageFolder
+
+    parts = []
+    for part in ("train", "val"):
+        if not (path / part).is_dir():
+            raise InputError(f"data set {name!r}: no folder {path / part} (expected {part}/CLASS/IMAGE)")
+        try:
+            parts.append(ImageFolder(str(path / part)))
+        except FileNotFoundError as error:
+            # torchvision's message lists the classes without images, or says that there are none
+            raise InputError(f"data set {name!r}: {str(error).splitlines()[0]}") from None
+    train, test = parts
+    if train.classes != test.classes:
+        odd = sorted(set(train.classes) ^ set(test.classes))
+        raise InputError(f"data set {name!r}: classes {odd[:5]} are in only one of train and val")
+    counts = np.bincount(train.targets)
+    if counts.min() < 2:
+        raise InputError(
+            f"data set {name!r}: class {train.classes[int(counts.argmin())]!r} has one training image: "
+            "expected at least 2, one of them to hold out"
+        )
+    held = min(50_000, max(len(counts), len(train) // 6))
+    kept, held_out = train_test_split(
+        np.arange(len(train)), test_size=held, random_state=SPLIT_SEED, stratify=train.targets
+    )
+
+    def split(samples: Sequence[tuple[str, int]]) -> FileSplit:
+        paths, labels = zip(*samples, strict=True)
+        return FileSplit(paths, labels)
+
+    digest = hashlib.sha256()
+    for file, _ in (*train.samples, *test.samples):
+        digest.update(f"{os.path.relpath(file, path)} {os.path.getsize(file)}\n".encode())
+    return DataSet(
+        name=name,
+        train=split([train.samples[i] for i in kept]),
+        held_out=split([train.samples[i] for i in held_out]),
+        test=split(test.samples),
+        num_classes=len(train.classes),
+        in_channels=3,
+        resolution=224,
+        mean=(0.485, 0.456, 0.406),  # ImageNet's, as torchvision states them
+        std=(0.229, 0.224, 0.225),
+        flips=True,
+        digest=digest.hexdigest()[:16],
+    )
+
+
+DATA_SETS: dict[str, Callable[[Sequence[Path], bool], tuple[ArraySplit, ArraySplit, bool]]] = {
+    "digits": _digits,
+    "fashion-mnist": _fashion_mnist,
+    "cifar10": _cifar("cifar10"),
+    "cifar100": _cifar("cifar100"),
+}
