@@ -110,6 +110,19 @@ class Controller(ABC):
         self._check_pending(id)
         self._observe_failure(Proposal(id, self._pending.pop(id)), reason)
 
+    def amend(self, id: int, architecture: Architecture) -> None:
+        """Evaluate `architecture` in place of the one that pending proposal `id` asked for.
+
+        Raises:
+            UnknownProposalError: the proposal was never asked, or already has a result.
+            NotInSpaceError: the architecture is none of the space.
+        """
+        self._check_pending(id)
+        self.space.check(architecture)
+        self._pending[id] = architecture
+        self._proposed.add(architecture)
+        self._asked(Proposal(id, architecture))
+
     def state_dict(self) -> dict[str, Any]:
         """All that decides the future, as plain data that survives JSON."""
         return {

@@ -1,0 +1,1 @@
+"""What can measure a network: training from scratch on a proxy task."""

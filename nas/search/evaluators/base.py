@@ -1,0 +1,52 @@
+"""The evaluator contract: a spec in, a stream of measurements out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from nas.search.trial import Measurement
+from search_spaces.spec import NetworkSpec
+
+
+class Evaluation(ABC, Iterator[Measurement]):
+    """One running evaluation; iterate for a measurement per epoch.
+
+    A measurement has `epoch` (from 1) and `accuracy` (a fraction). `TrialFailedError` from `next`
+    ends the trial without a result.
+    """
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether the measurement given last was the final one."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What another process needs to go on from here, for `torch.save`; empty: it starts anew."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+
+
+class Evaluator(ABC):
+    """Measures networks. It is pickled once to every worker, so it carries its data with it.
+
+    Attributes:
+        name: `train` ...
+        epochs: measurements of one full evaluation.
+        checkpoints: whether evaluations have a state worth saving.
+    """
+
+    name: str
+    epochs: int = 1
+    checkpoints: bool = False
+
+    @abstractmethod
+    def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
+        """Begin to evaluate the full network `spec`; the same seed gives the same measurements."""
+
+    def describe(self) -> str:
+        """One line for people: what is measured, on what."""
+        return self.name

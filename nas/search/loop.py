@@ -1,0 +1,329 @@
+"""The search loop's core: which trial comes next, and what happens when one ends.
+
+It runs nothing itself: `run_in_process` drives it with an evaluator in this process, and
+`nas.search.ray_tune` on a cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+
+from controller.base import Controller, Proposal, SpaceExhaustedError
+from controller.pareto import pareto_front
+from nas.errors import TrialFailedError
+from nas.network.cost import COSTS, cost
+from nas.search.evaluators.base import Evaluator
+from nas.search.journal import Journal
+from nas.search.reward import Reward
+from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Trial
+from search_spaces.errors import InputError
+
+_GIVE_UP_AFTER = 5
+
+
+class Observer(Protocol):
+    """Someone who watches a search: tables, event files. Observers write, they never decide."""
+
+    def started(self, trial: Trial) -> None:
+        """An evaluation begins."""
+
+    def measured(self, trial: Trial, measurement: Measurement) -> None:
+        """An epoch of it is done."""
+
+    def ended(self, record: Record) -> None:
+        """A trial has ended and is in the journal."""
+
+
+class AllTrialsFailedError(InputError):
+    """The first trials all failed: the set-up is at fault, and going on would only repeat it."""
+
+
+class SearchLoop:
+    """Turns proposals into trials, and results into journal lines and the controller's lessons.
+
+    A network that was evaluated before (another architecture may describe the same one) is not
+    evaluated again: its result is taken from the journal, and one that is being evaluated is waited
+    for. Every proposal counts as a trial, so the search ends also when the controller has converged.
+
+    Args:
+        controller: fresh, as at the start of the run; a journal with trials is replayed into it.
+        reward: of an accuracy and the costs.
+        journal: open for writing.
+        trials: how many to end with.
+        seed: of the run; the seed of an evaluation follows from it and the network.
+        observers: told of everything that happens from now on.
+
+    Attributes:
+        running: the trials under evaluation, by id.
+        retraced: whether a resumed run's controller repeated the journal's proposals exactly, so that
+            the run goes on as if it had never stopped.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        reward: Reward,
+        journal: Journal,
+        trials: int,
+        seed: int = 0,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        if trials < 1:
+            raise InputError(f"trials {trials}: expected at least 1")
+        self.controller, self.reward, self.journal = controller, reward, journal
+        self.trials, self.seed, self.observers = trials, seed, observers
+        self.running: dict[int, Trial] = {}
+        self._waiting: dict[str, list[Trial]] = {}
+        self._known: dict[str, Record] = {}
+        self._exhausted = False
+        self.retraced = True
+        self._versions = _versions()
+        self._to_start: list[Trial] = []
+        self._replay()
+
+    @property
+    def records(self) -> list[Record]:
+        """The ended trials."""
+        return self.journal.records
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to start or to wait for."""
+        return self._nothing_new and not self.running and not self._to_start
+
+    @property
+    def _nothing_new(self) -> bool:
+        return self._exhausted or len(self.journal.proposals) >= self.trials
+
+    def next_trial(self) -> Trial | None:
+        """The next evaluation to start; None if there is none now (see `done`).
+
+        Raises:
+            AllTrialsFailedError: none of the first trials gave a result.
+        """
+        self._check_failures()
+        if self._to_start:
+            return self._start(self._to_start.pop(0))
+        while not self._nothing_new:
+            try:
+                proposal = self.controller.ask()
+            except SpaceExhaustedError:
+                self._exhausted = True
+                break
+            self.journal.propose(proposal.id, len(self.records), proposal.architecture)
+            trial = self._trial(proposal)
+            if not self._settle(trial):
+                return self._start(trial)
+        return None
+
+    def measure(self, trial: Trial, measurement: Measurement) -> None:
+        """Pass on a measurement of a running trial."""
+        for observer in self.observers:
+            observer.measured(trial, measurement)
+
+    def finish(
+        self,
+        trial: Trial,
+        measurements: Iterable[Measurement],
+        stopped: bool = False,
+        worker: str | None = None,
+        started: float = 0,
+        seconds: float = 0,
+    ) -> None:
+        """End a running trial with its measurements (at least one).
+
+        Args:
+            trial: as `next_trial` gave it.
+            measurements: one an epoch; the last one's accuracy counts.
+            stopped: a scheduler ended it early.
+            worker: `host:pid`.
+            started: Unix time.
+            seconds: how long it took.
+        """
+        rows = list(measurements)
+        try:
+            if not rows:
+                raise TrialFailedError("the evaluation gave no measurement")
+            reward = self.reward(rows[-1]["accuracy"], trial.costs)
+        except TrialFailedError as error:
+            self.fail(trial, str(error), worker, started, seconds)
+            return
+        self._end(
+            trial,
+            state=STOPPED if stopped else FINISHED,
+            reward=reward,
+            accuracy=rows[-1]["accuracy"],
+            measurements=rows,
+            worker=worker,
+            started=started,
+            seconds=seconds,
+        )
+
+    def fail(
+        self, trial: Trial, reason: str, worker: str | None = None, started: float = 0, seconds: float = 0
+    ) -> None:
+        """End a running trial without a result."""
+        self._end(
+            trial,
+            state=FAILED,
+            reward=None,
+            accuracy=None,
+            reason=reason,
+            worker=worker,
+            started=started,
+            seconds=seconds,
+        )
+
+    def _start(self, trial: Trial) -> Trial:
+        self.running[trial.id] = trial
+        for observer in self.observers:
+            observer.started(trial)
+        return trial
+
+    def _end(self, trial: Trial, **outcome: object) -> None:
+        self.running.pop(trial.id, None)
+        record = self._record(trial, **outcome)
+        self._keep(record)
+        for follower in self._waiting.pop(trial.digest, []):
+            self._copy(follower, record)
+
+    def _record(self, trial: Trial, **outcome: object) -> Record:
+        asked_after, architecture = self.journal.proposals[trial.id]
+        return Record(
+            trial=trial.id,
+            architecture=architecture,
+            choices=trial.choices,
+            digest=trial.digest,
+            seed=trial.seed,
+            macs=trial.costs["macs"],
+            costs=trial.costs,
+            versions=self._versions,
+            asked_after=asked_after,
+            **outcome,  # type: ignore[arg-type]
+        )
+
+    def _keep(self, record: Record) -> None:
+        before = self.controller.metrics
+        self._teach(record)
+        if self.controller.metrics is not before:
+            record.controller.update(self.controller.metrics)
+        # if this fails the search ends, and what the controller just learned ends with it: a resumed
+        # run learns from the journal alone
+        self.journal.append(record)
+        self._known.setdefault(record.digest, record)
+        for observer in self.observers:
+            observer.ended(record)
+
+    def _teach(self, record: Record) -> None:
+        if record.reward is None:
+            self.controller.fail(record.trial, record.reason or "")
+        else:
+            metrics = {"accuracy": float(record.accuracy or 0), **record.costs}
+            self.controller.tell(record.trial, record.reward, metrics)
+
+    def _settle(self, trial: Trial) -> bool:
+        """End the trial at once if its network is known, or queue it behind one that is running."""
+        if trial.digest in self._known:
+            self._copy(trial, self._known[trial.digest])
+            return True
+        if any(other.digest == trial.digest for other in self._pending()):
+            self._waiting.setdefault(trial.digest, []).append(trial)
+            return True
+        return False
+
+    def _pending(self) -> Iterable[Trial]:
+        return (*self.running.values(), *self._to_start)
+
+    def _copy(self, trial: Trial, source: Record) -> None:
+        self._keep(
+            self._record(
+                trial,
+                state=source.state,
+                reward=source.reward,
+                accuracy=source.accuracy,
+                measurements=source.measurements,
+                reason=source.reason,
+                same_as=source.trial if source.same_as is None else source.same_as,
+                worker=source.worker,
+            )
+        )
+
+    def _trial(self, proposal: Proposal) -> Trial:
+        space = self.controller.space
+        spec = space.decode(proposal.architecture)
+        spec = spec.replace(name=f"{space.name}-trial{proposal.id}")
+        counted = cost(spec)
+        costs = {name: float(getattr(counted, name)) for name in COSTS}
+        text = f"{self.seed} {spec.digest}".encode()
+        seed = int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
+        return Trial(proposal, spec, space.choices(proposal.architecture), costs, seed)
+
+    def _replay(self) -> None:
+        """Bring the controller to where the journal ends, by the same asks and tells in the same order."""
+        told = 0
+        for id, (asked_after, architecture) in sorted(self.journal.proposals.items()):
+            while told < min(asked_after, len(self.records)):
+                self._teach(self.records[told])
+                told += 1
+            if self.controller.ask() != Proposal(id, architecture):
+                # made by another version: what was evaluated counts, not what would be proposed now
+                self.controller.amend(id, architecture)
+                self.retraced = False
+        for record in self.records[told:]:
+            self._teach(record)
+        for record in self.records:
+            self._known.setdefault(record.digest, record)
+        ended = {record.trial for record in self.records}
+        for proposal in self.controller.pending:
+            trial = self._trial(proposal)
+            if proposal.id not in ended and not self._settle(trial):
+                self._to_start.append(trial)
+
+    def _check_failures(self) -> None:
+        first = self.records[:_GIVE_UP_AFTER]
+        if len(first) == _GIVE_UP_AFTER and all(r.state == FAILED for r in self.records):
+            raise AllTrialsFailedError(
+                f"the first {len(self.records)} trials all failed; the last: {self.records[-1].reason}"
+            )
+
+
+def best_record(records: Iterable[Record]) -> Record | None:
+    """The highest reward among the trials that were evaluated to the end; the earliest of equals."""
+    finished = [record for record in records if record.state == FINISHED and record.reward is not None]
+    return max(finished, key=lambda r: (r.reward, -r.trial), default=None)
+
+
+def pareto_records(records: Iterable[Record]) -> list[Record]:
+    """The trials, evaluated to the end, that no other beats in both accuracy and MACs; by accuracy."""
+    finished = [record for record in records if record.state == FINISHED]
+    front = pareto_front([(float(r.accuracy or 0), -r.macs) for r in finished])
+    return [finished[index] for index in front]
+
+
+def run_in_process(loop: SearchLoop, evaluator: Evaluator) -> None:
+    """Run all trials one after the other in this process: for evaluators that take no time."""
+    while (trial := loop.next_trial()) is not None:
+        began, clock = time.time(), time.perf_counter()
+        rows: list[Measurement] = []
+        try:
+            for measurement in evaluator.start(trial.spec, trial.seed):
+                rows.append(measurement)
+                loop.measure(trial, measurement)
+        except TrialFailedError as error:
+            loop.fail(trial, str(error), None, began, time.perf_counter() - clock)
+        else:
+            loop.finish(trial, rows, started=began, seconds=time.perf_counter() - clock)
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in ("baseline-nas", "torch", "torchvision", "ray"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
