@@ -1,0 +1,1 @@
+"""Observers of a search: they write, they never decide."""

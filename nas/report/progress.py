@@ -1,0 +1,150 @@
+"""The live view of a search: a table that redraws on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nas.report.tables import si
+from nas.search.trial import FAILED, FINISHED, Measurement, Record, Trial
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+class SearchProgress:
+    """Shows trials done, running and failed, the best so far over time, and the time left.
+
+    Args:
+        console: where to; a line per ended trial if it is no terminal.
+        trials: how many the search will have.
+        epochs: of a trial.
+        records: trials that ended in an earlier part of the run.
+    """
+
+    def __init__(self, console: Console, trials: int, epochs: int, records: list[Record]) -> None:
+        self.console, self.trials, self.epochs = console, trials, epochs
+        self.ended_count = self.failed = 0
+        self.best: Record | None = None
+        self.history: list[float] = []
+        self.running: dict[int, tuple[Trial, Measurement]] = {}
+        for record in records:
+            self._count(record)
+        self._before = self.ended_count
+        self._began = time.monotonic()
+        self._drawn = 0.0
+        self._live: Live | None = None
+        if console.is_terminal:
+            self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> SearchProgress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, trial: Trial) -> None:
+        """A trial begins."""
+        self.running[trial.id] = (trial, {})
+
+    def measured(self, trial: Trial, measurement: Measurement) -> None:
+        """A trial has done an epoch."""
+        self.running[trial.id] = (trial, measurement)
+
+    def ended(self, record: Record) -> None:
+        """A trial has ended."""
+        self.running.pop(record.trial, None)
+        self._count(record)
+        if not self._live:
+            self.console.print(self._line(record), highlight=False, soft_wrap=True)
+
+    def tick(self) -> None:
+        """Redraw, at most four times a second."""
+        if self._live and time.monotonic() - self._drawn > 0.25:
+            self._drawn = time.monotonic()
+            self._live.update(self.render(), refresh=True)
+
+    def seconds_left(self) -> float | None:
+        """An estimate from the pace of this part of the run; None before its first trial has ended."""
+        done = self.ended_count - self._before
+        if not done:
+            return None
+        return (time.monotonic() - self._began) / done * max(0, self.trials - self.ended_count)
+
+    def render(self) -> RenderableType:
+        """The view as it is now."""
+        head = Table.grid(padding=(0, 1))
+        left = self.seconds_left()
+        elapsed = _clock(time.monotonic() - self._began)
+        remaining = "" if left is None else f", about {_clock(left)} left"
+        head.add_row(
+            ProgressBar(total=self.trials, completed=self.ended_count, width=24),
+            f"{self.ended_count}/{self.trials} trials, {len(self.running)} running, "
+            f"{self.failed} failed, {elapsed}{remaining}",
+        )
+        parts: list[RenderableType] = [head]
+        if self.best:
+            best = self.best
+            parts.append(
+                Text(
+                    f"best: reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
+                    f"{si(best.macs)} MACs (trial {best.trial})"
+                )
+            )
+            parts.append(Text(f"best reward so far: {self._sparkline()}"))
+        table = Table(box=None, pad_edge=False)
+        for name in ("running", "MACs", "epoch", "accuracy"):
+            table.add_column(name, justify="left" if name == "running" else "right")
+        shown = list(self.running.values())[:8]
+        for trial, row in shown:
+            accuracy = f"{row['accuracy']:.4f}" if row else ""
+            epoch = f"{row.get('epoch', 0):g}/{self.epochs}"
+            table.add_row(f"trial {trial.id}", si(trial.costs["macs"]), epoch, accuracy)
+        if len(self.running) > len(shown):
+            table.add_row(f"and {len(self.running) - len(shown)} more", "", "", "")
+        return Group(*parts, table)
+
+    def _count(self, record: Record) -> None:
+        self.ended_count += 1
+        self.failed += record.state == FAILED
+        better = self.best is None or (record.reward or 0) > (self.best.reward or 0)
+        if record.state == FINISHED and record.reward is not None and better:
+            self.best = record
+        if self.best is not None and self.best.reward is not None:
+            self.history.append(self.best.reward)
+
+    def _sparkline(self, width: int = 40) -> str:
+        values = self.history
+        if len(values) > width:
+            values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+        low, high = values[0], values[-1]
+        span = (high - low) or 1
+        bars = "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in values)
+        return f"{low:.4f} {bars} {high:.4f}"
+
+    def _line(self, record: Record) -> str:
+        head = f"[{self.ended_count}/{self.trials}] trial {record.trial} {record.state}"
+        if record.reward is None:
+            return f"{head}: {record.reason}"
+        star = " *" if record is self.best else ""
+        same = "" if record.same_as is None else f" (same network as trial {record.same_as})"
+        return (
+            f"{head}: reward {record.reward:.4f}, accuracy {record.accuracy:.4f}, "
+            f"{si(record.macs)} MACs, {record.seconds:.1f} s{same}{star}"
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,132 @@
+"""Tables for the terminal, at most 80 columns wide where the content allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+
+from nas.network.cost import Cost, cost
+from nas.search.loop import pareto_records
+from nas.search.trial import Record
+from search_spaces.notation import to_notation
+from search_spaces.spec import NetworkSpec
+
+
+def si(value: float) -> str:
+    """A count with a suffix: 385.8M, 1.83G, 5288."""
+    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{suffix}"
+    return f"{value:.4g}"
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def spec_table(spec: NetworkSpec) -> Table:
+    """A network stage by stage, in block notation, with its costs."""
+    counted = cost(spec)
+    table = _table(
+        f"{spec.name}: {spec.resolution} px, {spec.activation}, {si(counted.macs)} MACs, "
+        f"{si(counted.params)} params, digest {spec.digest}",
+        ("part", "blocks"),
+        ("output", "MACs", "params"),
+    )
+    stem = f"conv k{spec.stem.kernel} s{spec.stem.stride} c{spec.stem.channels}"
+    head = f"conv k1 c{spec.head_channels}, " if spec.head_channels else ""
+    names = [stem + (", max pool s2" if spec.stem.pool else "")]
+    names += [to_notation(stage) for stage in spec.stages]
+    names += [f"{head}pool, linear {spec.num_classes}"]
+    for name, part in zip(names, counted.stages, strict=True):
+        table.add_row(part.name, name, f"{part.resolution} px", si(part.macs), si(part.params))
+    return table
+
+
+def cost_table(spec: NetworkSpec, counted: Cost) -> Table:
+    """All costs, part by part and in total; memory in MB for one image."""
+    table = _table(
+        f"{spec.name} at {spec.resolution} px, one image, fp32",
+        ("part",),
+        ("output", "MACs", "params", "activations", "kept MB", "live MB"),
+    )
+    for part in counted.stages:
+        table.add_row(
+            part.name,
+            f"{part.resolution} px",
+            si(part.macs),
+            si(part.params),
+            si(part.activations),
+            f"{part.saved * 4 / 1e6:.1f}",
+            f"{part.live * 4 / 1e6:.1f}",
+        )
+    table.add_section()
+    table.add_row(
+        "total",
+        "",
+        f"{counted.macs:,}",
+        f"{counted.params:,}",
+        si(counted.activations),
+        f"{sum(part.saved for part in counted.stages) * 4 / 1e6:.1f}",
+        f"{max(part.live for part in counted.stages) * 4 / 1e6:.1f}",
+    )
+    return table
+
+
+def trials_table(title: str, rows: Iterable[tuple[Record, str]]) -> Table:
+    """Trials with their networks in block notation."""
+    table = _table(title, ("trial", "network"), ("accuracy", "MACs", "reward"))
+    for record, network in rows:
+        reward, accuracy = record.reward, record.accuracy
+        table.add_row(
+            str(record.trial),
+            network,
+            "" if accuracy is None else f"{accuracy:.4f}",
+            si(record.macs),
+            "failed" if reward is None else f"{reward:.4f}",
+        )
+    return table
+
+
+def pareto_table(records: Sequence[Record], limit: int = 12) -> Table:
+    """The front of accuracy against MACs, at most `limit` of it spread evenly."""
+    front = pareto_records(records)
+    shown = front
+    if len(front) > limit:
+        shown = [front[round(i * (len(front) - 1) / (limit - 1))] for i in range(limit)]
+    more = f", {len(shown)} of {len(front)} shown" if len(shown) < len(front) else ""
+    table = _table(f"Pareto front (accuracy on the proxy task against MACs{more})", ("trial",), ())
+    for name in ("accuracy", "MACs", "params", "reward"):
+        table.add_column(name, justify="right")
+    for record in shown:
+        table.add_row(
+            str(record.trial),
+            f"{record.accuracy:.4f}",
+            si(record.macs),
+            si(record.costs["params"]),
+            f"{record.reward:.4f}",
+        )
+    return table
+
+
+def family_table(members: Iterable[tuple[str, NetworkSpec]]) -> Table:
+    """A scaled family, smallest first."""
+    table = _table("Scaled family", ("member",), ("px", "blocks", "widest", "MACs", "params", "train MB"))
+    for label, spec in members:
+        counted = cost(spec)
+        table.add_row(
+            label,
+            str(spec.resolution),
+            str(sum(stage.repeats for stage in spec.stages)),
+            str(max(stage.channels for stage in spec.stages)),
+            si(counted.macs),
+            si(counted.params),
+            f"{counted.training_memory / 1e6:,.0f}",
+        )
+    return table

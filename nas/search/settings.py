@@ -1,0 +1,145 @@
+"""The settings of a search, as plain data: what the command line gathers and the run folder keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from controller.registry import CONTROLLERS, make_controller
+from nas.search.reward import Reward, make_reward
+from nas.training.proxy import ProxyTask
+from nas.training.recipe import Recipe, make_recipe
+from search_spaces.document import check_fields, check_schema
+from search_spaces.errors import InputError, unknown
+from search_spaces.mbconv import StagedSpace
+from search_spaces.registry import get_space
+
+SCHEMA_VERSION = 1
+
+EVALUATORS = ("train",)
+
+
+@dataclass(frozen=True)
+class ProxyDefaults:
+    """What the proxy task of a data set is where the user doesn't say."""
+
+    resolution: int
+    width: float
+    stem_stride: int
+    subset: float
+
+
+_DEFAULTS = {
+    "digits": ProxyDefaults(16, 0.25, 1, 1.0),
+    "fashion-mnist": ProxyDefaults(28, 0.25, 1, 0.1),
+    "cifar10": ProxyDefaults(32, 0.5, 1, 0.2),
+    "cifar100": ProxyDefaults(32, 0.5, 1, 0.2),
+    "imagefolder": ProxyDefaults(128, 1.0, 2, 0.1),
+}
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """All that decides what a search does; where and how wide it runs is no part of it.
+
+    Attributes:
+        space: name, or path of a space file.
+        space_document: the space itself, so that a run doesn't depend on the file any more.
+        controller, controller_options: as `make_controller` takes them.
+        evaluator: `train`.
+        data: name, as `load_data` takes it.
+        data_root: folder to look in first.
+        recipe, recipe_changes: as `make_recipe` takes them.
+        resolution, width, stem_stride, subset: of the proxy task; None: the data set's defaults.
+        trials: how many.
+        reward: its form.
+        targets: by cost name.
+        exponent: of the reward; None: -0.07.
+        scheduler: `none`, `asha` or `median`.
+        seed: of everything random.
+    """
+
+    space: str = "mnasnet"
+    space_document: dict[str, Any] = field(default_factory=dict)
+    controller: str = "evolution"
+    controller_options: dict[str, Any] = field(default_factory=dict)
+    evaluator: str = "train"
+    data: str = "digits"
+    data_root: str | None = None
+    recipe: str = "proxy"
+    recipe_changes: dict[str, Any] = field(default_factory=dict)
+    resolution: int | None = None
+    width: float | None = None
+    stem_stride: int | None = None
+    subset: float | None = None
+    trials: int = 24
+    reward: str = "soft"
+    targets: dict[str, str] = field(default_factory=lambda: {"macs": "400M"})
+    exponent: float | None = None
+    scheduler: str = "none"
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise `InputError` for the first setting that breaks its rule; loads and writes nothing."""
+        if self.evaluator not in EVALUATORS:
+            raise unknown("evaluator", self.evaluator, EVALUATORS)
+        if self.controller not in CONTROLLERS:
+            raise unknown("controller", self.controller, CONTROLLERS)
+        if not isinstance(self.trials, int) or self.trials < 1:
+            raise InputError(f"trials {self.trials!r}: expected an integer of at least 1")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 1 << 63:
+            raise InputError(f"seed {self.seed!r}: expected an integer from 0 to 2^63 - 1")
+        if self.subset is not None and not 0 < self.subset <= 1:
+            raise InputError(f"subset {self.subset!r}: expected a fraction above 0 and up to 1")
+        make_controller(self.controller, self.make_space(), self.seed, self.controller_options)
+        self.make_reward()
+        self.make_recipe()
+        self.make_proxy()
+
+    def make_space(self) -> StagedSpace:
+        """The space."""
+        if self.space_document:
+            return StagedSpace.from_document(self.space_document, "space")
+        return get_space(self.space)
+
+    def make_reward(self) -> Reward:
+        """The reward."""
+        return make_reward(self.reward, self.targets, self.exponent)
+
+    def make_recipe(self) -> Recipe:
+        """The training recipe."""
+        return make_recipe(self.recipe, self.recipe_changes)
+
+    def make_proxy(self) -> ProxyTask:
+        """The proxy task."""
+        given = proxy_defaults(self.data)
+        return ProxyTask(
+            given.resolution if self.resolution is None else self.resolution,
+            given.width if self.width is None else self.width,
+            given.stem_stride if self.stem_stride is None else self.stem_stride,
+        )
+
+    def subset_share(self) -> float:
+        """The part of the images that trials use."""
+        return proxy_defaults(self.data).subset if self.subset is None else self.subset
+
+    def to_document(self) -> dict[str, Any]:
+        """As plain data, readable again by `from_document`."""
+        return {"schema": SCHEMA_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], where: str) -> SearchSettings:
+        """The settings in a document; raises `InputError` for an unknown field or schema."""
+        check_schema(document, where, SCHEMA_VERSION)
+        values = check_fields(document, where, ("schema",), [field.name for field in fields(cls)])
+        del values["schema"]
+        for name, kind in (("controller_options", dict), ("recipe_changes", dict), ("targets", dict)):
+            if name in values and not isinstance(values[name], kind):
+                raise InputError(f"{where}: {name} {values[name]!r}: expected a mapping")
+        return cls(**values)
+
+
+def proxy_defaults(data: str) -> ProxyDefaults:
+    """The defaults for a data set's name (of any kind: unknown names are refused when it is loaded)."""
+    return _DEFAULTS.get(data.partition(":")[0], _DEFAULTS["digits"])
