@@ -22,7 +22,7 @@ def si(value: float) -> str:
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(title=title, title_justify="left")
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
@@ -34,8 +34,8 @@ def spec_table(spec: NetworkSpec) -> Table:
     """A network stage by stage, in block notation, with its costs."""
     counted = cost(spec)
     table = _table(
-        f"{spec.name}: {spec.resolution} px, {spec.activation}, {si(counted.macs)} MACs, "
-        f"{si(counted.params)} params, digest {spec.digest}",
+        f"{spec.name} ({spec.digest}): {spec.resolution} px, {spec.activation}, {si(counted.macs)} MACs, "
+        f"{si(counted.params)} params",
         ("part", "blocks"),
         ("output", "MACs", "params"),
     )

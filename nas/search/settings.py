@@ -67,7 +67,7 @@ class SearchSettings:
     evaluator: str = "train"
     data: str = "digits"
     data_root: str | None = None
-    recipe: str = "proxy"
+    recipe: str = "adamw"
     recipe_changes: dict[str, Any] = field(default_factory=dict)
     resolution: int | None = None
     width: float | None = None

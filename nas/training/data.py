@@ -87,6 +87,21 @@ class DataSet:
     flips: bool
     digest: str
 
+    def subset(self, share: float) -> DataSet:
+        """The data set with a part of its training and held-out images, classes in proportion.
+
+        The test split stays whole.
+
+        Raises:
+            InputError: the share is not in (0, 1], or so small that a class would be lost.
+        """
+        if not 0 < share <= 1:
+            raise InputError(f"subset {share:g}: expected a fraction above 0 and up to 1")
+        if share == 1:
+            return self
+        parts = {name: _part(getattr(self, name), share, self) for name in ("train", "held_out")}
+        return replace(self, **parts)
+
     def at(self, resolution: int) -> DataSet:
         """The data set with its images in memory resized once to `resolution` pixels.
 
@@ -100,6 +115,24 @@ class DataSet:
             if isinstance(split := getattr(self, name), ArraySplit)
         }
         return replace(self, resolution=resolution, **splits)
+
+
+def _part(split: Split, share: float, data: DataSet) -> Split:
+    from sklearn.model_selection import train_test_split
+
+    count = round(share * len(split))
+    if count < 2 * data.num_classes or len(split) - count < data.num_classes:
+        raise InputError(
+            f"subset {share:g}: {count} of {len(split)} images of {data.name!r}: expected at least two "
+            f"of each of the {data.num_classes} classes"
+        )
+    labels = np.asarray(split.labels)
+    chosen, _ = train_test_split(
+        np.arange(len(split)), train_size=count, random_state=SPLIT_SEED, stratify=labels
+    )
+    if isinstance(split, ArraySplit):
+        return ArraySplit(split.images[chosen], split.labels[chosen])
+    return FileSplit(tuple(split.paths[i] for i in chosen), tuple(split.labels[i] for i in chosen))
 
 
 def _resize(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:

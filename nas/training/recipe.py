@@ -85,7 +85,7 @@ class Recipe:
 
 PRESETS: dict[str, Recipe] = {
     # quick ranking of small networks on small images: peaks early, discriminates after few epochs
-    "proxy": Recipe(),
+    "adamw": Recipe(),
     # Tan & Le 2019, section 5 and the released code: .256 per 4096 images is .016 per 256
     "efficientnet": Recipe(
         epochs=350,

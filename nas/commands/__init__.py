@@ -1,0 +1,1 @@
+"""The commands of `nas`: they parse, wire and print; the work is done by the other packages."""

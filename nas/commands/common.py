@@ -1,0 +1,42 @@
+"""What the commands share: consoles, JSON output, and options of the form key=value."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from search_spaces.errors import InputError
+
+
+def out() -> Console:
+    """For results, on stdout."""
+    return _console(sys.stdout)
+
+
+def progress() -> Console:
+    """For progress and remarks, on stderr."""
+    return _console(sys.stderr)
+
+
+def _console(stream: Any) -> Console:
+    # in a file or a pipe nothing needs to fit a window: lines stay whole
+    return Console(file=stream, width=None if stream.isatty() else 120)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
+    """`key=value` texts as a dict; raises `InputError` for one without an `=`."""
+    result = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InputError(f"{option} {text!r}: expected key=value")
+        result[key] = value
+    return result

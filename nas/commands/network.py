@@ -1,0 +1,182 @@
+"""Commands on one network: `nas cost`, `nas scale`, `nas export`; and `nas space` on a search space."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.commands.common import out, print_json
+from nas.network.cost import cost
+from nas.network.resolve import resolve_spec
+from nas.network.scaling import Coefficients, scale
+from nas.report.tables import cost_table, family_table
+from search_spaces.document import dump_yaml, write_atomically, write_document
+from search_spaces.errors import InputError, unknown
+from search_spaces.registry import SPACES, get_space
+from search_spaces.spec import NetworkSpec
+
+FORMATS = ("yaml", "json")
+
+
+@click.command("cost", epilog="Example: nas cost efficientnet-b0 --check")
+@click.argument("spec")
+@click.option("--resolution", type=int, help="Input size, pixels. Default: the network's.")
+@click.option("--check", is_flag=True, help="Build the network and compare with fvcore's count.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def cost_command(spec: str, resolution: int | None, check: bool, as_json: bool) -> None:
+    """Multiply-adds, parameters, activations and memory of a network."""
+    network = resolve_spec(spec)
+    if resolution is not None:
+        network = network.replace(resolution=resolution)
+    counted = cost(network)
+    checked = _check(network) if check else None
+    equal = checked is None or checked == {"macs": counted.macs, "params": counted.params}
+    if as_json:
+        print_json({"name": network.name, **counted.to_dict(), **({"fvcore": checked} if checked else {})})
+    else:
+        console = out()
+        console.print(cost_table(network, counted))
+        console.print(
+            f"memory: {counted.inference_memory / 1e6:.0f} MB to infer, "
+            f"{counted.training_memory / 1e6:.0f} MB to train (one image, fp32, estimates)",
+            highlight=False,
+        )
+        if checked:
+            verdict = "equal" if equal else "DIFFERENT"
+            console.print(
+                f"fvcore: {checked['macs']:,} MACs, {checked['params']:,} params: {verdict}", highlight=False
+            )
+    if not equal:
+        raise SystemExit(1)
+
+
+def _check(network: NetworkSpec) -> dict[str, int]:
+    """MACs as fvcore counts them on the built module, and the module's parameters."""
+    import torch
+    from fvcore.nn import FlopCountAnalysis
+
+    from nas.network.builder import build
+
+    model = build(network, seed=0).eval()
+    size = network.resolution
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # fvcore traces with torch.jit, which is ageing
+        counter = FlopCountAnalysis(model, torch.zeros(1, network.in_channels, size, size))
+        operators = counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+    return {
+        "macs": int(operators["conv"] + operators["linear"]),
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+@click.command("scale", epilog="Example: nas scale runs/first/best.yaml --phi 0..7 --out family/")
+@click.argument("spec")
+@click.option("--phi", required=True, help="Compound coefficient: a number, or a range such as 0..7.")
+@click.option("--alpha", type=float, default=1.2, help="Depth's coefficient. Default: 1.2.")
+@click.option("--beta", type=float, default=1.1, help="Width's. Default: 1.1.")
+@click.option("--gamma", type=float, default=1.15, help="Resolution's. Default: 1.15.")
+@click.option("--out", "target", help="File for one member, folder for a range.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def scale_command(
+    spec: str, phi: str, alpha: float, beta: float, gamma: float, target: str | None, as_json: bool
+) -> None:
+    """Scale a network's depth, width and resolution together (EfficientNet's compound scaling)."""
+    network = resolve_spec(spec)
+    steps = _phis(phi)
+    coefficients = Coefficients(alpha, beta, gamma)
+    family = [(step, scale(network, step, coefficients)) for step in steps]
+    written: list[str] = []
+    if target is not None:
+        if len(family) == 1:
+            paths = [Path(target)]
+        else:
+            _make_folder(target)
+            paths = [Path(target) / f"{network.name}-phi{step:g}.yaml" for step in steps]
+        for path, (_, member) in zip(paths, family, strict=True):
+            write_document(path, member.to_document())
+            written.append(str(path))
+    if as_json:
+        members = [
+            {"phi": step, "spec": member.to_document(), "cost": cost(member).to_dict()}
+            for step, member in family
+        ]
+        print_json({"name": network.name, "members": members, "written": written})
+        return
+    console = out()
+    console.print(family_table((f"{network.name} phi {step:g}", member) for step, member in family))
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def _phis(text: str) -> list[float]:
+    number = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+    match = re.fullmatch(rf"({number})(?:\.\.({number}))?", text.strip())
+    if not match:
+        raise InputError(f"phi {text!r}: expected a number such as 3, or a range such as 0..7")
+    first = float(match[1])
+    if match[2] is None:
+        return [first]
+    last = float(match[2])
+    if not 0 <= first <= last <= 20:
+        raise InputError(f"phi {text!r}: expected a range from 0 up to at most 20")
+    return [first + step for step in range(int(last - first + 1e-9) + 1)]
+
+
+def _make_folder(path: str) -> None:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out {path}: cannot be made: {error.strerror}") from None
+
+
+@click.command(epilog="Example: nas export runs/first/best.yaml --to yaml --out winner.yaml")
+@click.argument("spec")
+@click.option("--to", "form", required=True, help="yaml or json.")
+@click.option("--out", "target", help="File to write. Default: stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
+def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
+    """Write a network in another format."""
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS)
+    document = resolve_spec(spec).to_document()
+    text = dump_yaml(document) if form == "yaml" else json.dumps(document, indent=2) + "\n"
+    _write(text, target, {"format": form}, as_json)
+
+
+@click.command(epilog="Example: nas space mnasnet --out my-space.yaml    (then edit it)")
+@click.argument("space", required=False)
+@click.option("--out", "target", help="File to write. Default: stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def space(space: str | None, target: str | None, as_json: bool) -> None:
+    """List the search spaces, or write one as YAML: a start for a space of your own."""
+    if space is None:
+        rows = {name: make() for name, make in SPACES.items()}
+        if as_json:
+            print_json({name: {"size": s.size, "decisions": len(s.decisions)} for name, s in rows.items()})
+            return
+        for name, known in rows.items():
+            out().print(
+                f"{name}: {known.size:,} architectures, {len(known.decisions)} decisions", highlight=False
+            )
+        return
+    found = get_space(space)
+    if as_json and target is None:
+        print_json(found.to_document())
+        return
+    _write(dump_yaml(found.to_document()), target, {"space": found.name, "size": found.size}, as_json)
+
+
+def _write(text: str, target: str | None, about: dict[str, Any], as_json: bool) -> None:
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    write_atomically(target, text)
+    if as_json:
+        print_json({**about, "written": target})
+    else:
+        out().print(f"wrote {target}", highlight=False, soft_wrap=True)

@@ -1,0 +1,153 @@
+"""`nas search`, `nas resume`: run a search; `nas tensorboard`: look at one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.commands.common import out, pairs, print_json, progress
+from nas.search.run import BEST, Run
+from nas.search.session import Placement, resume_search, start_search
+from nas.search.settings import SearchSettings
+from search_spaces.document import read_document
+from search_spaces.errors import InputError
+
+
+def _placement(function: Any) -> Any:
+    """The options that `search` and `resume` share."""
+    options = [
+        click.option("--concurrent", type=int, default=0, help="Trials at once. Default: all there is room for."),
+        click.option("--cpus-per-trial", type=float, default=1, help="CPUs, and threads, of a trial. Default: 1."),
+        click.option("--gpus-per-trial", type=float, default=0, help="GPUs of a trial, fractions too. Default: 0."),
+        click.option("--address", help="Ray cluster to join (`auto`, host:port). Default: this machine."),
+        click.option("--retries", type=int, default=2, help="Restarts of a trial whose worker died. Default: 2."),
+        click.option("--download", is_flag=True, help="Fetch the data set if it is missing."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command(
+    epilog="Example: nas search --data digits --trials 24 --concurrent 2 --target 400M --out runs/first"
+)
+@click.option("--config", type=click.Path(), help="Settings file (a run's search.yaml); other options win over it.")
+@click.option("--space", help="mnasnet, efficientnet, accel-nasbench or FILE.yaml. Default: mnasnet.")
+@click.option("--controller", help="random, evolution or ppo. Default: evolution.")
+@click.option("-o", "--controller-option", multiple=True, metavar="KEY=VALUE", help="A setting of the controller.")
+@click.option("--evaluator", help="train: from scratch on a proxy task. Default: train.")
+@click.option("--data", help="digits, fashion-mnist, cifar10, cifar100 or imagefolder:PATH. Default: digits.")
+@click.option("--data-root", help="Folder to look for the data set in first.")
+@click.option("--trials", type=int, help="How many architectures to evaluate. Default: 24.")
+@click.option("--epochs", type=int, help="Epochs of a trial. Default: the recipe's.")
+@click.option("--recipe", help="adamw, sgd or efficientnet. Default: adamw.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01.")
+@click.option("--resolution", type=int, help="Proxy task: image size, pixels.")
+@click.option("--width", type=float, help="Proxy task: multiplier of all widths.")
+@click.option("--stem-stride", type=int, help="Proxy task: stride of the stem.")
+@click.option("--subset", type=float, help="Proxy task: part of the images to use, 0 to 1.")
+@click.option("--reward", help="soft, hard or absolute. Default: soft.")
+@click.option(
+    "--target",
+    multiple=True,
+    metavar="[COST=]TARGET",
+    help="400M, 0.4G or a network's name; of macs, or of params=..., several. Default: 400M.",
+)
+@click.option("--exponent", type=float, help="w of the reward. Default: -0.07.")
+@click.option("--scheduler", help="none, asha or median: ends poor trials early. Default: none.")
+@click.option("--seed", type=int, help="Of everything random. Default: 0.")
+@click.option("--out", "folder", help="Run folder to make. Default: runs/SPACE-DATA-TIME.")
+@_placement
+def search(folder: str | None, as_json: bool, **options: Any) -> None:
+    """Search for a network on Ray: sample, train, score; writes a run folder."""
+    placement = _take_placement(options)
+    settings = _settings(options)
+    if folder is None:
+        data = settings.data.partition(":")[0]
+        folder = f"runs/{Path(settings.space).stem}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
+    _report(lambda: start_search(settings, Path(folder), placement, progress()), folder, as_json)
+
+
+@click.command(epilog="Example: nas resume runs/first --trials 48")
+@click.argument("run")
+@click.option("--trials", type=int, help="Go on to this number of trials. Default: the run's.")
+@_placement
+def resume(run: str, trials: int | None, as_json: bool, **options: Any) -> None:
+    """Continue a search after a stop or a crash, or to more trials."""
+    if trials is not None and trials < 1:
+        raise InputError(f"trials {trials}: expected an integer of at least 1")
+    placement = _take_placement(options)
+    _report(lambda: resume_search(Path(run), placement, progress(), trials), run, as_json)
+
+
+@click.command(epilog="Example: nas tensorboard runs/")
+@click.argument("folder", default="runs")
+@click.option("--port", type=int, default=6006, help="Default: 6006.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on. Default: this machine only.")
+def tensorboard(folder: str, port: int, host: str) -> None:
+    """Start TensorBoard on a run folder, or on a folder of them."""
+    if not Path(folder).is_dir():
+        raise InputError(f"folder {folder!r}: no such folder")
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, "--host", host]
+    sys.exit(subprocess.call([*command, "--port", str(port)]))
+
+
+def _take_placement(options: dict[str, Any]) -> Placement:
+    return Placement(
+        concurrent=options.pop("concurrent"),
+        cpus=options.pop("cpus_per_trial"),
+        gpus=options.pop("gpus_per_trial"),
+        address=options.pop("address"),
+        retries=options.pop("retries"),
+        download=options.pop("download"),
+    )
+
+
+def _settings(options: dict[str, Any]) -> SearchSettings:
+    """The settings file's, or the defaults, with the options that were given."""
+    path = options.pop("config")
+    base = SearchSettings()
+    if path:
+        base = SearchSettings.from_document(read_document(path), path)
+    changes = dict(base.recipe_changes) | pairs(options.pop("changes"), "--set")
+    if (epochs := options.pop("epochs")) is not None:
+        changes["epochs"] = epochs
+    # another controller than the file's has no use for the file's options
+    kept = base.controller_options if options["controller"] in (None, base.controller) else {}
+    own = kept | pairs(options.pop("controller_option"), "--controller-option")
+    targets = {}
+    for text in options.pop("target"):
+        name, equals, value = text.partition("=")
+        targets[name if equals else "macs"] = value if equals else text
+    given = {name: value for name, value in options.items() if value is not None}
+    if "space" in given:
+        given["space_document"] = {}
+    return replace(
+        base, **given, recipe_changes=changes, controller_options=own, targets=targets or base.targets
+    )
+
+
+def _report(work: Any, folder: str, as_json: bool) -> None:
+    from nas.commands.show import run_document, show_run
+
+    try:
+        run: Run = work()
+    except KeyboardInterrupt:
+        progress().print(f"\ninterrupted; what had ended is kept. Continue with: nas resume {folder}")
+        sys.exit(130)
+    if as_json:
+        print_json(run_document(run))
+        return
+    show_run(run)
+    out().print(
+        f"\nbest network: {run.folder / BEST}\ncurves:       nas tensorboard {run.folder}",
+        highlight=False,
+        soft_wrap=True,
+    )

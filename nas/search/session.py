@@ -1,0 +1,140 @@
+"""A search from start to end: data, cluster, journal, observers, results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from nas.search.journal import Journal
+from nas.search.run import Run
+from nas.search.settings import SearchSettings
+from nas.search.trial import Record
+from search_spaces.errors import InputError
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how wide a search runs; it changes no result, so the run folder doesn't keep it.
+
+    Attributes:
+        concurrent, cpus, gpus: as `nas.search.ray_tune.Resources`.
+        address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
+        retries: how often a trial starts again when its worker dies.
+        download: fetch a missing data set.
+    """
+
+    concurrent: int = 0
+    cpus: float = 1
+    gpus: float = 0
+    address: str | None = None
+    retries: int = 2
+    download: bool = False
+
+
+def start_search(settings: SearchSettings, folder: Path, placement: Placement, console: Console) -> Run:
+    """Run a new search in a new folder.
+
+    Everything that can be wrong with the input is checked before the folder is made.
+
+    Raises:
+        InputError: a setting, the data, the cluster or the folder.
+    """
+    settings = replace(settings, space_document=settings.make_space().to_document())
+    settings.check()
+    if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        Run.create(folder, settings)  # raises, with the reason
+    return _run(settings, folder, placement, settings.trials, console, new=True)
+
+
+def resume_search(folder: Path, placement: Placement, console: Console, trials: int | None = None) -> Run:
+    """Continue a run; with `trials`, to another number of them.
+
+    Raises:
+        InputError: no run there, a broken journal, another process on it, the data or the cluster.
+    """
+    run = Run.open(folder)
+    return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
+
+
+def _run(
+    settings: SearchSettings, folder: Path, placement: Placement, trials: int, console: Console, new: bool
+) -> Run:
+    from nas.report.progress import SearchProgress
+    from nas.report.tensorboard import TensorBoardWriter
+    from nas.search import ray_tune
+    from nas.search.evaluators.train import TrainEvaluator
+    from nas.training.data import load_data
+
+    resources = ray_tune.Resources(placement.concurrent, placement.cpus, placement.gpus)
+    ray_tune.make_scheduler(settings.scheduler, 1)
+    data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
+    workers = max(1, int(resources.cpus) - 1)
+    evaluator = TrainEvaluator(data, settings.make_recipe(), settings.make_proxy(), workers)
+    if new:
+        console.print("starting Ray ...", style="dim")
+    ray_tune.connect(placement.address)
+    concurrent = ray_tune.check_room(resources)
+
+    run = Run.create(folder, settings) if new else Run(folder, settings)
+    with Journal(folder) as journal:
+        records: list[Record] = journal.records
+        console.print(
+            f"search in {folder}: {trials} trials, {concurrent} at once, "
+            f"space {run.space.name} ({run.space.size:.3g} architectures), {settings.controller}, "
+            f"seed {settings.seed}",
+            highlight=False,
+        )
+        console.print(f"trained on {evaluator.describe()}", highlight=False)
+        if records:
+            console.print(f"{len(records)} trials are in the journal already", highlight=False)
+        events = TensorBoardWriter(folder, records)
+        progress = SearchProgress(console, trials, evaluator.epochs, records)
+        results = _Results(run, records)
+        try:
+            loop = run.loop(journal, trials, (progress, events, results))
+            if not loop.retraced:
+                console.print(
+                    "this run was made by another version: its trials are kept, the controller goes on "
+                    "from them, but not exactly as it would have",
+                    style="yellow",
+                )
+            if not loop.done:
+                with progress:
+                    ray_tune.run_on_ray(
+                        loop,
+                        evaluator,
+                        folder / "ray",
+                        replace(resources, concurrent=concurrent),
+                        settings.scheduler,
+                        placement.retries,
+                        progress.tick,
+                    )
+            if len(loop.records) < trials and loop.done:
+                console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
+        finally:
+            events.close()
+            run.write_results(records)
+    if not any(record.reward is not None for record in records):
+        raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
+    return run
+
+
+class _Results:
+    """Keeps `best.yaml` and `pareto.csv` up to date while the search runs."""
+
+    def __init__(self, run: Run, records: list[Record]) -> None:
+        self.run, self.records = run, records
+        self.best = float("-inf")
+
+    def started(self, trial: object) -> None:
+        pass
+
+    def measured(self, trial: object, measurement: object) -> None:
+        pass
+
+    def ended(self, record: Record) -> None:
+        if record.reward is not None and record.reward > self.best:
+            self.best = record.reward
+            self.run.write_results(self.records)
