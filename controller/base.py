@@ -142,7 +142,9 @@ class Controller(ABC):
             ControllerError: the state belongs to another space.
         """
         if state["space"] != self.space.name:
-            raise ControllerError(f"state of space {state['space']!r}, this controller's is {self.space.name!r}")
+            raise ControllerError(
+                f"state of space {state['space']!r}, this controller's is {self.space.name!r}"
+            )
         self.rng.bit_generator.state = state["rng"]
         self._next_id = state["next_id"]
         self._pending = {id: Architecture(indices) for id, *indices in state["pending"]}
@@ -191,7 +193,7 @@ class Controller(ABC):
         while queue:
             neighbours = list(self.space.neighbours(queue.popleft()))
             for index in self.rng.permutation(len(neighbours)):
-                neighbour = neighbours[index]
+                neighbour: Architecture = neighbours[int(index)]
                 if neighbour not in taken:
                     return neighbour
                 if neighbour not in seen:

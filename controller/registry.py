@@ -32,7 +32,9 @@ def make_controller(
     module, attribute = CONTROLLERS[name]
     cls = getattr(importlib.import_module(module), attribute)
     hints = get_type_hints(cls.__init__)
-    known = [key for key in inspect.signature(cls.__init__).parameters if key not in ("self", "space", "seed")]
+    known = [
+        key for key in inspect.signature(cls.__init__).parameters if key not in ("self", "space", "seed")
+    ]
     values: dict[str, object] = {}
     for key, value in (options or {}).items():
         if key not in known:

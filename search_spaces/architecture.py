@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 
 class Architecture(tuple[int, ...]):
     """The choice indices, one for each decision of the space, in the space's order.
@@ -13,9 +11,6 @@ class Architecture(tuple[int, ...]):
     """
 
     __slots__ = ()
-
-    def __new__(cls, indices: Iterable[int]) -> Architecture:
-        return super().__new__(cls, indices)
 
     def replace(self, decision: int, index: int) -> Architecture:
         """A copy in which the decision at position `decision` takes the choice `index`."""

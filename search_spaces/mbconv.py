@@ -193,9 +193,7 @@ _SETTINGS = tuple(
 
 
 def _read_choices(row: object, where: str) -> StageChoices:
-    fields = check_fields(
-        row, where, ("op", "channels"), ("kernel", "repeats", "se_ratio", "skip", "stride")
-    )
+    fields = check_fields(row, where, ("op", "channels"), ("kernel", "repeats", "se_ratio", "skip", "stride"))
     for field in _FIELDS:
         if field in fields:
             values = fields[field] if isinstance(fields[field], list) else [fields[field]]

@@ -109,8 +109,8 @@ def scale_command(
         return
     console = out()
     console.print(family_table((f"{network.name} phi {step:g}", member) for step, member in family))
-    for path in written:
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    for file in written:
+        console.print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
 def _phis(text: str) -> list[float]:

@@ -22,11 +22,19 @@ from search_spaces.errors import InputError
 def _placement(function: Any) -> Any:
     """The options that `search` and `resume` share."""
     options = [
-        click.option("--concurrent", type=int, default=0, help="Trials at once. Default: all there is room for."),
-        click.option("--cpus-per-trial", type=float, default=1, help="CPUs, and threads, of a trial. Default: 1."),
-        click.option("--gpus-per-trial", type=float, default=0, help="GPUs of a trial, fractions too. Default: 0."),
+        click.option(
+            "--concurrent", type=int, default=0, help="Trials at once. Default: all there is room for."
+        ),
+        click.option(
+            "--cpus-per-trial", type=float, default=1, help="CPUs, and threads, of a trial. Default: 1."
+        ),
+        click.option(
+            "--gpus-per-trial", type=float, default=0, help="GPUs of a trial, fractions too. Default: 0."
+        ),
         click.option("--address", help="Ray cluster to join (`auto`, host:port). Default: this machine."),
-        click.option("--retries", type=int, default=2, help="Restarts of a trial whose worker died. Default: 2."),
+        click.option(
+            "--retries", type=int, default=2, help="Restarts of a trial whose worker died. Default: 2."
+        ),
         click.option("--download", is_flag=True, help="Fetch the data set if it is missing."),
         click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
     ]
@@ -38,17 +46,23 @@ def _placement(function: Any) -> Any:
 @click.command(
     epilog="Example: nas search --data digits --trials 24 --concurrent 2 --target 400M --out runs/first"
 )
-@click.option("--config", type=click.Path(), help="Settings file (a run's search.yaml); other options win over it.")
+@click.option(
+    "--config", type=click.Path(), help="Settings file (a run's search.yaml); other options win over it."
+)
 @click.option("--space", help="mnasnet, efficientnet, accel-nasbench or FILE.yaml. Default: mnasnet.")
 @click.option("--controller", help="random, evolution or ppo. Default: evolution.")
-@click.option("-o", "--controller-option", multiple=True, metavar="KEY=VALUE", help="A setting of the controller.")
+@click.option(
+    "-o", "--controller-option", multiple=True, metavar="KEY=VALUE", help="A setting of the controller."
+)
 @click.option("--evaluator", help="train: from scratch on a proxy task. Default: train.")
 @click.option("--data", help="digits, fashion-mnist, cifar10, cifar100 or imagefolder:PATH. Default: digits.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
 @click.option("--trials", type=int, help="How many architectures to evaluate. Default: 24.")
 @click.option("--epochs", type=int, help="Epochs of a trial. Default: the recipe's.")
 @click.option("--recipe", help="adamw, sgd or efficientnet. Default: adamw.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01."
+)
 @click.option("--resolution", type=int, help="Proxy task: image size, pixels.")
 @click.option("--width", type=float, help="Proxy task: multiplier of all widths.")
 @click.option("--stem-stride", type=int, help="Proxy task: stride of the stem.")

@@ -22,7 +22,9 @@ from search_spaces.errors import InputError
 @click.option("--data-root", help="Folder to look for the data set in first.")
 @click.option("--download", is_flag=True, help="Fetch the data set if it is missing.")
 @click.option("--recipe", "preset", default="adamw", help="adamw, sgd or efficientnet. Default: adamw.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01."
+)
 @click.option("--epochs", type=int, help="Default: the recipe's.")
 @click.option("--resolution", type=int, help="Image size, pixels. Default: fit for the data set.")
 @click.option("--width", type=float, default=1.0, help="Multiplier of all widths. Default: 1.")

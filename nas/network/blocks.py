@@ -136,4 +136,3 @@ def init_weights(module: nn.Module) -> None:
 def batch_norm(momentum: float, eps: float) -> Norm:
     """A maker of BN layers with these settings (momentum: weight of the new batch)."""
     return partial(nn.BatchNorm2d, momentum=momentum, eps=eps)
-

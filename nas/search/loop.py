@@ -257,7 +257,7 @@ class SearchLoop:
         spec = space.decode(proposal.architecture)
         spec = spec.replace(name=f"{space.name}-trial{proposal.id}")
         counted = cost(spec)
-        costs = {name: float(getattr(counted, name)) for name in COSTS}
+        costs: dict[str, float] = {name: getattr(counted, name) for name in COSTS}
         text = f"{self.seed} {spec.digest}".encode()
         seed = int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
         return Trial(proposal, spec, space.choices(proposal.architecture), costs, seed)

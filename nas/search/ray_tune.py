@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ class Resources:
 
     def __post_init__(self) -> None:
         if not 0 <= self.concurrent <= 100_000:
-            raise InputError(f"concurrent {self.concurrent}: expected 1 or more (or 0: all there is room for)")
+            raise InputError(
+                f"concurrent {self.concurrent}: expected 1 or more (or 0: all there is room for)"
+            )
         if not 0 < self.cpus <= 4096:
             raise InputError(f"cpus-per-trial {self.cpus:g}: expected more than 0")
         if not 0 <= self.gpus <= 1024 or (self.gpus > 1 and self.gpus != int(self.gpus)):
@@ -94,7 +97,8 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         """Take metric and mode from the TuneConfig, if it states them."""
-        self._metric, self._mode = metric or self._metric, mode or self._mode
+        self._metric: str = metric or self._metric
+        self._mode: str = mode or self._mode
         return not config
 
     def suggest(self, trial_id: str) -> Any:
@@ -111,7 +115,9 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
             "spec": space.decode(proposal.architecture).to_document(),
         }
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """Tell the controller."""
         proposal = self._proposals.pop(trial_id, None)
         if proposal is None:
@@ -135,7 +141,14 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
         self._proposals = state["proposals"]
 
 
-class _LoopSearch(Searcher):  # type: ignore[misc]
+class _Unpickled:
+    """Tune pickles what it is given, for `Tuner.restore`; ours is resumed from the journal instead."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _LoopSearch(_Unpickled, Searcher):  # type: ignore[misc]
     """Feeds a `SearchLoop`'s trials to Tune. Results come back through `_LoopCallback`, which sees more."""
 
     def __init__(self, loop: SearchLoop, folder: Path) -> None:
@@ -172,7 +185,7 @@ class _LoopSearch(Searcher):  # type: ignore[misc]
         raise NotImplementedError("a search is resumed from its journal")
 
 
-class _LoopCallback(tune.Callback):  # type: ignore[misc]
+class _LoopCallback(_Unpickled, tune.Callback):  # type: ignore[misc]
     """Carries Tune's results into the loop, in the driver."""
 
     def __init__(self, search: _LoopSearch, tick: Callable[[], None]) -> None:
@@ -193,7 +206,7 @@ class _LoopCallback(tune.Callback):  # type: ignore[misc]
         for row in pickle.loads(result["rows"]):
             if row["epoch"] not in rows:  # a restored trial repeats what it did before
                 rows[row["epoch"]] = row
-                self._guard(lambda row=row: self.search.loop.measure(ours, row))
+                self._guard(partial(self.search.loop.measure, ours, row))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         rows = list(self._rows.pop(trial.trial_id, {}).values())
@@ -478,5 +491,3 @@ def make_scheduler(name: str, epochs: int) -> Any:
     if name == "asha":
         return tune.schedulers.ASHAScheduler("epoch", "reward", "max", max_t=epochs, grace_period=grace)
     return tune.schedulers.MedianStoppingRule("epoch", "reward", "max", grace_period=grace)
-
-

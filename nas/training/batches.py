@@ -56,7 +56,8 @@ class Batches:
             raw: Iterator[tuple[Tensor, Tensor]] = self._decode(part, train=False, seed=0)
         else:
             images, labels = self._arrays(split, part)
-            raw = zip(images.split(_EVALUATION_BATCH), labels.split(_EVALUATION_BATCH), strict=True)
+            size = _EVALUATION_BATCH
+            raw = zip(torch.split(images, size), torch.split(labels, size), strict=True)
         for batch, labels in raw:
             yield normalise(batch, self.mean, self.std), labels
 

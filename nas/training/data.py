@@ -99,22 +99,24 @@ class DataSet:
             raise InputError(f"subset {share:g}: expected a fraction above 0 and up to 1")
         if share == 1:
             return self
-        parts = {name: _part(getattr(self, name), share, self) for name in ("train", "held_out")}
-        return replace(self, **parts)
+        return replace(
+            self, train=_part(self.train, share, self), held_out=_part(self.held_out, share, self)
+        )
 
     def at(self, resolution: int) -> DataSet:
         """The data set with its images in memory resized once to `resolution` pixels.
 
         Files are resized when they are decoded.
         """
-        if resolution == self.resolution or not isinstance(self.train, ArraySplit):
-            return replace(self, resolution=resolution)
-        splits = {
-            name: ArraySplit(_resize(split.images, resolution), split.labels)
-            for name in ("train", "held_out", "test")
-            if isinstance(split := getattr(self, name), ArraySplit)
-        }
-        return replace(self, resolution=resolution, **splits)
+        if resolution == self.resolution:
+            return self
+        return replace(
+            self,
+            resolution=resolution,
+            train=_resized(self.train, resolution),
+            held_out=_resized(self.held_out, resolution),
+            test=_resized(self.test, resolution),
+        )
 
 
 def _part(split: Split, share: float, data: DataSet) -> Split:
@@ -135,14 +137,16 @@ def _part(split: Split, share: float, data: DataSet) -> Split:
     return FileSplit(tuple(split.paths[i] for i in chosen), tuple(split.labels[i] for i in chosen))
 
 
-def _resize(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
+def _resized(split: Split, resolution: int) -> Split:
+    if isinstance(split, FileSplit):
+        return split
     parts = []
-    for start in range(0, len(images), 4096):  # in parts: the floats take four times the space
-        part = torch.from_numpy(images[start : start + 4096]).float()
+    for start in range(0, len(split), 4096):  # in parts: the floats take four times the space
+        part = torch.from_numpy(split.images[start : start + 4096]).float()
         size = (resolution, resolution)
         part = F.interpolate(part, size, mode="bilinear", antialias=True, align_corners=False)
         parts.append(part.round().clamp(0, 255).byte().numpy())
-    return np.concatenate(parts)
+    return ArraySplit(np.concatenate(parts), split.labels)
 
 
 def load_data(name: str, root: str | None = None, download: bool = False) -> DataSet:
@@ -178,8 +182,8 @@ def _hold_out(name: str, train: ArraySplit, test: ArraySplit, flips: bool) -> Da
     axes = (0, 2, 3)
     digest = hashlib.sha256()
     for split in (train, test):
-        digest.update(np.ascontiguousarray(split.images))
-        digest.update(np.ascontiguousarray(split.labels))
+        digest.update(split.images.tobytes())
+        digest.update(split.labels.tobytes())
     return DataSet(
         name=name,
         train=ArraySplit(train.images[kept], train.labels[kept]),
@@ -281,7 +285,9 @@ def _download(fetch: Callable[[], object], name: str, folder: Path) -> None:
 
 def _missing(name: str, folders: Sequence[Path], hint: str = "") -> InputError:
     looked = ", ".join(str(folder) for folder in folders)
-    return InputError(f"data set {name!r} not found in {looked}: give --data-root or --download {hint}".strip())
+    return InputError(
+        f"data set {name!r} not found in {looked}: give --data-root or --download {hint}".strip()
+    )
 
 
 def _image_folder(name: str, path: Path) -> DataSet:

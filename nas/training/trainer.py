@@ -43,7 +43,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, recipe)
         self.ema: AveragedModel | None = None
         if recipe.ema:
-            average = get_ema_multi_avg_fn(recipe.ema)
+            average = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
             self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         self.precision = self._precision()
         self.scaler = torch.amp.GradScaler(

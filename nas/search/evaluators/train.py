@@ -38,9 +38,7 @@ class TrainEvaluator(Evaluator):
         """Build the proxy of `spec` on the device of this process, ready to train."""
         if self._batches is None:  # once in a process: on a GPU this copies the images there
             self._batches = Batches(self.data, self.recipe, pick_device(), self.workers)
-        small = self.proxy.apply(
-            spec, self.data.num_classes, self.data.in_channels, self.recipe.bn_momentum
-        )
+        small = self.proxy.apply(spec, self.data.num_classes, self.data.in_channels, self.recipe.bn_momentum)
         return _Training(Trainer(build(small, seed), self._batches, self.recipe, seed))
 
     def describe(self) -> str:

@@ -1,0 +1,43 @@
+# The two commands of the README, `make demo` and `make test`, do all the set-up themselves.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: demo test test-slow bench lint clean
+
+$(BIN)/.installed: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(BIN)/.installed-test: $(BIN)/.installed
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+demo: $(BIN)/.installed
+	$(BIN)/nas search --data digits --trials 30 --concurrent 2 --out $(RUN)
+	$(BIN)/nas scale $(RUN)/best.yaml --phi 0..7 --out $(RUN)/family
+	$(BIN)/nas export $(RUN)/best.yaml --to yaml --out $(RUN)/winner.yaml
+	@echo
+	@echo "the winner's spec:    $(RUN)/winner.yaml"
+	@echo "curves of the search: $(BIN)/nas tensorboard $(RUN)"
+
+test: $(BIN)/.installed-test
+	$(BIN)/python -m pytest
+
+test-slow: $(BIN)/.installed-test
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+lint: $(BIN)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(BIN)/.installed-test
+	$(BIN)/python benchmarks/cost_speed.py
+	$(BIN)/python benchmarks/tune_overhead.py
+	$(BIN)/python benchmarks/proxy_spread.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
