@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,15 @@ MAX_BYTES = 1 << 20
 """Documents come from strangers too: anything larger than this is not a spec or a space."""
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also takes 1e-5 for a number: YAML 1.1 wants a point in it."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The mapping in a YAML or JSON file (JSON is a subset of YAML).
 
@@ -27,7 +37,7 @@ def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES} bytes, not a document of ours")
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -66,10 +66,11 @@ class StageChoices:
     stride: int = 1
 
     def __post_init__(self) -> None:
-        first = {field: getattr(self, field)[0] for field in _FIELDS if getattr(self, field)}
         for field in _FIELDS:
             if not getattr(self, field):
                 raise InputError(f"stage: {field}: expected at least one choice")
+        first = {field: getattr(self, field)[0] for field in _FIELDS}
+        for field in _FIELDS:
             for value in getattr(self, field):
                 stage = _stage(**{**first, field: value}, stride=self.stride)
                 if field == "op" and _op_name(stage) != value:

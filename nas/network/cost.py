@@ -83,9 +83,10 @@ COSTS = ("macs", "params", "activations", "inference_memory", "training_memory",
 class _Tally:
     """Adds up layers; each method is one layer and gives its output's resolution where that changes."""
 
-    __slots__ = ("activations", "benchmark_macs", "live", "macs", "params", "saved")
+    __slots__ = ("activations", "benchmark_macs", "kept", "live", "macs", "params", "saved")
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
         self.macs = self.params = self.activations = self.saved = self.live = self.benchmark_macs = 0
 
     def conv_bn(
@@ -99,7 +100,7 @@ class _Tally:
         self.macs += weights * area
         self.params += weights + 2 * cout
         self.activations += outputs
-        self.saved += outputs * (3 if act else 2)
+        self.saved += outputs * (self.kept if act else 2)
         self.live = max(self.live, cin * size * size + outputs)
         self.benchmark_macs += weights * area + 4 * outputs
         return out
@@ -116,9 +117,9 @@ class _Tally:
 
 
 @lru_cache(maxsize=1 << 16)
-def _block_cost(block: BlockSpec, size: int) -> tuple[int, StageCost]:
-    """(output size, cost) of a block at an input of `size` pixels."""
-    tally = _Tally()
+def _block_cost(block: BlockSpec, size: int, kept: int) -> tuple[int, StageCost]:
+    """(output size, cost) of a block at an input of `size` pixels; `kept` as `_kept` gives it."""
+    tally = _Tally(kept)
     cin, inner, cout, kernel = block.in_channels, block.inner_channels, block.out_channels, block.kernel
     squeeze = block.squeeze_channels
     out = size
@@ -149,8 +150,17 @@ def _block_cost(block: BlockSpec, size: int) -> tuple[int, StageCost]:
     if block.skip != "none":
         tally.live += cin * size * size  # the shortcut waits while the block runs
     if block.op in ("basic", "bottleneck"):
-        tally.saved += cout * out * out  # the activation after the addition
+        tally.saved += (kept - 1) * cout * out * out  # the activation after the addition
     return out, _part("block", out, tally)
+
+
+def _kept(activation: str) -> int:
+    """How many tensors of its output's size a convolution with BN and activation keeps for backward.
+
+    The inputs of BN and of the activation, and the activation's output for the next layer. ReLU works
+    in place and needs only its output, so it saves one of them.
+    """
+    return 2 if activation == "relu" else 3
 
 
 def _part(name: str, size: int, tally: _Tally) -> StageCost:
@@ -167,7 +177,8 @@ def _part(name: str, size: int, tally: _Tally) -> StageCost:
 
 
 def _parts(spec: NetworkSpec, resolution: int) -> Iterator[StageCost]:
-    tally = _Tally()
+    kept = _kept(spec.activation)
+    tally = _Tally(kept)
     stem = spec.stem
     size = tally.conv_bn(spec.in_channels, stem.channels, stem.kernel, resolution, stem.stride)
     if stem.pool:
@@ -178,18 +189,18 @@ def _parts(spec: NetworkSpec, resolution: int) -> Iterator[StageCost]:
     channels = stem.channels
     for index, stage in enumerate(spec.stages):
         blocks = stage.blocks(channels)
-        size, first = _block_cost(blocks[0], size)
+        size, first = _block_cost(blocks[0], size, kept)
         total: tuple[int, ...] = first[2:]
         if len(blocks) > 1:
             # all but the first are the same block at the same size
-            _, rest = _block_cost(blocks[1], size)
+            _, rest = _block_cost(blocks[1], size, kept)
             more = len(blocks) - 1
             live = max(first.live, rest.live)
             total = tuple(a + more * b for a, b in zip(total, rest[2:], strict=True))
             total = (*total[:4], live, total[5])
         yield StageCost(f"stage{index}", size, *total)
         channels = stage.channels
-    tally = _Tally()
+    tally = _Tally(kept)
     if spec.head_channels:
         tally.conv_bn(channels, spec.head_channels, 1, size)
         channels = spec.head_channels

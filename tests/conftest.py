@@ -1,0 +1,47 @@
+"""What several tests share: the benchmark's records, random specs, a cluster with logical GPUs."""
+
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search_spaces import get_space
+
+ROOT = Path(__file__).parent.parent
+RECORDS = Path(os.environ.get("NAS_BENCHMARK_DATA", ROOT.parent / "shared/data/accel_nasbench.tar.gz"))
+
+
+@pytest.fixture(scope="session")
+def benchmark_records():
+    if not RECORDS.is_file():
+        pytest.skip(f"Accel-NASBench's records are not at {RECORDS} (NAS_BENCHMARK_DATA names another place)")
+    with tarfile.open(RECORDS) as archive:
+        files = [archive.extractfile(member) for member in archive if member.name.endswith(".json")]
+        return [json.load(file) for file in files if file is not None]
+
+
+@pytest.fixture
+def random_specs():
+    """Makes random networks of a space."""
+
+    def make(space_name, count, seed=0):
+        space, rng = get_space(space_name), np.random.default_rng(seed)
+        return [space.decode(space.sample(rng)) for _ in range(count)]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Ray in this process, with 2 CPUs and 2 logical GPUs."""
+    import ray
+
+    from nas.search import ray_tune
+
+    os.environ.update(ray_tune._TUNE_SETTINGS)
+    ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
