@@ -53,7 +53,11 @@ class PPO(Controller):
         super().__init__(space, seed)
         if policy not in POLICIES:
             raise unknown("policy", policy, POLICIES)
-        ranges: dict[str, tuple[float, float, float]] = {"batch": (batch, 1, 1 << 16), "epochs": (epochs, 1, 1000), "clip": (clip, 1e-3, 10)}
+        ranges: dict[str, tuple[float, float, float]] = {
+            "batch": (batch, 1, 1 << 16),
+            "epochs": (epochs, 1, 1000),
+            "clip": (clip, 1e-3, 10),
+        }
         ranges |= {"entropy": (entropy, 0, 100), "baseline_decay": (baseline_decay, 0, 0.9999)}
         ranges |= {"learning_rate": (learning_rate, 0, 10)}
         for name, (value, low, high) in ranges.items():

@@ -100,7 +100,7 @@ class _Tally:
         self.macs += weights * area
         self.params += weights + 2 * cout
         self.activations += outputs
-        self.saved += outputs * (self.kept if act else 2)
+        self.saved += outputs * (self.kept if act else 1)
         self.live = max(self.live, cin * size * size + outputs)
         self.benchmark_macs += weights * area + 4 * outputs
         return out
@@ -149,8 +149,9 @@ def _block_cost(block: BlockSpec, size: int, kept: int) -> tuple[int, StageCost]
         tally.conv_bn(cin, cout, 1, size, block.stride, act=False)
     if block.skip != "none":
         tally.live += cin * size * size  # the shortcut waits while the block runs
-    if block.op in ("basic", "bottleneck"):
-        tally.saved += (kept - 1) * cout * out * out  # the activation after the addition
+    # the block's output, which the next layer keeps; ResNet's goes through one more activation
+    outputs = {"basic": kept - 1, "bottleneck": kept - 1, "ds": 1, "mbconv": 1}.get(block.op, 0)
+    tally.saved += outputs * cout * out * out
     return out, _part("block", out, tally)
 
 

@@ -99,9 +99,7 @@ class DataSet:
             raise InputError(f"subset {share:g}: expected a fraction above 0 and up to 1")
         if share == 1:
             return self
-        return replace(
-            self, train=_part(self.train, share, self), held_out=_part(self.held_out, share, self)
-        )
+        return replace(self, train=_part(self.train, share, self), held_out=_part(self.held_out, share, self))
 
     def at(self, resolution: int) -> DataSet:
         """The data set with its images in memory resized once to `resolution` pixels.
