@@ -81,7 +81,11 @@ def bare(trials, folder):
         tune_config=tune.TuneConfig(
             search_alg=_Trivial(trials), num_samples=-1, max_concurrent_trials=CONCURRENT, reuse_actors=True
         ),
-        run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
+        run_config=tune.RunConfig(
+            storage_path=str(folder),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
     )
     began = time.perf_counter()
     tuner.fit()

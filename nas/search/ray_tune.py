@@ -458,6 +458,7 @@ def run_on_ray(
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=1 if evaluator.checkpoints else 0,
                 num_to_keep=1 if evaluator.checkpoints else None,
+                checkpoint_at_end=False,
             ),
             callbacks=[_LoopCallback(search, tick)],
             stop=lambda trial_id, result: search.error is not None,

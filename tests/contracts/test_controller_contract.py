@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller import CONTROLLERS, ControllerError, SpaceExhaustedError, UnknownProposalError, make_controller
+from controller import (
+    CONTROLLERS,
+    ControllerError,
+    SpaceExhaustedError,
+    UnknownProposalError,
+    make_controller,
+)
 from search_spaces import NotInSpaceError, StagedSpace, get_space
 
 ROOT = Path(__file__).parents[2]

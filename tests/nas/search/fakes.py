@@ -1,0 +1,77 @@
+"""Evaluators for tests: instant, deterministic, and some that fail on purpose. Not a test file."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from nas.errors import TrialFailedError
+from nas.search.evaluators.base import Evaluation, Evaluator
+
+
+class _Fake(Evaluation):
+    def __init__(self, evaluator, spec, seed):
+        self.evaluator, self.spec, self.seed, self.epoch = evaluator, spec, seed, 0
+
+    def __next__(self):
+        if self.finished:
+            raise StopIteration
+        self.evaluator.hook(self)
+        self.epoch += 1
+        share = (self.seed % 1000) / 1000
+        return {"epoch": self.epoch, "accuracy": share * self.epoch / self.evaluator.epochs}
+
+    @property
+    def finished(self):
+        return self.epoch >= self.evaluator.epochs
+
+    def state_dict(self):
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state):
+        self.epoch = state["epoch"]
+
+
+class Fake(Evaluator):
+    """The accuracy follows from the seed, which follows from the network."""
+
+    name = "fake"
+    checkpoints = True
+
+    def __init__(self, epochs=2, pause=0.0):
+        self.epochs, self.pause = epochs, pause
+
+    def hook(self, evaluation):
+        time.sleep(self.pause)
+
+    def start(self, spec, seed):
+        return _Fake(self, spec, seed)
+
+
+class FailsSometimes(Fake):
+    """Every third network or so has no result; every other of the rest gives NaN."""
+
+    def hook(self, evaluation):
+        if evaluation.seed % 3 == 0:
+            raise TrialFailedError("diverged: made up")
+
+
+class AlwaysFails(Fake):
+    def hook(self, evaluation):
+        raise TrialFailedError("no luck")
+
+
+class KillsItsWorker(Fake):
+    """Kills its own process, once for each network, in the third epoch; notes each epoch it runs."""
+
+    def __init__(self, folder, epochs=4, always=False):
+        super().__init__(epochs)
+        self.folder, self.always = str(folder), always
+
+    def hook(self, evaluation):
+        with (Path(self.folder) / evaluation.spec.digest).open("a") as log:
+            log.write(f"{evaluation.epoch + 1}\n")
+        marker = Path(self.folder) / f"{evaluation.spec.digest}.killed"
+        if evaluation.epoch == 2 and (self.always or not marker.exists()):
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
