@@ -345,7 +345,7 @@ def _trial_folder(trial: int) -> str:
 def _reason(error: BaseException | None) -> str:
     """The last line of a remote traceback, which has the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if any("actor died" in line.lower() or "ActorDiedError" in line for line in lines):
+    if isinstance(error, ray.exceptions.RayActorError) or "ActorDiedError" in str(error):
         return "the worker died, and died again when the trial was tried again"
     return lines[-1][:500] if lines else type(error).__name__
 

@@ -73,7 +73,7 @@ def test_bad_rewards():
         make_reward("soft", {"mac": "4M"})
     with pytest.raises(InputError, match="hard reward has none"):
         make_reward("hard", {"macs": "4M"}, -0.1)
-    with pytest.raises(InputError, match="exponent 0.1"):
+    with pytest.raises(InputError, match=r"exponent 0\.1"):
         make_reward("soft", {"macs": "4M"}, 0.1)
     with pytest.raises(InputError, match="target nan"):
         Objective("macs", math.nan)
