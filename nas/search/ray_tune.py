@@ -227,7 +227,7 @@ class _LoopCallback(_Unpickled, tune.Callback):  # type: ignore[misc]
         self._rows.pop(trial.trial_id, None)
         ours = self.search.trials.pop(trial.trial_id)
         timing = self._timing(trial, trial.last_result or {})
-        reason = _reason(trial.get_error())
+        reason = _reason(trial)
         self._guard(lambda: self.search.loop.fail(ours, reason, *timing))
         self._clean(trial)
 
@@ -280,7 +280,8 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         """One epoch. A trial without a result says so; anything unforeseen restarts the actor."""
         try:
             evaluation = self._evaluation()
-            self.rows.append(next(evaluation))
+            if not evaluation.finished:  # else its process died after the last checkpoint
+                self.rows.append(next(evaluation))
             reward = self.reward(self.rows[-1]["accuracy"], self.costs)
         except TrialFailedError as error:
             return self._failed(str(error))
@@ -342,12 +343,15 @@ def _trial_folder(trial: int) -> str:
     return f"trial_{trial:06d}"
 
 
-def _reason(error: BaseException | None) -> str:
-    """The last line of a remote traceback, which has the cause."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, ray.exceptions.RayActorError) or "ActorDiedError" in str(error):
+def _reason(trial: Any) -> str:
+    """Why Tune gave a trial up: the cause at the end of a remote traceback, or a dead worker."""
+    # `trial.get_error` looks into the experiment's storage, where the file isn't copied in time
+    path = trial.pickled_error_file
+    error = pickle.loads(Path(path).read_bytes()) if path and Path(path).is_file() else None
+    if isinstance(error, ray.exceptions.RayActorError):
         return "the worker died, and died again when the trial was tried again"
-    return lines[-1][:500] if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:500] if error is not None and lines else "the trial failed without a message"
 
 
 def connect(address: str | None = None) -> None:

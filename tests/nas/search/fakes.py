@@ -56,6 +56,11 @@ class FailsSometimes(Fake):
             raise TrialFailedError("diverged: made up")
 
 
+class Crashes(Fake):
+    def hook(self, evaluation):
+        raise RuntimeError("a defect, not a diverged training")
+
+
 class AlwaysFails(Fake):
     def hook(self, evaluation):
         raise TrialFailedError("no luck")

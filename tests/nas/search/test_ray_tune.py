@@ -12,7 +12,7 @@ from nas.search.loop import SearchLoop
 from nas.search.ray_tune import ControllerSearch, Resources, check_room, connect, room, run_on_ray
 from nas.search.reward import make_reward
 from search_spaces import InputError, get_space
-from tests.nas.search.fakes import FailsSometimes, Fake, KillsItsWorker
+from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, KillsItsWorker
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -95,6 +95,30 @@ def test_a_worker_that_dies_every_time_fails_its_trial_only(tmp_path):
     records = search(tmp_path, KillsItsWorker(notes, always=True), 3, retries=1)
     assert [r.state for r in records] == ["failed"] * 3
     assert {r.reason for r in records} == {"the worker died, and died again when the trial was tried again"}
+
+
+def test_an_exception_fails_its_trial_with_its_cause(tmp_path):
+    records = search(tmp_path, Crashes(), 2, retries=0)
+    assert {r.reason for r in records} == {"RuntimeError: a defect, not a diverged training"}
+
+
+def test_a_trial_whose_driver_died_goes_on_from_its_checkpoint(tmp_path):
+    """Also from the checkpoint of its last epoch, whose result never reached the journal."""
+    import torch
+
+    for trial, epochs in ((0, 2), (1, 4)):
+        place = tmp_path / "ray" / "123" / f"trial_{trial:06d}" / "checkpoint_000000"
+        place.mkdir(parents=True)
+        rows = [{"epoch": e + 1, "accuracy": 0.125} for e in range(epochs)]
+        torch.save({"rows": rows, "evaluation": {"epoch": epochs}}, place / "evaluation.pt")
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    records = sorted(search(tmp_path, KillsItsWorker(notes, epochs=4), 3), key=lambda r: r.trial)
+    assert [r.state for r in records] == ["finished"] * 3
+    assert all([m["epoch"] for m in r.measurements] == [1, 2, 3, 4] for r in records)
+    assert (notes / records[0].digest).read_text().split() == ["3", "3", "4"]
+    assert not (notes / records[1].digest).exists()
+    assert records[1].accuracy == 0.125
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "median"])

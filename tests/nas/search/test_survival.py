@@ -61,6 +61,7 @@ def test_killed_three_times_and_resumed_every_trial_is_there_once(tmp_path):
     lines = [json.loads(line) for line in (folder / TRIALS).read_text().splitlines()]
     assert sorted(line["trial"] for line in lines) == list(range(trials))
     assert document["trials"] == trials
+    assert {line["state"] for line in lines} == {"finished"}
     assert document["best"]["reward"] == max(line["reward"] for line in lines)
     for name in ("best.yaml", "pareto.csv", "search.yaml"):
         assert (folder / name).stat().st_size > 0
