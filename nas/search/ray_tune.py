@@ -10,7 +10,9 @@ import logging
 import math
 import os
 import pickle
+import re
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -364,6 +366,7 @@ def connect(address: str | None = None) -> None:
         os.environ.setdefault(name, value)
     if ray.is_initialized():
         return
+    _check_reachable(address)
     try:
         ray.init(
             address=address,
@@ -373,6 +376,16 @@ def connect(address: str | None = None) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
+
+
+def _check_reachable(address: str | None) -> None:
+    """Ray itself would try for minutes before it says that nobody listens."""
+    match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
+    if match:
+        try:
+            socket.create_connection((match[1], int(match[2])), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(f"address {address!r}: no Ray cluster there: {error}") from None
 
 
 def room(resources: Resources) -> int:

@@ -41,4 +41,5 @@ def load_checkpoint(path: Path) -> tuple[NetworkSpec, dict[str, Any], dict[str, 
     except InputError:
         raise
     except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise InputError(f"{path}: no checkpoint: {str(error).splitlines()[0]}") from None
+        cause = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: no checkpoint: {cause}") from None

@@ -54,7 +54,10 @@ def test_fractions_of_a_gpu_let_trials_share(tmp_path):
 @pytest.mark.parametrize(
     ("resources", "message"),
     [
-        (Resources(3, gpus=1), "3 trials of 1 CPU and 1 GPU need 3 CPU and 3 GPU, the cluster has 2 CPU and 2 GPU"),
+        (
+            Resources(3, gpus=1),
+            "3 trials of 1 CPU and 1 GPU need 3 CPU and 3 GPU, the cluster has 2 CPU and 2 GPU",
+        ),
         (Resources(1, gpus=4), "need 1 CPU and 4 GPU"),
         (Resources(0, cpus=8), "room for 0"),
         (Resources(2, cpus=2), "room for 1"),
@@ -65,7 +68,9 @@ def test_too_many_for_the_cluster_is_said_at_once(resources, message):
         check_room(resources)
 
 
-@pytest.mark.parametrize("bad", [{"concurrent": -1}, {"cpus": 0}, {"gpus": -1}, {"gpus": 1.5}, {"cpus": float("nan")}])
+@pytest.mark.parametrize(
+    "bad", [{"concurrent": -1}, {"cpus": 0}, {"gpus": -1}, {"gpus": 1.5}, {"cpus": float("nan")}]
+)
 def test_bad_resources(bad):
     with pytest.raises(InputError, match="expected"):
         Resources(**bad)

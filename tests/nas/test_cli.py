@@ -1,0 +1,205 @@
+"""The commands as a user types them: their output, and one clear line for bad input."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from nas.search.journal import Journal
+from nas.search.loop import run_in_process
+from nas.search.run import Run
+from nas.search.settings import SearchSettings
+from search_spaces import read_spec, reference
+from tests.nas.search.fakes import Fake
+
+
+def nas(*arguments, cwd=None):
+    command = [sys.executable, "-m", "nas", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200)
+
+
+def good(*arguments, cwd=None):
+    done = nas(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run folder."""
+    run = Run.create(tmp_path / "run", SearchSettings(trials=8))
+    with Journal(run.folder) as journal:
+        run_in_process(run.loop(journal, 8, ()), Fake())
+        run.write_results(journal.records)
+    return run
+
+
+def test_help_has_an_example_for_every_command():
+    listing = good("--help")
+    for command in ("search", "resume", "show", "cost", "scale", "train", "export", "space", "tensorboard"):
+        assert command in listing
+        assert "Example: nas" in good(command, "--help")
+
+
+def test_cost_of_b0():
+    document = json.loads(good("cost", "efficientnet-b0", "--json"))
+    assert document["macs"] == 385_814_752
+    assert document["params"] == 5_288_548
+    assert sum(stage["macs"] for stage in document["stages"]) == document["macs"]
+    checked = json.loads(good("cost", "mobilenet-v2", "--check", "--json"))
+    assert checked["fvcore"] == {"macs": checked["macs"], "params": checked["params"]}
+    assert "equal" in good("cost", "mobilenet-v2", "--check")
+
+
+@pytest.mark.parametrize(
+    "name", ["efficientnet-b7", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2", "resnet50"]
+)
+def test_show_fits_80_columns(name):
+    text = good("show", name)
+    assert "stage0" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_scale_and_export(tmp_path):
+    family = json.loads(good("scale", "efficientnet-b0", "--phi", "0..3", "--json", "--out", tmp_path / "f"))
+    macs = [member["cost"]["macs"] for member in family["members"]]
+    assert macs == sorted(macs)
+    assert len(family["written"]) == 4
+    assert read_spec(family["written"][0]).digest == reference("efficientnet-b0").digest
+    good("scale", "efficientnet-b0", "--phi", "1.5", "--out", tmp_path / "one.yaml")
+    good("export", tmp_path / "one.yaml", "--to", "json", "--out", tmp_path / "one.json")
+    assert read_spec(tmp_path / "one.json") == read_spec(tmp_path / "one.yaml")
+    (tmp_path / "printed.yaml").write_text(good("export", "resnet50", "--to", "yaml"))
+    assert read_spec(tmp_path / "printed.yaml") == reference("resnet50")
+
+
+def test_show_run(run):
+    text = good("show", run.folder)
+    assert "8 of 8 trials ended" in text
+    assert "Pareto front" in text
+    document = json.loads(good("show", run.folder, "--json"))
+    assert document["trials"] == 8
+    assert document["best"]["digest"] == read_spec(run.folder / "best.yaml").digest
+    header, *rows = (run.folder / "pareto.csv").read_text().splitlines()
+    assert header == "trial,accuracy,macs,params,reward,network"
+    assert len(rows) == len(document["pareto"])
+
+
+def test_the_winner_loads_back(run, tmp_path):
+    best = run.folder / "best.yaml"
+    assert "stage6" in good("show", best)
+    good("cost", best, "--check")
+    out = good("train", best, "--epochs", "1", "--json", "--out", tmp_path / "w.pt")
+    assert len(json.loads(out)["epochs"]) == 1
+    assert (tmp_path / "w.pt").stat().st_size > 1e5
+
+
+def test_space(tmp_path):
+    assert "104,485,552,128" in good("space")
+    good("space", "accel-nasbench", "--out", tmp_path / "mine.yaml")
+    assert json.loads(good("space", tmp_path / "mine.yaml", "--json"))["space"] == "accel-nasbench"
+
+
+BAD = {
+    "command": (["serach"], "did you mean 'search'"),
+    "option": (["search", "--trails", "3"], "--trials"),
+    "number": (["search", "--trials", "many"], "not a valid integer"),
+    "trials": (["search", "--trials", "0"], "trials 0"),
+    "space": (["search", "--space", "mnasnett"], "did you mean 'mnasnet'"),
+    "controller": (["search", "--controller", "evolutoin"], "did you mean 'evolution'"),
+    "controller option": (["search", "-o", "populaton=3"], "did you mean 'population'"),
+    "pair": (["search", "-o", "population"], "key=value"),
+    "evaluator": (["search", "--evaluator", "trian"], "did you mean 'train'"),
+    "data": (["search", "--data", "digts"], "did you mean 'digits'"),
+    "recipe": (["search", "--recipe", "efficentnet"], "did you mean 'efficientnet'"),
+    "epochs": (["search", "--epochs", "0"], "epochs 0"),
+    "scheduler": (["search", "--scheduler", "ash"], "did you mean 'asha'"),
+    "target 0": (["search", "--target", "0"], "positive"),
+    "target -1": (["search", "--target", "-1M"], "positive"),
+    "target word": (["search", "--target", "efficientnet-b9"], "did you mean 'efficientnet-b"),
+    "target cost": (["search", "--target", "parms=5M"], "did you mean 'params'"),
+    "reward": (["search", "--reward", "sotf"], "did you mean 'soft'"),
+    "exponent": (["search", "--exponent", "1"], "exponent 1"),
+    "seed": (["search", "--seed", "-1"], "seed -1"),
+    "concurrent": (["search", "--concurrent", "500"], "room for"),
+    "gpus": (["search", "--gpus-per-trial", "9"], "9 GPU"),
+    "address": (["search", "--address", "127.0.0.1:1"], "no Ray cluster"),
+    "no run": (["resume", "nowhere"], "no run there"),
+    "empty data folder": (["search", "--data", "imagefolder:."], "no folder"),
+    "no spec": (["show", "nowhere.yaml"], "No such file"),
+    "network": (["cost", "efficientnet-b"], "did you mean"),
+    "resolution": (["cost", "resnet50", "--resolution", "0"], "resolution 0"),
+    "phi": (["scale", "efficientnet-b0", "--phi", "-1"], "phi -1"),
+    "phi word": (["scale", "efficientnet-b0", "--phi", "big"], "phi 'big'"),
+    "alpha": (["scale", "efficientnet-b0", "--phi", "1", "--alpha", "0.5"], "alpha 0.5"),
+    "format": (["export", "efficientnet-b0", "--to", "yml"], "did you mean 'yaml'"),
+    "out": (["export", "efficientnet-b0", "--to", "yaml", "--out", "no/such/x.yaml"], "cannot write"),
+    "folder": (["tensorboard", "nowhere"], "no such folder"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    done = nas(*arguments, cwd=tmp_path)
+    lines = [line for line in done.stderr.splitlines() if line != "starting Ray ..."]
+    assert done.returncode == 2, done.stderr
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("nas: error: ")
+    assert message in lines[0]
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []  # nothing left behind
+
+
+def test_an_existing_run_is_not_overwritten(run):
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
+    done = nas("search", "--out", run.folder)
+    assert done.returncode == 2
+    assert f"nas resume {run.folder}" in done.stderr
+    assert {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()} == before
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    done = nas("search", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "no run" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_broken_journal_and_settings(run):
+    path = run.folder / "trials.jsonl"
+    path.write_text("nonsense\n" + path.read_text())
+    before = path.read_bytes()
+    for command in ("show", "resume"):
+        done = nas(command, run.folder)
+        assert done.returncode == 2
+        assert "line 1 is broken" in done.stderr
+    assert path.read_bytes() == before
+    (run.folder / "search.yaml").write_text("schema: 99\n")
+    done = nas("show", run.folder)
+    assert (done.returncode, "schema 99" in done.stderr) == (2, True)
+
+
+def test_an_existing_checkpoint_is_not_overwritten(tmp_path):
+    (tmp_path / "x.pt").write_text("mine")
+    done = nas("train", "mobilenet-v2", "--epochs", "1", "--out", tmp_path / "x.pt")
+    assert done.returncode == 2
+    assert "exists already" in done.stderr
+
+
+def test_settings_file_and_flags(run):
+    """A run's own settings start the same search again; flags win over them."""
+    from nas.commands.search import _settings
+
+    options = dict.fromkeys(vars(SearchSettings()))
+    for name in ("space_document", "controller_options", "recipe_changes", "targets"):
+        del options[name]
+    options |= {"config": str(run.folder / "search.yaml"), "changes": ("lr=0.01",), "target": ("params=5M",)}
+    options |= {"controller_option": (), "epochs": 9, "trials": 3}
+    settings = _settings(options)
+    assert settings.trials == 3
+    assert settings.targets == {"params": "5M"}
+    assert settings.make_recipe().epochs == 9
+    assert settings.make_recipe().lr == 0.01
+    assert settings.controller == run.settings.controller

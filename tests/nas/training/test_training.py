@@ -1,0 +1,231 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from nas.errors import TrialFailedError
+from nas.network.builder import build
+from nas.search.evaluators.train import TrainEvaluator
+from nas.training.augment import normalise, random_flip, random_shift
+from nas.training.batches import Batches
+from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.data import load_data
+from nas.training.proxy import ProxyTask
+from nas.training.recipe import PRESETS, Recipe, make_recipe
+from nas.training.trainer import Trainer, lr_factor, make_optimizer
+from search_spaces import InputError, NetworkSpec, StageSpec, StemSpec, reference
+
+CPU = torch.device("cpu")
+SMALL = NetworkSpec(
+    "small",
+    (StageSpec("mbconv", 16, stride=2, expansion=3, se_ratio=0.25), StageSpec("ds", 24, stride=2)),
+    stem=StemSpec(8, stride=1),
+    head_channels=48,
+    resolution=8,
+    in_channels=1,
+    num_classes=10,
+    bn_momentum=0.1,
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits")
+
+
+def trainer(data, seed=0, model_seed=0, **changes):
+    recipe = make_recipe("adamw", {"epochs": 3, **changes})
+    return Trainer(build(SMALL, model_seed), Batches(data, recipe, CPU), recipe, seed)
+
+
+def test_training_learns_real_digits(digits):
+    t = trainer(digits, epochs=8)
+    rows = [t.run_epoch() for _ in range(8)]
+    assert rows[-1]["accuracy"] > 0.9
+    assert rows[-1]["loss"] < rows[0]["loss"] / 3
+    assert [row["epoch"] for row in rows] == list(range(1, 9))
+    assert t.evaluate("test")["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"ema": 0.9}, {"optimizer": "rmsprop", "lr": 0.001}, {"optimizer": "sgd", "lr": 0.05}]
+)
+def test_continued_training_equals_uninterrupted(digits, changes, tmp_path):
+    whole = trainer(digits, **changes)
+    rows = [whole.run_epoch() for _ in range(3)]
+
+    first = trainer(digits, **changes)
+    first.run_epoch()
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, SMALL, first.state_dict(), {})
+    spec, state, _ = load_checkpoint(path)
+    assert spec == SMALL
+    torch.manual_seed(12345)  # whatever happened in between
+    second = trainer(digits, model_seed=99, **changes)
+    second.load_state_dict(state)
+    again = [second.run_epoch() for _ in range(2)]
+    for a, b in zip(rows[1:], again, strict=True):
+        assert {k: v for k, v in a.items() if "second" not in k} == {
+            k: v for k, v in b.items() if "second" not in k
+        }
+    for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_same_seed_same_training(digits):
+    runs = [trainer(digits, seed=s).run_epoch()["loss"] for s in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_diverged_training_is_a_failed_trial(digits):
+    with pytest.raises(TrialFailedError, match=r"diverged: .*epoch 1"):
+        trainer(digits, optimizer="sgd", lr=100, warmup=0).run_epoch()
+
+
+def test_ema_is_what_is_evaluated(digits):
+    t = trainer(digits, ema=0.5)
+    t.run_epoch()
+    assert any(
+        not torch.equal(a, b) for a, b in zip(t.model.parameters(), t.ema.module.parameters(), strict=True)
+    )
+    averaged = t.evaluate("held_out")
+    t.ema = None
+    assert t.evaluate("held_out") != averaged
+
+
+def test_schedules():
+    cosine = Recipe(epochs=11, warmup=1, schedule="cosine")
+    assert lr_factor(cosine, 0.5) == 0.5
+    assert lr_factor(cosine, 1) == 1
+    assert lr_factor(cosine, 6) == pytest.approx(0.5)
+    assert lr_factor(cosine, 11) == pytest.approx(0)
+    # EfficientNet: after 5 epochs of warm-up, decayed by .97 every 2.4 epochs, in steps
+    paper = PRESETS["efficientnet"]
+    assert lr_factor(paper, 2.5) == 0.5
+    assert lr_factor(paper, 7.3) == 1
+    assert lr_factor(paper, 7.5) == 0.97
+    assert lr_factor(paper, 5 + 24.1) == pytest.approx(0.97**10)
+    assert lr_factor(Recipe(schedule="constant", warmup=0), 3) == 1
+
+
+def test_optimizers_as_stated():
+    model = build(SMALL, 0)
+    rms = make_optimizer(model, PRESETS["efficientnet"])
+    assert isinstance(rms, torch.optim.RMSprop)
+    decayed, others = rms.param_groups
+    assert (decayed["alpha"], decayed["momentum"], decayed["eps"]) == (0.9, 0.9, 1e-3)
+    assert (decayed["weight_decay"], others["weight_decay"]) == (1e-5, 0)
+    assert all(p.ndim > 1 for p in decayed["params"])
+    assert len(decayed["params"]) + len(others["params"]) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "message"),
+    [
+        ("adam", {}, "did you mean 'adamw'"),
+        ("adamw", {"optimiser": "sgd"}, "did you mean 'optimizer'"),
+        ("adamw", {"optimizer": "sgdd"}, "did you mean 'sgd'"),
+        ("adamw", {"lr": "fast"}, "expected a value of type float"),
+        ("adamw", {"lr": "-1"}, "lr -1"),
+        ("adamw", {"epochs": "0"}, "epochs 0"),
+        ("adamw", {"ema": "nan"}, "ema nan"),
+        ("adamw", {"flip": "perhaps"}, "true or false"),
+    ],
+)
+def test_bad_recipes(preset, changes, message):
+    with pytest.raises(InputError, match=message):
+        make_recipe(preset, changes)
+
+
+def test_shift_moves_each_image_by_its_own_step():
+    images = torch.zeros(64, 1, 9, 9)
+    images[:, :, 4, 4] = 1
+    moved = random_shift(images, 2, torch.Generator().manual_seed(0))
+    assert moved.shape == images.shape
+    assert (moved.sum((1, 2, 3)) == 1).all()
+    places = {tuple(p) for p in moved.nonzero()[:, 2:].tolist()}
+    assert len(places) > 15
+    assert all(2 <= y <= 6 and 2 <= x <= 6 for y, x in places)
+    assert torch.equal(random_shift(images, 0, torch.Generator()), images)
+
+
+def test_flip_mirrors_about_half():
+    images = torch.arange(3.0).expand(200, 1, 3, 3)
+    flipped = (random_flip(images, torch.Generator().manual_seed(0))[:, 0, 0, 0] == 2).float().mean()
+    assert 0.4 < flipped < 0.6
+
+
+def test_normalise():
+    images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
+    assert normalise(images, torch.tensor([0.5]), torch.tensor([0.25])).flatten().tolist() == pytest.approx(
+        [-2, 2]
+    )
+
+
+def test_held_out_comes_from_train_and_test_is_apart(digits):
+    parts = [digits.train, digits.held_out, digits.test]
+    assert [len(p) for p in parts] == [1000, 437, 360]
+    for part in parts:
+        assert np.bincount(part.labels).min() > 0.08 * len(part)
+    assert digits.train.images.dtype == np.uint8
+    again = load_data("digits")
+    assert again.digest == digits.digest
+    assert np.array_equal(again.held_out.images, digits.held_out.images)
+
+
+def test_a_search_never_reads_the_test_split(digits):
+    from dataclasses import replace
+
+    no_test = replace(digits, test=None)  # touching it would raise
+    evaluator = TrainEvaluator.__new__(TrainEvaluator)
+    recipe = make_recipe("adamw", {"epochs": 1})
+    evaluator.__dict__.update(
+        data=no_test.at(8), recipe=recipe, proxy=ProxyTask(8, 0.25, 1), workers=1, epochs=1, _batches=None
+    )
+    rows = list(evaluator.start(reference("mobilenet-v2"), 0))
+    assert len(rows) == 1
+
+
+def test_subsets_keep_the_classes(digits):
+    half = digits.subset(0.5)
+    assert len(half.train) == 500
+    assert len(half.test) == 360
+    counts = np.bincount(half.train.labels)
+    assert counts.min() >= 45
+    with pytest.raises(InputError, match="subset 0.01"):
+        digits.subset(0.01)
+
+
+def test_proxy_keeps_choices_apart():
+    b0 = reference("efficientnet-b0")
+    small = ProxyTask(16, 0.25, 1).apply(b0, 10, 1, 0.1)
+    assert (small.resolution, small.num_classes, small.in_channels, small.stem.stride) == (16, 10, 1, 1)
+    assert [s.channels for s in small.stages] == [4, 6, 10, 20, 28, 48, 80]
+    assert small.bn_momentum == 0.1
+    for bad in ({"resolution": 2}, {"width": 0}, {"stem_stride": 3}, {"width": float("nan")}):
+        with pytest.raises(InputError):
+            ProxyTask(**{"resolution": 16, **bad})
+
+
+def test_evaluations_continue_in_another_process(digits):
+    evaluator = TrainEvaluator(digits, make_recipe("adamw", {"epochs": 2}), ProxyTask(16, 0.25, 1))
+    spec = reference("mobilenet-v2")
+    whole = [row["accuracy"] for row in evaluator.start(spec, 5)]
+    first = evaluator.start(spec, 5)
+    next(first)
+    second = evaluator.start(spec, 5)
+    second.load_state_dict(first.state_dict())
+    assert [row["accuracy"] for row in second] == whole[1:]
+    assert second.finished
+    assert math.isfinite(whole[0])
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04."])
+def test_what_is_no_checkpoint(content, tmp_path):
+    path = tmp_path / "x.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no checkpoint"):
+        load_checkpoint(path)
+    with pytest.raises(InputError, match="No such file"):
+        load_checkpoint(tmp_path / "none.pt")
