@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import Any
 import click
 
 from nas.commands.common import out, print_json
+from nas.export import to_text
 from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
 from nas.network.scaling import Coefficients, scale
 from nas.report.tables import cost_table, family_table
 from search_spaces.document import dump_yaml, write_atomically, write_document
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError
 from search_spaces.registry import SPACES, get_space
 from search_spaces.spec import NetworkSpec
-
-FORMATS = ("yaml", "json")
 
 
 @click.command("cost", epilog="Example: nas cost efficientnet-b0 --check")
@@ -141,11 +139,7 @@ def _make_folder(path: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
 def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
     """Write a network in another format."""
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
-    document = resolve_spec(spec).to_document()
-    text = dump_yaml(document) if form == "yaml" else json.dumps(document, indent=2) + "\n"
-    _write(text, target, {"format": form}, as_json)
+    _write(to_text(resolve_spec(spec), form), target, {"format": form}, as_json)
 
 
 @click.command(epilog="Example: nas space mnasnet --out my-space.yaml    (then edit it)")
