@@ -25,12 +25,8 @@ def _placement(function: Any) -> Any:
         click.option(
             "--concurrent", type=int, default=0, help="Trials at once. Default: all there is room for."
         ),
-        click.option(
-            "--cpus-per-trial", type=float, default=1, help="CPUs, and threads, of a trial. Default: 1."
-        ),
-        click.option(
-            "--gpus-per-trial", type=float, default=0, help="GPUs of a trial, fractions too. Default: 0."
-        ),
+        click.option("--cpus-per-trial", type=float, help="CPUs, and threads, of a trial. Default: 1."),
+        click.option("--gpus-per-trial", type=float, help="GPUs of a trial, fractions too. Default: 0."),
         click.option("--address", help="Ray cluster to join (`auto`, host:port). Default: this machine."),
         click.option(
             "--retries", type=int, default=2, help="Restarts of a trial whose worker died. Default: 2."
@@ -82,6 +78,7 @@ def _placement(function: Any) -> Any:
 def search(folder: str | None, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""
     placement = _take_placement(options)
+    options |= {"cpus_per_trial": placement.cpus, "gpus_per_trial": placement.gpus}
     settings = _settings(options)
     if folder is None:
         data = settings.data.partition(":")[0]

@@ -16,18 +16,19 @@ from search_spaces.errors import InputError
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how wide a search runs; it changes no result, so the run folder doesn't keep it.
+    """Where a search runs, and how wide; the run folder doesn't keep it.
 
     Attributes:
-        concurrent, cpus, gpus: as `nas.search.ray_tune.Resources`.
+        concurrent: trials at once; 0: as many as there is room for.
+        cpus, gpus: for each trial; None: as the run's settings say.
         address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
         retries: how often a trial starts again when its worker dies.
         download: fetch a missing data set.
     """
 
     concurrent: int = 0
-    cpus: float = 1
-    gpus: float = 0
+    cpus: float | None = None
+    gpus: float | None = None
     address: str | None = None
     retries: int = 2
     download: bool = False
@@ -67,7 +68,11 @@ def _run(
     from nas.search.evaluators.train import TrainEvaluator
     from nas.training.data import load_data
 
-    resources = ray_tune.Resources(placement.concurrent, placement.cpus, placement.gpus)
+    resources = ray_tune.Resources(
+        placement.concurrent,
+        settings.cpus_per_trial if placement.cpus is None else placement.cpus,
+        settings.gpus_per_trial if placement.gpus is None else placement.gpus,
+    )
     ray_tune.make_scheduler(settings.scheduler, 1)
     data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
     workers = max(1, int(resources.cpus) - 1)

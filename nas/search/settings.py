@@ -41,7 +41,7 @@ _DEFAULTS = {
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """All that decides what a search does; where and how wide it runs is no part of it.
+    """All that decides what a search does; where it runs is no part of it.
 
     Attributes:
         space: name, or path of a space file.
@@ -57,6 +57,7 @@ class SearchSettings:
         targets: by cost name.
         exponent: of the reward; None: -0.07.
         scheduler: `none`, `asha` or `median`.
+        cpus_per_trial, gpus_per_trial: what each trial gets.
         seed: of everything random.
     """
 
@@ -78,6 +79,8 @@ class SearchSettings:
     targets: dict[str, str] = field(default_factory=lambda: {"macs": "400M"})
     exponent: float | None = None
     scheduler: str = "none"
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
     seed: int = 0
 
     def check(self) -> None:
