@@ -56,14 +56,15 @@ def cost_command(spec: str, resolution: int | None, check: bool, as_json: bool) 
 def _check(network: NetworkSpec) -> dict[str, int]:
     """MACs as fvcore counts them on the built module, and the module's parameters."""
     import torch
-    from fvcore.nn import FlopCountAnalysis
 
     from nas.network.builder import build
 
     model = build(network, seed=0).eval()
     size = network.resolution
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # fvcore traces with torch.jit, which is ageing
+        warnings.simplefilter("ignore", FutureWarning)  # fvcore uses torch.jit, which is ageing
+        from fvcore.nn import FlopCountAnalysis
+
         counter = FlopCountAnalysis(model, torch.zeros(1, network.in_channels, size, size))
         operators = counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
     return {

@@ -367,15 +367,28 @@ def connect(address: str | None = None) -> None:
     if ray.is_initialized():
         return
     _check_reachable(address)
+    elsewhere = address or os.environ.get("RAY_ADDRESS")
+    if elsewhere:
+        _use_token()
     try:
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            include_dashboard=None if address or os.environ.get("RAY_ADDRESS") else False,
+            include_dashboard=None if elsewhere else False,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
+
+
+def _use_token() -> None:
+    """Show this machine's Ray token to the cluster; `ray start` asks for it wherever there is one."""
+    try:
+        from ray._private.authentication import authentication_token_setup as setup
+    except ImportError:  # an older Ray has no tokens
+        return
+    logging.getLogger(setup.__name__).setLevel(logging.ERROR)  # it tells of the token on each start
+    setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _check_reachable(address: str | None) -> None:

@@ -40,7 +40,7 @@ class Recipe:
         weight_decay: on convolution and linear weights only, not on BN and biases.
         schedule: after the warm-up: `cosine` to 0, `exponential` by `decay_rate` every
             `decay_epochs`, or `constant`.
-        warmup: epochs (fractions too) of linear growth from 0.
+        warmup: epochs (fractions too) of linear growth from 0, at most half of all.
         decay_rate, decay_epochs: of the exponential schedule.
         label_smoothing: as in Szegedy et al. 2016.
         ema: decay of the weights' moving average, which is then what is evaluated; 0: none.

@@ -161,7 +161,7 @@ def lr_factor(recipe: Recipe, epoch: float) -> float:
         recipe: schedule and warm-up.
         epoch: epochs done, with the fraction of the running one.
     """
-    warmup = min(recipe.warmup, recipe.epochs)
+    warmup = min(recipe.warmup, recipe.epochs / 2)
     if epoch < warmup:
         return max(epoch, 1e-3) / warmup
     if recipe.schedule == "cosine":
