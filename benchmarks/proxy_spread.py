@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from controller import make_controller
+from nas.search.cluster import Resources, connect
 from nas.search.evaluators.train import TrainEvaluator
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop
-from nas.search.ray_tune import Resources, connect, run_on_ray
+from nas.search.ray_tune import run_on_ray
 from nas.search.reward import Reward
 from nas.search.settings import SearchSettings
 from nas.training.data import load_data

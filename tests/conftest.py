@@ -10,6 +10,8 @@ import pytest
 
 from search_spaces import get_space
 
+os.environ.pop("RAY_ADDRESS", None)  # the tests start Ray themselves, whatever else runs here
+
 ROOT = Path(__file__).parent.parent
 RECORDS = Path(os.environ.get("NAS_BENCHMARK_DATA", ROOT.parent / "shared/data/accel_nasbench.tar.gz"))
 
@@ -39,9 +41,9 @@ def cluster():
     """Ray in this process, with 2 CPUs and 2 logical GPUs."""
     import ray
 
-    from nas.search import ray_tune
+    from nas.search.cluster import TUNE_SETTINGS
 
-    os.environ.update(ray_tune._TUNE_SETTINGS)
-    ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    os.environ.update(TUNE_SETTINGS)
+    ray.init(address="local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

@@ -64,23 +64,24 @@ def _run(
 ) -> Run:
     from nas.report.progress import SearchProgress
     from nas.report.tensorboard import TensorBoardWriter
-    from nas.search import ray_tune
+    from nas.search.cluster import Resources, check_room, connect
     from nas.search.evaluators.train import TrainEvaluator
+    from nas.search.ray_tune import make_scheduler, run_on_ray
     from nas.training.data import load_data
 
-    resources = ray_tune.Resources(
+    resources = Resources(
         placement.concurrent,
         settings.cpus_per_trial if placement.cpus is None else placement.cpus,
         settings.gpus_per_trial if placement.gpus is None else placement.gpus,
     )
-    ray_tune.make_scheduler(settings.scheduler, 1)
+    make_scheduler(settings.scheduler, 1)
     data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
     workers = max(1, int(resources.cpus) - 1)
     evaluator = TrainEvaluator(data, settings.make_recipe(), settings.make_proxy(), workers)
     if new:
         console.print("starting Ray ...", style="dim")
-    ray_tune.connect(placement.address)
-    concurrent = ray_tune.check_room(resources)
+    connect(placement.address)
+    concurrent = check_room(resources)
 
     run = Run.create(folder, settings) if new else Run(folder, settings)
     with Journal(folder) as journal:
@@ -107,7 +108,7 @@ def _run(
                 )
             if not loop.done:
                 with progress:
-                    ray_tune.run_on_ray(
+                    run_on_ray(
                         loop,
                         evaluator,
                         folder / "ray",

@@ -7,9 +7,10 @@ import ray
 from ray import tune
 
 from controller import make_controller
+from nas.search.cluster import Resources, check_room, connect, room
 from nas.search.journal import Journal, read_records
 from nas.search.loop import SearchLoop
-from nas.search.ray_tune import ControllerSearch, Resources, check_room, connect, room, run_on_ray
+from nas.search.ray_tune import ControllerSearch, run_on_ray
 from nas.search.reward import make_reward
 from search_spaces import InputError, get_space
 from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, KillsItsWorker

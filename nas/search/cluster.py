@@ -1,0 +1,134 @@
+"""The Ray cluster a search runs on: joining or starting it, and what room it has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from dataclasses import dataclass
+
+import ray
+
+from search_spaces.errors import InputError
+
+# Tune's own loggers and snapshots would write thousands of files; the journal replaces them
+TUNE_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What trials get, and how many run at once.
+
+    Attributes:
+        concurrent: trials at once; 0: as many as the cluster has room for.
+        cpus: for each trial; also its threads.
+        gpus: for each trial; a fraction lets several share one.
+
+    Raises:
+        InputError: a negative or absurd number.
+    """
+
+    concurrent: int = 0
+    cpus: float = 1
+    gpus: float = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.concurrent <= 100_000:
+            raise InputError(
+                f"concurrent {self.concurrent}: expected 1 or more (or 0: all there is room for)"
+            )
+        if not 0 < self.cpus <= 4096:
+            raise InputError(f"cpus-per-trial {self.cpus:g}: expected more than 0")
+        if not 0 <= self.gpus <= 1024 or (self.gpus > 1 and self.gpus != int(self.gpus)):
+            raise InputError(f"gpus-per-trial {self.gpus:g}: expected 0, a fraction, or a whole number")
+
+
+def connect(address: str | None = None) -> None:
+    """Join the cluster at `address` (or RAY_ADDRESS), or start Ray on this machine.
+
+    Raises:
+        InputError: there is no cluster at the address.
+    """
+    for name, value in TUNE_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if ray.is_initialized():
+        return
+    _check_reachable(address)
+    elsewhere = address or os.environ.get("RAY_ADDRESS")
+    if elsewhere:
+        _use_token()
+    try:
+        ray.init(
+            # "local" starts Ray here even beside a running cluster, which None would join silently
+            address=elsewhere or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=None if elsewhere else False,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
+
+
+def _use_token() -> None:
+    """Show this machine's Ray token to the cluster; `ray start` asks for it wherever there is one."""
+    try:
+        from ray._private.authentication import authentication_token_setup as setup
+    except ImportError:  # an older Ray has no tokens
+        return
+    logging.getLogger(setup.__name__).setLevel(logging.ERROR)  # it tells of the token on each start
+    setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def _check_reachable(address: str | None) -> None:
+    """Ray itself would try for minutes before it says that nobody listens."""
+    match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
+    if match:
+        try:
+            socket.create_connection((match[1], int(match[2])), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(f"address {address!r}: no Ray cluster there: {error}") from None
+
+
+def room(resources: Resources) -> int:
+    """How many trials the connected cluster can run at once."""
+    total = 0
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = node["Resources"]
+            fits = [has.get("CPU", 0) / resources.cpus]
+            if resources.gpus:
+                fits.append(has.get("GPU", 0) / resources.gpus)
+            total += int(min(fits) + 1e-9)
+    return total
+
+
+def check_room(resources: Resources) -> int:
+    """The number of trials to run at once.
+
+    Raises:
+        InputError: the cluster has no room for so many; the message says what is missing.
+    """
+    has = room(resources)
+    wanted = resources.concurrent or max(1, has)
+    if wanted <= has:
+        return wanted
+    total = ray.cluster_resources()
+    pairs = [(n, w) for n, w in (("CPU", resources.cpus), ("GPU", resources.gpus)) if w]
+    needs = " and ".join(f"{wanted * w:g} {n}" for n, w in pairs)
+    each = " and ".join(f"{w:g} {n}" for n, w in pairs)
+    there = " and ".join(f"{total.get(n, 0):g} {n}" for n, _ in pairs)
+    raise InputError(
+        f"concurrent {wanted}: {wanted} trials of {each} need {needs}, the cluster has {there}: "
+        f"room for {has} at once; lower --concurrent or --gpus-per-trial, or add nodes"
+    )
