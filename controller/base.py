@@ -9,14 +9,20 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search_spaces.architecture import Architecture
 from search_spaces.space import SearchSpace
+
+Objective = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""What a controller may know of the reward before anything is trained: choice indices of shape
+(n, decisions) -> (slope, offset), each of shape (n,), with reward = slope x accuracy + offset and slope
+above 0. Costs are exact, so both are (MnasNet's eq. 2: slope (cost/target)^w, offset 0)."""
 
 
 class ControllerError(RuntimeError):
@@ -61,6 +67,7 @@ class Controller(ABC):
         self._next_id = 0
         self._pending: dict[int, Architecture] = {}
         self._proposed: set[Architecture] = set()
+        self._best: tuple[float, int] | None = None
 
     @property
     def pending(self) -> tuple[Proposal, ...]:
@@ -99,7 +106,17 @@ class Controller(ABC):
         if not math.isfinite(reward):
             raise ControllerError(f"proposal {id}: reward {reward} is not finite; call fail() instead")
         proposal = Proposal(id, self._pending.pop(id))
+        if self._best is None or (reward, -id) > (self._best[0], -self._best[1]):
+            self._best = float(reward), id
         self._observe(proposal, float(reward), dict(metrics or {}))
+
+    def incumbent(self) -> int | None:
+        """The id of the proposal believed to be the best of those with a result; None if there is none.
+
+        By default the highest reward seen, the earliest of equals. A controller with a model of the
+        noise says better.
+        """
+        return None if self._best is None else self._best[1]
 
     def fail(self, id: int, reason: str) -> None:
         """Report that a pending proposal has no result. It is never counted as a reward of 0.
@@ -132,6 +149,7 @@ class Controller(ABC):
             "pending": [[id, *architecture] for id, architecture in self._pending.items()],
             "proposed": sorted(self._proposed),
             "metrics": dict(self.metrics),
+            "best": None if self._best is None else list(self._best),
             **self._state(),
         }
 
@@ -150,6 +168,7 @@ class Controller(ABC):
         self._pending = {id: Architecture(indices) for id, *indices in state["pending"]}
         self._proposed = {Architecture(indices) for indices in state["proposed"]}
         self.metrics = dict(state["metrics"])
+        self._best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self._load_state(state)
 
     @abstractmethod
@@ -177,6 +196,16 @@ class Controller(ABC):
         if id not in self._pending:
             why = "was never asked" if not 0 <= id < self._next_id else "already has a result"
             raise UnknownProposalError(f"proposal {id} {why}")
+
+    def _fresh(self) -> Architecture:
+        """An architecture drawn uniformly from those not proposed yet."""
+        # rejection stays cheap until most of the space is used; then the rest is listed
+        if 2 * len(self._proposed) < self.space.size:
+            while (architecture := self.space.sample(self.rng)) in self._proposed:
+                pass
+            return architecture
+        rest = [a for a in self.space.enumerate() if a not in self._proposed]
+        return rest[int(self.rng.integers(len(rest)))]
 
     def _free(self, wanted: Architecture) -> Architecture:
         """`wanted`, or the nearest architecture (in decisions changed) that is not pending.

@@ -11,12 +11,15 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.space import SearchSpace
 
+_FURTHER = 8
+
 
 class Evolution(Controller):
     """The population is the latest `population` results; a tournament's best is mutated, the oldest dies.
 
     Asynchronous as in the paper: children are made from whatever results are there. Until
-    `population` architectures have been proposed, and while there are no results, they are random.
+    `population` architectures have been proposed, and while there are no results, they are random. A
+    child that was proposed before is mutated on: its result is known, and would be a trial lost.
 
     Args:
         space: where to search.
@@ -28,7 +31,7 @@ class Evolution(Controller):
         InputError: not 1 <= tournament <= population.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0, population: int = 20, tournament: int = 10) -> None:
+    def __init__(self, space: SearchSpace, seed: int = 0, population: int = 30, tournament: int = 15) -> None:
         super().__init__(space, seed)
         if not 1 <= tournament <= population:
             raise InputError(f"tournament {tournament}: expected 1 to the population, {population}")
@@ -41,7 +44,12 @@ class Evolution(Controller):
             return self.space.sample(self.rng)
         drawn = self.rng.integers(len(self.population), size=self.tournament)
         parent, _ = max((self.population[i] for i in drawn), key=lambda member: member[1])
-        return self.space.mutate(parent, self.rng)
+        child = self.space.mutate(parent, self.rng)
+        for _ in range(_FURTHER):
+            if child not in self._proposed:
+                break
+            child = self.space.mutate(child, self.rng)
+        return child
 
     def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
         self.population.append((proposal.architecture, reward))

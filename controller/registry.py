@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import get_type_hints
 
-from controller.base import Controller
+from controller.base import Controller, Objective
 from search_spaces.errors import InputError, unknown
 from search_spaces.space import SearchSpace
 
@@ -16,13 +16,23 @@ CONTROLLERS: dict[str, tuple[str, str]] = {
     "random": ("controller.random_search", "RandomSearch"),
     "evolution": ("controller.evolution", "Evolution"),
     "ppo": ("controller.ppo", "PPO"),
+    "local-search": ("controller.local_search", "LocalSearch"),
+    "nsga2": ("controller.nsga2", "NSGA2"),
+    "optuna": ("controller.optuna_search", "OptunaSearch"),
+    "predictor": ("controller.predictor_guided", "PredictorGuided"),
 }
 
 
 def make_controller(
-    name: str, space: SearchSpace, seed: int = 0, options: Mapping[str, object] | None = None
+    name: str,
+    space: SearchSpace,
+    seed: int = 0,
+    options: Mapping[str, object] | None = None,
+    objective: Objective | None = None,
 ) -> Controller:
     """The controller called `name`; `options` are its own settings, as values or as text.
+
+    `objective` goes to the controllers that can use it; the others learn from rewards alone.
 
     Raises:
         InputError: unknown name or option, or a value that is no value of the option.
@@ -32,9 +42,8 @@ def make_controller(
     module, attribute = CONTROLLERS[name]
     cls = getattr(importlib.import_module(module), attribute)
     hints = get_type_hints(cls.__init__)
-    known = [
-        key for key in inspect.signature(cls.__init__).parameters if key not in ("self", "space", "seed")
-    ]
+    parameters = inspect.signature(cls.__init__).parameters
+    known = [key for key in parameters if key not in ("self", "space", "seed", "objective")]
     values: dict[str, object] = {}
     for key, value in (options or {}).items():
         if key not in known:
@@ -45,5 +54,7 @@ def make_controller(
             values[key] = hints[key](value)
         except (TypeError, ValueError):
             raise InputError(f"{key} {value!r}: expected a value of type {hints[key].__name__}") from None
+    if "objective" in parameters:
+        values["objective"] = objective
     controller: Controller = cls(space, seed, **values)
     return controller

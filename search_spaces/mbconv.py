@@ -98,6 +98,12 @@ class StagedSpace(SearchSpace):
         )
         super().__init__(name, decisions)
 
+    def stage(
+        self, number: int, op: str, kernel: int, se_ratio: float, skip: str, channels: int, repeats: int
+    ) -> StageSpec:
+        """Stage `number` with these choices."""
+        return _stage(op, kernel, se_ratio, skip, channels, repeats, self.stages[number].stride)
+
     def decode(self, architecture: Architecture) -> NetworkSpec:
         """The network an architecture describes."""
         self.check(architecture)

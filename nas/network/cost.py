@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from search_spaces.errors import InputError, unknown
-from search_spaces.spec import BlockSpec, NetworkSpec
+from search_spaces.spec import BlockSpec, NetworkSpec, StageSpec
 
 BYTES = 4
 """Bytes of one value in the memory estimates (fp32)."""
@@ -177,9 +177,26 @@ def _part(name: str, size: int, tally: _Tally) -> StageCost:
     )
 
 
+def stage_cost(
+    stage: StageSpec, in_channels: int, size: int, activation: str, name: str = "stage"
+) -> StageCost:
+    """The cost of one stage that takes `in_channels` at `size` pixels."""
+    kept = _kept(activation)
+    blocks = stage.blocks(in_channels)
+    size, first = _block_cost(blocks[0], size, kept)
+    total: tuple[int, ...] = first[2:]
+    if len(blocks) > 1:
+        # all but the first are the same block at the same size
+        _, rest = _block_cost(blocks[1], size, kept)
+        more = len(blocks) - 1
+        live = max(first.live, rest.live)
+        total = tuple(a + more * b for a, b in zip(total, rest[2:], strict=True))
+        total = (*total[:4], live, total[5])
+    return StageCost(name, size, *total)
+
+
 def _parts(spec: NetworkSpec, resolution: int) -> Iterator[StageCost]:
-    kept = _kept(spec.activation)
-    tally = _Tally(kept)
+    tally = _Tally(_kept(spec.activation))
     stem = spec.stem
     size = tally.conv_bn(spec.in_channels, stem.channels, stem.kernel, resolution, stem.stride)
     if stem.pool:
@@ -189,19 +206,16 @@ def _parts(spec: NetworkSpec, resolution: int) -> Iterator[StageCost]:
     yield _part("stem", size, tally)
     channels = stem.channels
     for index, stage in enumerate(spec.stages):
-        blocks = stage.blocks(channels)
-        size, first = _block_cost(blocks[0], size, kept)
-        total: tuple[int, ...] = first[2:]
-        if len(blocks) > 1:
-            # all but the first are the same block at the same size
-            _, rest = _block_cost(blocks[1], size, kept)
-            more = len(blocks) - 1
-            live = max(first.live, rest.live)
-            total = tuple(a + more * b for a, b in zip(total, rest[2:], strict=True))
-            total = (*total[:4], live, total[5])
-        yield StageCost(f"stage{index}", size, *total)
-        channels = stage.channels
-    tally = _Tally(kept)
+        part = stage_cost(stage, channels, size, spec.activation, f"stage{index}")
+        yield part
+        size, channels = part.resolution, stage.channels
+    yield head_cost(spec, channels, size)
+
+
+def head_cost(spec: NetworkSpec, in_channels: int, size: int) -> StageCost:
+    """The cost of the head of `spec` behind a last stage of `in_channels` at `size` pixels."""
+    tally = _Tally(_kept(spec.activation))
+    channels = in_channels
     if spec.head_channels:
         tally.conv_bn(channels, spec.head_channels, 1, size)
         channels = spec.head_channels
@@ -210,7 +224,7 @@ def _parts(spec: NetworkSpec, resolution: int) -> Iterator[StageCost]:
     tally.params += weights + spec.num_classes
     tally.saved += channels
     tally.benchmark_macs += weights + channels * (size * size + 1)
-    yield _part("head", 1, tally)
+    return _part("head", 1, tally)
 
 
 def cost(spec: NetworkSpec, resolution: int | None = None) -> Cost:
@@ -240,11 +254,21 @@ def cost(spec: NetworkSpec, resolution: int | None = None) -> Cost:
         macs=macs,
         params=params,
         activations=activations,
-        inference_memory=BYTES * (params + live),
-        training_memory=BYTES * (_TENSORS_PER_PARAM * params + saved),
+        inference_memory=inference_memory(params, live),
+        training_memory=training_memory(params, saved),
         benchmark_macs=benchmark_macs,
         stages=parts,
     )
+
+
+def inference_memory(params: int, live: int) -> int:
+    """Bytes of the parameters and of the most elements alive at once."""
+    return BYTES * (params + live)
+
+
+def training_memory(params: int, saved: int) -> int:
+    """Bytes of the parameters with gradients and optimizer state, and of what is kept for backward."""
+    return BYTES * (_TENSORS_PER_PARAM * params + saved)
 
 
 def check_cost_name(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from nas.search.journal import Journal
 from nas.search.reward import Reward
 from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Trial
 from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec
 
 _GIVE_UP_AFTER = 5
 
@@ -56,6 +57,7 @@ class SearchLoop:
         trials: how many to end with.
         seed: of the run; the seed of an evaluation follows from it and the network.
         observers: told of everything that happens from now on.
+        more_costs: of a network, beside the analytic ones; an evaluator's `costs`.
 
     Attributes:
         running: the trials under evaluation, by id.
@@ -71,16 +73,19 @@ class SearchLoop:
         trials: int,
         seed: int = 0,
         observers: Sequence[Observer] = (),
+        more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
     ) -> None:
         if trials < 1:
             raise InputError(f"trials {trials}: expected at least 1")
         self.controller, self.reward, self.journal = controller, reward, journal
         self.trials, self.seed, self.observers = trials, seed, observers
+        self.more_costs = more_costs
         self.running: dict[int, Trial] = {}
         self._waiting: dict[str, list[Trial]] = {}
         self._known: dict[str, Record] = {}
         self._exhausted = False
         self.retraced = True
+        self._metrics_kept = controller.metrics
         self._versions = _versions()
         self._to_start: list[Trial] = []
         self._replay()
@@ -207,10 +212,10 @@ class SearchLoop:
         )
 
     def _keep(self, record: Record) -> None:
-        before = self.controller.metrics
         self._teach(record)
-        if self.controller.metrics is not before:
-            record.controller.update(self.controller.metrics)
+        if self.controller.metrics is not self._metrics_kept:  # an ask changes them too
+            self._metrics_kept = self.controller.metrics
+            record.controller.update(self._metrics_kept)
         # if this fails the search ends, and what the controller just learned ends with it: a resumed
         # run learns from the journal alone
         self.journal.append(record)
@@ -258,6 +263,8 @@ class SearchLoop:
         spec = spec.replace(name=f"{space.name}-trial{proposal.id}")
         counted = cost(spec)
         costs: dict[str, float] = {name: getattr(counted, name) for name in COSTS}
+        if self.more_costs is not None:
+            costs |= self.more_costs(spec)
         text = f"{self.seed} {spec.digest}".encode()
         seed = int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
         return Trial(proposal, spec, space.choices(proposal.architecture), costs, seed)

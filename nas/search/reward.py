@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nas.errors import TrialFailedError
-from nas.network.cost import check_cost_name, cost
+from nas.network.cost import COSTS, cost
 from nas.network.resolve import known_networks, resolve_spec
 from search_spaces.errors import InputError, unknown
+from search_spaces.spec import NetworkSpec
 
 _SUFFIXES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 
@@ -21,14 +26,16 @@ FORMS = ("soft", "hard", "absolute")
 class Objective:
     """One cost that the reward weighs.
 
+    A throughput (`throughput_...`) is better the higher it is: there the ratio is target / cost.
+
     Attributes:
-        cost: an attribute of `nas.network.Cost`, e.g. `macs`.
+        cost: an attribute of `nas.network.Cost`, e.g. `macs`, or one that the evaluator measures.
         target: the cost aimed at, in the cost's own unit.
         below: exponent w at or below the target (MnasNet's alpha).
         above: exponent w beyond it (MnasNet's beta).
 
     Raises:
-        InputError: an unknown cost, a target that is not positive and finite, an exponent above 0.
+        InputError: a target that is not positive and finite, an exponent above 0.
     """
 
     cost: str
@@ -37,12 +44,15 @@ class Objective:
     above: float = -0.07
 
     def __post_init__(self) -> None:
-        check_cost_name(self.cost)
         if not (self.target > 0 and math.isfinite(self.target)):
             raise InputError(f"target {self.target:g} for {self.cost}: expected a positive number")
         for exponent in (self.below, self.above):
             if not -100 <= exponent <= 0:
                 raise InputError(f"exponent {exponent:g} for {self.cost}: expected a number from -100 to 0")
+
+    def ratio(self, value: Any) -> Any:
+        """How much the cost is of its target, above 1 where it is missed; of numbers or arrays."""
+        return self.target / value if self.cost.startswith("throughput") else value / self.target
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ class Reward:
             raise TrialFailedError(f"accuracy {accuracy} is not a fraction")
         reward = accuracy
         for objective in self.objectives:
-            ratio = costs[objective.cost] / objective.target
+            ratio = objective.ratio(costs[objective.cost])
             exponent = objective.below if ratio <= 1 else objective.above
             if self.form == "absolute":
                 reward += exponent * abs(ratio - 1)
@@ -91,14 +101,39 @@ class Reward:
                 reward *= ratio**exponent
         return reward
 
+    def line(self, costs: Callable[[str], NDArray[np.float64]]) -> tuple[NDArray[np.float64], ...]:
+        """(slope, offset) with reward = slope x accuracy + offset, for many networks at once.
 
-def make_reward(form: str, targets: Mapping[str, str], exponent: float | None = None) -> Reward:
+        Args:
+            costs: the values of a cost by its name, shape (n,).
+
+        Returns:
+            two arrays of shape (n,), or of shape () if there is no objective.
+        """
+        slope, offset = np.ones(()), np.zeros(())
+        for objective in self.objectives:
+            ratio = objective.ratio(costs(objective.cost))
+            exponent = np.where(ratio <= 1, objective.below, objective.above)
+            if self.form == "absolute":
+                offset = offset + exponent * abs(ratio - 1)
+            else:
+                slope = slope * ratio**exponent
+        return slope, offset
+
+
+def make_reward(
+    form: str,
+    targets: Mapping[str, str],
+    exponent: float | None = None,
+    measured: Mapping[str, Callable[[NetworkSpec], float]] | None = None,
+) -> Reward:
     """The reward from a user's words.
 
     Args:
         form: one of `FORMS`.
         targets: target by cost name, as `parse_target` reads it.
         exponent: w of the soft and the absolute form; -0.07 if None.
+        measured: costs that the evaluator has beside `nas.network.COSTS`, by name.
 
     Raises:
         InputError: as `Reward`, `Objective` and `parse_target`; or an exponent for the hard form.
@@ -111,8 +146,12 @@ def make_reward(form: str, targets: Mapping[str, str], exponent: float | None = 
         below, above = 0.0, -1.0
     else:
         below = above = -0.07 if exponent is None else exponent
+    measured = measured or {}
+    for name in targets:
+        if name not in (*COSTS, *measured):
+            raise unknown("cost", name, [*COSTS, *measured])
     objectives = (
-        Objective(name, parse_target(target, check_cost_name(name)), below, above)
+        Objective(name, parse_target(target, name, measured.get(name)), below, above)
         for name, target in targets.items()
     )
     return Reward(tuple(objectives), form)
@@ -126,8 +165,12 @@ def parse_number(text: str, what: str) -> float:
     return float(match[1]) * _SUFFIXES[match[2].upper()]
 
 
-def parse_target(text: str, cost_name: str = "macs") -> float:
+def parse_target(
+    text: str, cost_name: str = "macs", measure: Callable[[NetworkSpec], float] | None = None
+) -> float:
     """A target as a number (`400M`, `0.4G`) or as the cost of a reference network or spec file.
+
+    `measure` gives that cost of a network where it is none of `nas.network.COSTS`.
 
     Raises:
         InputError: neither; or the number is not positive.
@@ -139,8 +182,9 @@ def parse_target(text: str, cost_name: str = "macs") -> float:
             raise InputError(f"target {text!r} for {cost_name}: expected a positive number")
         return value
     try:
-        return float(getattr(cost(resolve_spec(text)), cost_name))
+        spec = resolve_spec(text)
     except InputError as error:
         if text in known_networks() or "/" in text or "." in text:
             raise
         raise InputError(f"target {text!r} for {cost_name}: not a number such as 400M; {error}") from None
+    return float(measure(spec) if measure else getattr(cost(spec), cost_name))

@@ -40,6 +40,9 @@ def tiny():
     return StagedSpace.from_document({"schema": 1, "space": "tiny", "stages": stages})
 
 
+METRICS = {"accuracy": 0.5, "macs": 1e6}
+
+
 def reward(architecture):
     return 1 - sum(architecture) / 60
 
@@ -58,7 +61,11 @@ class Driver:
         if self.rng.random() < 0.15:
             controller.fail(chosen.id, "lost")
         else:
-            controller.tell(chosen.id, reward(chosen.architecture), {"accuracy": 0.5})
+            controller.tell(
+                chosen.id,
+                reward(chosen.architecture),
+                {"accuracy": 0.5, "macs": 1e6 * (1 + sum(chosen.architecture))},
+            )
 
 
 def test_ids_count_from_zero_and_architectures_fit(make, space):
@@ -85,7 +92,7 @@ def test_pending_ones_are_avoided_even_by_a_converged_controller(make, tiny):
             proposal = controller.ask()
         except SpaceExhaustedError:
             break
-        controller.tell(proposal.id, 1.0 if proposal.architecture == favourite else 0.0)
+        controller.tell(proposal.id, 1.0 if proposal.architecture == favourite else 0.0, METRICS)
     controller = make(tiny)
     asked = []
     while len(asked) < 12:
@@ -100,7 +107,7 @@ def test_results_in_any_order(make, space):
     controller = make(space)
     proposals = [controller.ask() for _ in range(25)]
     for proposal in reversed(proposals):
-        controller.tell(proposal.id, reward(proposal.architecture))
+        controller.tell(proposal.id, reward(proposal.architecture), METRICS)
     assert controller.pending == ()
     controller.ask()
 
@@ -108,12 +115,12 @@ def test_results_in_any_order(make, space):
 def test_unknown_and_repeated_ids(make, space):
     controller = make(space)
     proposal = controller.ask()
-    for call in (lambda i: controller.tell(i, 0.5), lambda i: controller.fail(i, "lost")):
+    for call in (lambda i: controller.tell(i, 0.5, METRICS), lambda i: controller.fail(i, "lost")):
         for unknown in (-1, 1, 99):
             with pytest.raises(UnknownProposalError, match="never asked"):
                 call(unknown)
-    controller.tell(proposal.id, 0.5)
-    for call in (lambda: controller.tell(0, 0.5), lambda: controller.fail(0, "lost")):
+    controller.tell(proposal.id, 0.5, METRICS)
+    for call in (lambda: controller.tell(0, 0.5, METRICS), lambda: controller.fail(0, "lost")):
         with pytest.raises(UnknownProposalError, match="already has a result"):
             call()
 
@@ -124,7 +131,7 @@ def test_a_reward_that_is_no_number_changes_nothing(make, space, bad):
     proposal = controller.ask()
     before = json.dumps(controller.state_dict())
     with pytest.raises(ControllerError, match="finite"):
-        controller.tell(proposal.id, bad)
+        controller.tell(proposal.id, bad, METRICS)
     assert json.dumps(controller.state_dict()) == before
     controller.fail(proposal.id, "diverged")
 
@@ -140,10 +147,12 @@ def test_failures_are_not_rewards(make, space):
     """A failure leaves the learned state as if the proposal had never been answered."""
     controller = make(space)
     first, second = controller.ask(), controller.ask()
-    controller.tell(first.id, 0.5)
-    before = {k: v for k, v in controller.state_dict().items() if k not in ("pending", "behaviour")}
+    controller.tell(first.id, 0.5, METRICS)
+    # Optuna's state is the log of the calls themselves
+    not_learned = ("pending", "behaviour", "calls")
+    before = {k: v for k, v in controller.state_dict().items() if k not in not_learned}
     controller.fail(second.id, "lost")
-    after = {k: v for k, v in controller.state_dict().items() if k not in ("pending", "behaviour")}
+    after = {k: v for k, v in controller.state_dict().items() if k not in not_learned}
     assert after == before
 
 
@@ -207,7 +216,7 @@ def test_exhaustion_is_named(make, tiny):
         for _ in range(3000):
             proposal = controller.ask()
             seen.add(proposal.architecture)
-            controller.tell(proposal.id, reward(proposal.architecture))
+            controller.tell(proposal.id, reward(proposal.architecture), METRICS)
     assert len(seen) == tiny.size == 12
 
 
@@ -217,7 +226,7 @@ def test_amended_proposals_are_what_is_learned(make, space):
     other = space.mutate(first.architecture, np.random.default_rng(0))
     controller.amend(first.id, other)
     assert controller.pending[0].architecture == other
-    controller.tell(first.id, 0.7)
+    controller.tell(first.id, 0.7, METRICS)
     with pytest.raises(UnknownProposalError):
         controller.amend(first.id, other)
     second = controller.ask()

@@ -47,6 +47,10 @@ class Evaluator(ABC):
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
         """Begin to evaluate the full network `spec`; the same seed gives the same measurements."""
 
+    def costs(self, spec: NetworkSpec) -> dict[str, float]:
+        """Costs that the evaluator knows beside the analytic ones, e.g. a measured latency."""
+        return {}
+
     def describe(self) -> str:
         """One line for people: what is measured, on what."""
         return self.name

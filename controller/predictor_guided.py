@@ -1,0 +1,310 @@
+"""The predictor-guided controller: proposes where a Gaussian process expects to improve on the best.
+
+It learns the accuracy only. The cost of every architecture is known exactly before anything is
+trained, so the reward is computed from a predicted accuracy, not learned (`objective`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import spearmanr
+
+from controller.base import Controller, Objective, Proposal
+from controller.predictor import Encoding, Floats, Predictor, standardised
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InputError
+from search_spaces.space import SearchSpace
+
+Rows = NDArray[np.int64]
+
+_MOST = 600
+"""Results that a proposal is conditioned on; of more, the best and the latest. Bounds the time to ask."""
+
+_FIT_ON = 300
+_CLIMBS = 3
+_STARTS = 4
+_RANDOM = 150
+_CHILDREN = 100
+_WINDOW = 50
+
+
+class PredictorGuided(Controller):
+    """Expected improvement over one architecture after the other, with steps of guided local search.
+
+    After a balanced first design, each proposal maximises the expected improvement (Jones et al. 1998)
+    over random architectures, the neighbours and the offspring of the best, and a climb from those;
+    one in `local` instead takes the most promising unseen neighbour of the three best, which keeps it
+    good where the accuracy is rougher than the process believes. The best is the highest posterior mean
+    of what was evaluated, so that lucky noise is not chased.
+
+    Args:
+        space: where to search.
+        seed: of all randomness.
+        objective: the reward as a line in the accuracy; without one the reward itself is learned.
+        initial: results before the predictor takes over.
+        local: the part of proposals that are steps of local search.
+        worthwhile: an improvement of the reward that is worth a trial, as a share of the best.
+
+    Attributes:
+        metrics: `predictor/expected` (reward expected of the last proposal), `predictor/chance` (that it
+            is a worthwhile improvement), `predictor/noise` (standard deviation, in units of the accuracy),
+            `predictor/rank_correlation` (Spearman, of the last 50 predictions with what was seen).
+
+    Raises:
+        InputError: a setting out of its range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int = 0,
+        objective: Objective | None = None,
+        initial: int = 10,
+        local: float = 0.3,
+        worthwhile: float = 0.001,
+    ) -> None:
+        super().__init__(space, seed)
+        for name, value, low, high in (
+            ("initial", initial, 3, 10_000),
+            ("local", local, 0, 1),
+            ("worthwhile", worthwhile, 0, 1),
+        ):
+            if not low <= value <= high:
+                raise InputError(f"{name} {value:g}: expected {low:g} to {high:g}")
+        self.objective, self.initial, self.local, self.worthwhile = objective, initial, local, worthwhile
+        self._sizes = np.array([len(decision) for decision in space.decisions])
+        self._encoding = Encoding(space)
+        self.predictor = Predictor(self._encoding)
+        self._design = self._balanced(initial)
+        # the cost factor's logarithm in units of its spread over the space, the same in every process
+        sample = np.random.default_rng(0).integers(self._sizes, size=(512, len(self._sizes)))
+        self._log_scale, self._log_shift = 1.0, 0.0
+        logarithms = self._log_factor(sample, self._line(sample)[0])
+        self._log_shift, self._log_scale = float(logarithms.mean()), float(logarithms.std()) or 1.0
+        self._ids: list[int] = []
+        self._seen: list[Architecture] = []
+        self._values: list[float] = []
+        self._next_fit = 0
+        self._expected: dict[int, float] = {}
+        self._compared: list[tuple[float, float]] = []
+        self._forecast: float | None = None
+        self._moves_left: Rows | None = None
+
+    def incumbent(self) -> int | None:
+        """The id of the evaluated proposal with the highest posterior mean of its reward."""
+        if len(self._values) < self.initial:
+            return super().incumbent()
+        model = _Model(self, np.arange(len(self._values))[self._kept()])
+        return self._ids[int(model.rows[int(np.argmax(model.means))])]
+
+    def _propose(self) -> Architecture:
+        self._forecast = None
+        if len(self._values) < self.initial:
+            if self._next_id < len(self._design):
+                first = Architecture(self._design[self._next_id].tolist())
+                if first not in self._proposed:
+                    return first
+            return self._fresh()
+        model = _Model(self, self._kept(), fit=True)
+        stepping = self.rng.random() < self.local
+        candidates = self._unseen(self._neighbours(model.top(3)) if stepping else self._pool(model))
+        if not len(candidates):
+            candidates = self._unseen(self._pool(model))
+        if not len(candidates):
+            return self._fresh()
+        if stepping:
+            mean, deviation = model.predict(candidates)
+            scores = mean + 0.5 * deviation
+        else:
+            candidates, scores = self._climb(model, candidates)
+        chosen = candidates[int(np.argmax(scores))]
+        mean, deviation = model.predict(chosen[None])
+        self._forecast = float(mean[0])
+        goal = model.best + self.worthwhile * abs(model.best)
+        chance = float(ndtr((mean[0] - goal) / deviation[0]))
+        self.metrics = {
+            "predictor/expected": self._forecast,
+            "predictor/chance": chance,
+            "predictor/noise": math.sqrt(self.predictor.noise) * model.scale,
+        }
+        if len(self._compared) >= 5:
+            predicted, seen = zip(*self._compared, strict=True)
+            if len(set(predicted)) > 1 and len(set(seen)) > 1:
+                self.metrics["predictor/rank_correlation"] = float(spearmanr(predicted, seen).statistic)
+        return Architecture(chosen.tolist())
+
+    def _climb(self, model: _Model, candidates: Rows) -> tuple[Rows, Floats]:
+        """Go on from the best candidates to their neighbours while that raises the acquisition."""
+        scores = model.log_improvement(candidates)
+        for _ in range(_CLIMBS):
+            leaders = np.argsort(-scores, kind="stable")[:3]
+            nearby = self._unseen(self._neighbours(candidates[leaders]))
+            if not len(nearby):
+                break
+            before = scores[leaders[0]]
+            candidates = np.concatenate([candidates[leaders], nearby])
+            scores = np.concatenate([scores[leaders], model.log_improvement(nearby)])
+            if scores.max() <= before:
+                break
+        return candidates, scores
+
+    def _pool(self, model: _Model) -> Rows:
+        """Random architectures, the best ones' neighbours, and their mutated crossovers."""
+        width = len(self._sizes)
+        best = model.top(10)
+        pairs = self.rng.integers(len(best), size=(2, _CHILDREN))
+        children = np.where(self.rng.random((_CHILDREN, width)) < 0.5, best[pairs[0]], best[pairs[1]])
+        other = self.rng.integers(self._sizes, size=children.shape)
+        children = np.where(self.rng.random(children.shape) < 1.5 / width, other, children)
+        anywhere = self.rng.integers(self._sizes, size=(_RANDOM, width))
+        return np.concatenate([anywhere, self._neighbours(best[:_STARTS]), children])
+
+    def _neighbours(self, architectures: Rows) -> Rows:
+        """All one-decision changes of each, shape (n x changes, decisions)."""
+        if self._moves_left is None:
+            moves = [(d, shift) for d, size in enumerate(self._sizes) for shift in range(1, size)]
+            self._moves_left = np.array(moves, dtype=np.int64).reshape(-1, 2)
+        position, shift = self._moves_left.T
+        count = len(position)
+        changed = np.repeat(architectures, count, axis=0)
+        index = np.arange(len(changed))
+        where = np.tile(position, len(architectures))
+        changed[index, where] = (changed[index, where] + np.tile(shift, len(architectures))) % self._sizes[
+            where
+        ]
+        return changed
+
+    def _unseen(self, architectures: Rows) -> Rows:
+        """Without repetitions, and without what was proposed before."""
+        keep, met = [], set()
+        for index, row in enumerate(map(tuple, architectures.tolist())):
+            if row not in self._proposed and row not in met:
+                met.add(row)
+                keep.append(index)
+        return architectures[keep]
+
+    def _balanced(self, count: int) -> Rows:
+        """A first design in which the choices of every decision are equally frequent."""
+        columns = [self.rng.permutation(np.resize(self.rng.permutation(size), count)) for size in self._sizes]
+        return np.stack(columns, axis=1)
+
+    def _kept(self) -> Rows:
+        """Which results to condition on: all, or the better half of the limit and the latest."""
+        count = len(self._values)
+        if count <= _MOST:
+            return np.arange(count)
+        rows = np.array(self._seen)
+        slope, offset = self._line(rows)
+        order = np.argsort(-(slope * np.array(self._values) + offset), kind="stable")[: _MOST * 2 // 3]
+        latest = np.setdiff1d(np.arange(count), order)[-(_MOST - len(order)) :]
+        return np.sort(np.concatenate([order, latest]))
+
+    def _line(self, architectures: Rows) -> tuple[Floats, Floats]:
+        """(slope, offset) of the reward in what is learned."""
+        if self.objective is None:
+            return np.ones(len(architectures)), np.zeros(len(architectures))
+        slope, offset = self.objective(architectures)
+        return np.asarray(slope, dtype=np.float64), np.asarray(offset, dtype=np.float64)
+
+    def _log_factor(self, architectures: Rows, slope: Floats) -> Floats:
+        return (np.log(np.maximum(slope, 1e-300)) - self._log_shift) / -self._log_scale
+
+    def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
+        slope, offset = self._line(np.array([proposal.architecture]))
+        self._ids.append(proposal.id)
+        self._seen.append(proposal.architecture)
+        self._values.append(float((reward - offset[0]) / slope[0]))
+        expected = self._expected.pop(proposal.id, None)
+        if expected is not None:
+            self._compared = [*self._compared, (expected, reward)][-_WINDOW:]
+
+    def _observe_failure(self, proposal: Proposal, reason: str) -> None:
+        self._expected.pop(proposal.id, None)
+
+    def _asked(self, proposal: Proposal) -> None:
+        self._expected.pop(proposal.id, None)
+        if self._forecast is not None:
+            self._expected[proposal.id] = self._forecast
+            self._forecast = None
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "design": self._design.tolist(),
+            "results": [
+                [id, list(architecture), value]
+                for id, architecture, value in zip(self._ids, self._seen, self._values, strict=True)
+            ],
+            "parameters": self.predictor.parameters.tolist(),
+            "next_fit": self._next_fit,
+            "expected": [[id, value] for id, value in self._expected.items()],
+            "compared": [list(pair) for pair in self._compared],
+        }
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        self._design = np.array(state["design"], dtype=np.int64)
+        self._ids = [id for id, _, _ in state["results"]]
+        self._seen = [Architecture(architecture) for _, architecture, _ in state["results"]]
+        self._values = [value for _, _, value in state["results"]]
+        self.predictor.parameters = np.array(state["parameters"])
+        self._next_fit = state["next_fit"]
+        self._expected = dict(state["expected"])
+        self._compared = [(expected, seen) for expected, seen in state["compared"]]
+
+
+class _Model:
+    """The predictor, conditioned on some of a controller's results and its pending proposals."""
+
+    def __init__(self, owner: PredictorGuided, rows: Rows, fit: bool = False) -> None:
+        self.owner, self.rows = owner, rows
+        self.seen = np.array(owner._seen)[rows]
+        values, self.shift, self.scale = standardised(np.array(owner._values)[rows])
+        x, z = self._encode(self.seen)
+        slope, offset = owner._line(self.seen)
+        total = len(owner._values)
+        if fit and total >= owner._next_fit:
+            some = slice(None)
+            if len(rows) > _FIT_ON:
+                better = np.argsort(
+                    -(slope * values * self.scale + slope * self.shift + offset), kind="stable"
+                )
+                rest = owner.rng.choice(better[_FIT_ON // 2 :], _FIT_ON // 2, replace=False)
+                some = np.sort(np.concatenate([better[: _FIT_ON // 2], rest]))  # type: ignore[assignment]
+            y, _, _ = standardised(values[some])
+            owner.predictor.fit(x[some], z[some], y, 60 if total < 40 else 25)
+            owner._next_fit = max(total + 4, int(total * 1.15))
+        waiting = np.array(list(owner._pending.values()), dtype=np.int64).reshape(-1, len(owner._sizes))
+        owner.predictor.condition(x, z, values, self._encode(waiting) if len(waiting) else None)
+        self.means = slope * (owner.predictor.mean(x, z) * self.scale + self.shift) + offset
+        self.best = float(self.means.max())
+
+    def _encode(self, architectures: Rows) -> tuple[Floats, Floats]:
+        slope, _ = self.owner._line(architectures)
+        return self.owner._encoding(architectures), self.owner._log_factor(architectures, slope)
+
+    def top(self, count: int) -> Rows:
+        """The evaluated architectures with the highest posterior means, best first."""
+        best: Rows = self.seen[np.argsort(-self.means, kind="stable")[:count]]
+        return best
+
+    def predict(self, architectures: Rows) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the rewards."""
+        slope, offset = self.owner._line(architectures)
+        x, z = self._encode(architectures)
+        mean, deviation = self.owner.predictor.predict(x, z)
+        return slope * (mean * self.scale + self.shift) + offset, slope * deviation * self.scale
+
+    def log_improvement(self, architectures: Rows) -> Floats:
+        """Logarithm of the expected improvement, by its asymptote where it would underflow."""
+        mean, deviation = self.predict(architectures)
+        u = (mean - self.best) / deviation
+        density = np.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
+        near = np.log(np.maximum(u * ndtr(u) + density, 1e-300))
+        far = -0.5 * u * u - 2 * np.log(np.abs(u) + 1e-9) - 0.5 * math.log(2 * math.pi)
+        score: Floats = np.where(u > -5, near, far) + np.log(deviation)
+        return score

@@ -1,0 +1,1 @@
+"""The ImageNet benchmark (Accel-NASBench): its records, and surrogates fitted on them."""

@@ -1,0 +1,42 @@
+"""What a controller is told of the reward in advance: exact costs, so a line in the accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.base import Objective
+from nas.network.cost import COSTS
+from nas.network.cost_table import CostTable
+from nas.search.benchmark.surrogate import Surrogate
+from nas.search.reward import Reward
+from search_spaces.mbconv import StagedSpace
+
+def make_objective(space: StagedSpace, reward: Reward, surrogate: Surrogate | None = None) -> Objective:
+    """The reward's slope and offset for any architectures of `space`.
+
+    Args:
+        space: of the architectures.
+        reward: whose objectives are analytic costs, or costs that `surrogate` predicts.
+        surrogate: of the benchmark search, if it is one.
+    """
+    table = CostTable(space)
+
+    def objective(architectures: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        measured: Mapping[str, NDArray[np.float64]] = {}
+        if surrogate is not None and any(o.cost not in COSTS for o in reward.objectives):
+            measured = surrogate.measured(architectures)
+        slope, offset = reward.line(partial(_values, table, architectures, measured))
+        shape = (len(architectures),)
+        return np.broadcast_to(slope, shape), np.broadcast_to(offset, shape)
+
+    return objective
+
+
+def _values(
+    table: CostTable, rows: NDArray[np.int64], measured: Mapping[str, NDArray[np.float64]], name: str
+) -> NDArray[np.float64]:
+    return measured[name] if name in measured else table(rows, name)
