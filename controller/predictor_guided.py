@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import spearmanr
+from threadpoolctl import ThreadpoolController
 
 from controller.base import Controller, Objective, Proposal
 from controller.predictor import Encoding, Floats, Predictor, standardised
@@ -32,6 +34,12 @@ _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
 _WINDOW = 50
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """The linear algebra libraries of this process; looking for them takes a while."""
+    return ThreadpoolController()
 
 
 class PredictorGuided(Controller):
@@ -100,10 +108,16 @@ class PredictorGuided(Controller):
         """The id of the evaluated proposal with the highest posterior mean of its reward."""
         if len(self._values) < self.initial:
             return super().incumbent()
-        model = _Model(self, np.arange(len(self._values))[self._kept()])
+        with _blas().limit(limits=1):
+            model = _Model(self, self._kept())
         return self._ids[int(model.rows[int(np.argmax(model.means))])]
 
     def _propose(self) -> Architecture:
+        # matrices this small lose time to threads, and one thread adds up the same in every process
+        with _blas().limit(limits=1):
+            return self._guided()
+
+    def _guided(self) -> Architecture:
         self._forecast = None
         if len(self._values) < self.initial:
             if self._next_id < len(self._design):

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from controller.registry import CONTROLLERS
 from nas.commands.common import out, pairs, print_json, progress
 from nas.search.run import BEST, Run
 from nas.search.session import Placement, resume_search, start_search
@@ -46,11 +47,17 @@ def _placement(function: Any) -> Any:
     "--config", type=click.Path(), help="Settings file (a run's search.yaml); other options win over it."
 )
 @click.option("--space", help="mnasnet, efficientnet, accel-nasbench or FILE.yaml. Default: mnasnet.")
-@click.option("--controller", help="random, evolution or ppo. Default: evolution.")
+@click.option("--controller", help=f"{', '.join(CONTROLLERS)}. Default: predictor.")
 @click.option(
     "-o", "--controller-option", multiple=True, metavar="KEY=VALUE", help="A setting of the controller."
 )
-@click.option("--evaluator", help="train: from scratch on a proxy task. Default: train.")
+@click.option(
+    "--evaluator",
+    help="train: on a proxy task; benchmark: ImageNet accuracies by a surrogate. Default: train.",
+)
+@click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
+@click.option("--surrogate", help="Of the benchmark: mlp or gb. Default: mlp.")
+@click.option("--noise/--no-noise", default=None, help="Answer with the noise of repeated trainings.")
 @click.option("--data", help="digits, fashion-mnist, cifar10, cifar100 or imagefolder:PATH. Default: digits.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
 @click.option("--trials", type=int, help="How many architectures to evaluate. Default: 24.")
@@ -70,6 +77,12 @@ def _placement(function: Any) -> Any:
     metavar="[COST=]TARGET",
     help="400M, 0.4G or a network's name; of macs, or of params=..., several. Default: 400M.",
 )
+@click.option("--cost", help="What a --target without a name limits. Default: macs, or the benchmark's.")
+@click.option(
+    "--until",
+    help="converged: stop when an improvement would cost more than --price trials. Default: trials.",
+)
+@click.option("--price", type=float, help="Trials that a worthwhile improvement may cost. Default: 100.")
 @click.option("--exponent", type=float, help="w of the reward. Default: -0.07.")
 @click.option("--scheduler", help="none, asha or median: ends poor trials early. Default: none.")
 @click.option("--seed", type=int, help="Of everything random. Default: 0.")
@@ -133,16 +146,32 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
     # another controller than the file's has no use for the file's options
     kept = base.controller_options if options["controller"] in (None, base.controller) else {}
     own = kept | pairs(options.pop("controller_option"), "--controller-option")
-    targets = {}
-    for text in options.pop("target"):
-        name, equals, value = text.partition("=")
-        targets[name if equals else "macs"] = value if equals else text
     given = {name: value for name, value in options.items() if value is not None}
+    benchmark = given.get("evaluator", base.evaluator) == "benchmark"
+    if benchmark and not path:
+        given.setdefault("space", "accel-nasbench")
+    targets = _targets(given.pop("cost", None), given.pop("target"), benchmark)
+    if benchmark and not path and not targets:
+        targets = {"benchmark_macs": "400M"}
     if "space" in given:
         given["space_document"] = {}
+    if "evaluator" in given or "benchmark_data" in given:
+        given["surrogate_digest"] = None
     return replace(
         base, **given, recipe_changes=changes, controller_options=own, targets=targets or base.targets
     )
+
+
+def _targets(cost: str | None, texts: tuple[str, ...], benchmark: bool) -> dict[str, str]:
+    """Targets by cost name; a plain one is of `cost`, whose own default target is B0's value."""
+    plain = cost or ("benchmark_macs" if benchmark else "macs")
+    targets = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        targets[name if equals else plain] = value if equals else text
+    if cost is not None and cost not in targets:
+        targets[cost] = "efficientnet-b0"
+    return targets
 
 
 def _report(work: Any, folder: str, as_json: bool) -> None:

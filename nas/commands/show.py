@@ -52,7 +52,7 @@ def spec_document(spec: NetworkSpec) -> dict[str, Any]:
 def run_document(run: Run) -> dict[str, Any]:
     """A run's settings, best trial and Pareto front."""
     records = read_records(run.folder)
-    best = best_record(records)
+    best = run.winner(records)
     return {
         "run": str(run.folder),
         "settings": run.settings.to_document(),
@@ -80,7 +80,15 @@ def show_run(run: Run, top: int = 5) -> None:
     rows = [(record, network_notation(run.spec(record))) for record in ranked[:top]]
     console.print(trials_table(f"Top {len(rows)} by reward", rows))
     console.print(pareto_table(records))
-    best = best_record(records)
+    best = run.winner(records)
     if best is not None:
+        highest = best_record(records)
         console.print(f"Winner: trial {best.trial}, reward {best.reward:.4f}", highlight=False)
+        if highest is not None and highest.trial != best.trial:
+            console.print(
+                f"(trial {highest.trial} was measured at {highest.reward:.4f}; its neighbours speak for "
+                "luck, the predictor believes the winner to be better)",
+                highlight=False,
+                soft_wrap=True,
+            )
         console.print(spec_table(run.spec(best)))

@@ -101,7 +101,7 @@ def pareto_table(records: Sequence[Record], limit: int = 12) -> Table:
     if len(front) > limit:
         shown = [front[round(i * (len(front) - 1) / (limit - 1))] for i in range(limit)]
     more = f", {len(shown)} of {len(front)} shown" if len(shown) < len(front) else ""
-    table = _table(f"Pareto front (accuracy on the proxy task against MACs{more})", ("trial",), ())
+    table = _table(f"Pareto front of accuracy against MACs{more}", ("trial",), ())
     for name in ("accuracy", "MACs", "params", "reward"):
         table.add_column(name, justify="right")
     for record in shown:

@@ -16,6 +16,7 @@ from controller.base import Controller, Proposal, SpaceExhaustedError
 from controller.pareto import pareto_front
 from nas.errors import TrialFailedError
 from nas.network.cost import COSTS, cost
+from nas.search.convergence import Convergence
 from nas.search.evaluators.base import Evaluator
 from nas.search.journal import Journal
 from nas.search.reward import Reward
@@ -58,6 +59,7 @@ class SearchLoop:
         seed: of the run; the seed of an evaluation follows from it and the network.
         observers: told of everything that happens from now on.
         more_costs: of a network, beside the analytic ones; an evaluator's `costs`.
+        convergence: ends the search before it has all its trials.
 
     Attributes:
         running: the trials under evaluation, by id.
@@ -74,12 +76,13 @@ class SearchLoop:
         seed: int = 0,
         observers: Sequence[Observer] = (),
         more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
+        convergence: Convergence | None = None,
     ) -> None:
         if trials < 1:
             raise InputError(f"trials {trials}: expected at least 1")
         self.controller, self.reward, self.journal = controller, reward, journal
         self.trials, self.seed, self.observers = trials, seed, observers
-        self.more_costs = more_costs
+        self.more_costs, self.convergence = more_costs, convergence
         self.running: dict[int, Trial] = {}
         self._waiting: dict[str, list[Trial]] = {}
         self._known: dict[str, Record] = {}
@@ -102,7 +105,12 @@ class SearchLoop:
 
     @property
     def _nothing_new(self) -> bool:
-        return self._exhausted or len(self.journal.proposals) >= self.trials
+        return self._exhausted or self.converged or len(self.journal.proposals) >= self.trials
+
+    @property
+    def converged(self) -> bool:
+        """Whether the search has ended itself."""
+        return self.convergence is not None and self.convergence.reached
 
     def next_trial(self) -> Trial | None:
         """The next evaluation to start; None if there is none now (see `done`).
@@ -115,7 +123,7 @@ class SearchLoop:
             return self._start(self._to_start.pop(0))
         while not self._nothing_new:
             try:
-                proposal = self.controller.ask()
+                proposal = self._ask()
             except SpaceExhaustedError:
                 self._exhausted = True
                 break
@@ -182,6 +190,12 @@ class SearchLoop:
             started=started,
             seconds=seconds,
         )
+
+    def _ask(self) -> Proposal:
+        proposal = self.controller.ask()
+        if self.convergence is not None:
+            self.convergence.asked(self.controller.metrics)
+        return proposal
 
     def _start(self, trial: Trial) -> Trial:
         self.running[trial.id] = trial
@@ -276,7 +290,7 @@ class SearchLoop:
             while told < min(asked_after, len(self.records)):
                 self._teach(self.records[told])
                 told += 1
-            if self.controller.ask() != Proposal(id, architecture):
+            if self._ask() != Proposal(id, architecture):
                 # made by another version: what was evaluated counts, not what would be proposed now
                 self.controller.amend(id, architecture)
                 self.retraced = False
@@ -311,8 +325,11 @@ def pareto_records(records: Iterable[Record]) -> list[Record]:
     return [finished[index] for index in front]
 
 
-def run_in_process(loop: SearchLoop, evaluator: Evaluator) -> None:
-    """Run all trials one after the other in this process: for evaluators that take no time."""
+def run_in_process(loop: SearchLoop, evaluator: Evaluator, tick: Callable[[], None] = lambda: None) -> None:
+    """Run all trials one after the other in this process: for evaluators that take no time.
+
+    `tick` is called after each, e.g. to redraw a table.
+    """
     while (trial := loop.next_trial()) is not None:
         began, clock = time.time(), time.perf_counter()
         rows: list[Measurement] = []
@@ -324,6 +341,7 @@ def run_in_process(loop: SearchLoop, evaluator: Evaluator) -> None:
             loop.fail(trial, str(error), None, began, time.perf_counter() - clock)
         else:
             loop.finish(trial, rows, started=began, seconds=time.perf_counter() - clock)
+        tick()
 
 
 def _versions() -> dict[str, str]:

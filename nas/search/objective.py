@@ -15,6 +15,7 @@ from nas.search.benchmark.surrogate import Surrogate
 from nas.search.reward import Reward
 from search_spaces.mbconv import StagedSpace
 
+
 def make_objective(space: StagedSpace, reward: Reward, surrogate: Surrogate | None = None) -> Objective:
     """The reward's slope and offset for any architectures of `space`.
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nas.search.convergence import Convergence
 from nas.search.journal import TRIALS, Journal
 from nas.search.loop import Observer, SearchLoop, best_record, pareto_records
 from nas.search.settings import SearchSettings
-from nas.search.trial import Record
+from nas.search.trial import FINISHED, Record
 from search_spaces.document import read_document, write_atomically, write_document
 from search_spaces.errors import InputError
 from search_spaces.notation import network_notation
-from search_spaces.spec import NetworkSpec
+from search_spaces.spec import NetworkSpec, read_spec
 
 SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
 
@@ -63,24 +64,54 @@ class Run:
         settings.check()
         return cls(folder, settings)
 
-    def loop(self, journal: Journal, trials: int, observers: Sequence[Observer]) -> SearchLoop:
+    def loop(
+        self,
+        journal: Journal,
+        trials: int,
+        observers: Sequence[Observer],
+        more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
+    ) -> SearchLoop:
         """The search loop over this run's journal, brought to where the journal ends."""
-        from controller.registry import make_controller
-
         settings = self.settings
-        controller = make_controller(
-            settings.controller, self.space, settings.seed, settings.controller_options
+        return SearchLoop(
+            settings.make_controller(),
+            settings.make_reward(),
+            journal,
+            trials,
+            settings.seed,
+            observers,
+            more_costs,
+            Convergence(settings.price) if settings.until == "converged" else None,
         )
-        return SearchLoop(controller, settings.make_reward(), journal, trials, settings.seed, observers)
+
+    def winner(self, records: Sequence[Record]) -> Record | None:
+        """The trial in `best.yaml`; while there is none, the one with the highest reward.
+
+        A controller that knows of noise may have chosen another one than the highest reward seen.
+        """
+        best = best_record(records)
+        if best is not None and (self.folder / BEST).is_file():
+            digest = read_spec(str(self.folder / BEST)).digest
+            chosen = [r for r in records if r.digest == digest and r.state == FINISHED]
+            return chosen[0] if chosen else best
+        return best
 
     def spec(self, record: Record) -> NetworkSpec:
         """The network of a trial."""
         spec = self.space.decode(record.architecture)
         return spec.replace(name=f"{self.space.name}-trial{record.trial}")
 
-    def write_results(self, records: Sequence[Record]) -> None:
-        """Write `best.yaml` and `pareto.csv` from the trials so far (neither, if none was finished)."""
+    def write_results(self, records: Sequence[Record], incumbent: int | None = None) -> None:
+        """Write `best.yaml` and `pareto.csv` from the trials so far (neither, if none was finished).
+
+        Args:
+            records: the ended trials.
+            incumbent: the trial that the controller believes to be best; None: the highest reward.
+        """
         best = best_record(records)
+        chosen = next((r for r in records if r.trial == incumbent and r.state == FINISHED), None)
+        if chosen is not None:
+            best = chosen
         if best is None:
             return
         comment = (

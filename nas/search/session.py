@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from nas.search.benchmark.load import load_surrogate
+from nas.search.evaluators.base import Evaluator
 from nas.search.journal import Journal
+from nas.search.loop import SearchLoop, run_in_process
 from nas.search.run import Run
 from nas.search.settings import SearchSettings
 from nas.search.trial import Record
@@ -43,6 +47,10 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
         InputError: a setting, the data, the cluster or the folder.
     """
     settings = replace(settings, space_document=settings.make_space().to_document())
+    if settings.evaluator == "benchmark":
+        data = settings.benchmark_data
+        surrogate = load_surrogate(data, lambda text: console.print(text, style="dim"))
+        settings = replace(settings, surrogate_digest=surrogate.digest)
     settings.check()
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         Run.create(folder, settings)  # raises, with the reason
@@ -59,11 +67,80 @@ def resume_search(folder: Path, placement: Placement, console: Console, trials: 
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
 
 
+Runner = Callable[[SearchLoop, Callable[[], None]], None]
+"""Runs a loop until it is done; calls the second argument often, for the view to be redrawn."""
+
+
 def _run(
     settings: SearchSettings, folder: Path, placement: Placement, trials: int, console: Console, new: bool
 ) -> Run:
     from nas.report.progress import SearchProgress
     from nas.report.tensorboard import TensorBoardWriter
+
+    prepare = _in_process if settings.evaluator == "benchmark" else _on_ray
+    evaluator, concurrent, runner = prepare(settings, folder, placement, console, new)
+    run = Run.create(folder, settings) if new else Run(folder, settings)
+    with Journal(folder) as journal:
+        records: list[Record] = journal.records
+        console.print(
+            f"search in {folder}: {trials} trials, {concurrent} at once, "
+            f"space {run.space.name} ({run.space.size:.3g} architectures), {settings.controller}, "
+            f"seed {settings.seed}",
+            highlight=False,
+        )
+        console.print(f"scored on {evaluator.describe()}", highlight=False)
+        if records:
+            console.print(f"{len(records)} trials are in the journal already", highlight=False)
+        events = TensorBoardWriter(folder, records)
+        progress = SearchProgress(console, trials, evaluator.epochs, records)
+        results = _Results(run, records)
+        incumbent = None
+        try:
+            loop = run.loop(journal, trials, (progress, events, results), evaluator.costs)
+            if not loop.retraced:
+                console.print(
+                    "this run was made by another version: its trials are kept, the controller goes on "
+                    "from them, but not exactly as it would have",
+                    style="yellow",
+                )
+            try:
+                if not loop.done:
+                    with progress:
+                        runner(loop, progress.tick)
+            finally:
+                incumbent = loop.controller.incumbent() if evaluator.noisy else None
+            if loop.converged:
+                expected = loop.convergence.trials_per_improvement if loop.convergence else None
+                console.print(
+                    f"converged after {len(loop.records)} trials: the next worthwhile improvement would "
+                    f"take about {expected:,.0f} more (price: {settings.price:g})",
+                    highlight=False,
+                )
+            elif len(loop.records) < trials and loop.done:
+                console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
+        finally:
+            events.close()
+            run.write_results(records, incumbent)
+    if not any(record.reward is not None for record in records):
+        raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
+    return run
+
+
+def _in_process(
+    settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
+) -> tuple[Evaluator, int, Runner]:
+    """The benchmark answers in microseconds: no cluster is needed, one trial follows the other."""
+    evaluator = settings.make_benchmark()
+
+    def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
+        run_in_process(loop, evaluator, tick)
+
+    return evaluator, 1, run
+
+
+def _on_ray(
+    settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
+) -> tuple[Evaluator, int, Runner]:
     from nas.search.cluster import Resources, check_room, connect
     from nas.search.evaluators.train import TrainEvaluator
     from nas.search.ray_tune import make_scheduler, run_on_ray
@@ -83,48 +160,18 @@ def _run(
     connect(placement.address)
     concurrent = check_room(resources)
 
-    run = Run.create(folder, settings) if new else Run(folder, settings)
-    with Journal(folder) as journal:
-        records: list[Record] = journal.records
-        console.print(
-            f"search in {folder}: {trials} trials, {concurrent} at once, "
-            f"space {run.space.name} ({run.space.size:.3g} architectures), {settings.controller}, "
-            f"seed {settings.seed}",
-            highlight=False,
+    def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
+        run_on_ray(
+            loop,
+            evaluator,
+            folder / "ray",
+            replace(resources, concurrent=concurrent),
+            settings.scheduler,
+            placement.retries,
+            tick,
         )
-        console.print(f"trained on {evaluator.describe()}", highlight=False)
-        if records:
-            console.print(f"{len(records)} trials are in the journal already", highlight=False)
-        events = TensorBoardWriter(folder, records)
-        progress = SearchProgress(console, trials, evaluator.epochs, records)
-        results = _Results(run, records)
-        try:
-            loop = run.loop(journal, trials, (progress, events, results))
-            if not loop.retraced:
-                console.print(
-                    "this run was made by another version: its trials are kept, the controller goes on "
-                    "from them, but not exactly as it would have",
-                    style="yellow",
-                )
-            if not loop.done:
-                with progress:
-                    run_on_ray(
-                        loop,
-                        evaluator,
-                        folder / "ray",
-                        replace(resources, concurrent=concurrent),
-                        settings.scheduler,
-                        placement.retries,
-                        progress.tick,
-                    )
-            if len(loop.records) < trials and loop.done:
-                console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
-        finally:
-            events.close()
-            run.write_results(records)
-    if not any(record.reward is not None for record in records):
-        raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
-    return run
+
+    return evaluator, concurrent, run
 
 
 class _Results:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from typing import Any
 
+from controller.base import Controller
 from controller.registry import CONTROLLERS, make_controller
+from nas.search.benchmark.load import load_surrogate
+from nas.search.convergence import Convergence
+from nas.search.evaluators.benchmark import MEASURED, BenchmarkEvaluator
+from nas.search.objective import make_objective
 from nas.search.reward import Reward, make_reward
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe, make_recipe
+from search_spaces.accel_nasbench import accel_nasbench
+from search_spaces.architecture import Architecture
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, unknown
 from search_spaces.mbconv import StagedSpace
 from search_spaces.registry import get_space
+from search_spaces.space import NotInSpaceError
+from search_spaces.spec import NetworkSpec
 
 SCHEMA_VERSION = 1
 
-EVALUATORS = ("train",)
+EVALUATORS = ("train", "benchmark")
+UNTIL = ("trials", "converged")
 
 
 @dataclass(frozen=True)
@@ -47,12 +58,18 @@ class SearchSettings:
         space: name, or path of a space file.
         space_document: the space itself, so that a run doesn't depend on the file any more.
         controller, controller_options: as `make_controller` takes them.
-        evaluator: `train`.
+        evaluator: `train`, or `benchmark`: ImageNet accuracies by a surrogate.
+        benchmark_data: path of Accel-NASBench's records; None: the embedded surrogate.
+        surrogate: `mlp` or `gb`.
+        surrogate_digest: of the surrogate that the run was started with.
+        noise: whether the benchmark answers with the noise that its repeated trainings show.
         data: name, as `load_data` takes it.
         data_root: folder to look in first.
         recipe, recipe_changes: as `make_recipe` takes them.
         resolution, width, stem_stride, subset: of the proxy task; None: the data set's defaults.
-        trials: how many.
+        trials: how many, at most.
+        until: `trials`, or `converged`: stop when an improvement would cost more than `price` trials.
+        price: trials that a worthwhile improvement may cost.
         reward: its form.
         targets: by cost name.
         exponent: of the reward; None: -0.07.
@@ -63,9 +80,13 @@ class SearchSettings:
 
     space: str = "mnasnet"
     space_document: dict[str, Any] = field(default_factory=dict)
-    controller: str = "evolution"
+    controller: str = "predictor"
     controller_options: dict[str, Any] = field(default_factory=dict)
     evaluator: str = "train"
+    benchmark_data: str | None = None
+    surrogate: str = "mlp"
+    surrogate_digest: str | None = None
+    noise: bool = False
     data: str = "digits"
     data_root: str | None = None
     recipe: str = "adamw"
@@ -75,6 +96,8 @@ class SearchSettings:
     stem_stride: int | None = None
     subset: float | None = None
     trials: int = 24
+    until: str = "trials"
+    price: float = 100
     reward: str = "soft"
     targets: dict[str, str] = field(default_factory=lambda: {"macs": "400M"})
     exponent: float | None = None
@@ -95,6 +118,19 @@ class SearchSettings:
             raise InputError(f"seed {self.seed!r}: expected an integer from 0 to 2^63 - 1")
         if self.subset is not None and not 0 < self.subset <= 1:
             raise InputError(f"subset {self.subset!r}: expected a fraction above 0 and up to 1")
+        if self.until not in UNTIL:
+            raise unknown("until", self.until, UNTIL)
+        if self.until == "converged" and self.controller != "predictor":
+            raise InputError(
+                f"until 'converged': controller {self.controller!r} has no predictor to say so; "
+                "use --controller predictor"
+            )
+        Convergence(self.price)
+        if self.evaluator == "benchmark":
+            self.make_benchmark()
+            self._check_space()
+        elif self.benchmark_data is not None:
+            raise InputError(f"benchmark-data {self.benchmark_data!r}: only for --evaluator benchmark")
         make_controller(self.controller, self.make_space(), self.seed, self.controller_options)
         self.make_reward()
         self.make_recipe()
@@ -108,7 +144,48 @@ class SearchSettings:
 
     def make_reward(self) -> Reward:
         """The reward."""
-        return make_reward(self.reward, self.targets, self.exponent)
+        measured: dict[str, Callable[[NetworkSpec], float]] = {}
+        if self.evaluator == "benchmark":
+            evaluator = self.make_benchmark()
+            measured = {name: partial(_measured, evaluator, name) for name in MEASURED}
+        elif name := next((name for name in self.targets if name in MEASURED), None):
+            raise InputError(f"cost {name!r}: only the benchmark knows it (--evaluator benchmark)")
+        return make_reward(self.reward, self.targets, self.exponent, measured)
+
+    def make_benchmark(self) -> BenchmarkEvaluator:
+        """The benchmark's evaluator.
+
+        Raises:
+            InputError: the data, or the surrogate is another one than the run was started with.
+        """
+        surrogate = load_surrogate(self.benchmark_data)
+        if self.surrogate_digest not in (None, surrogate.digest):
+            raise InputError(
+                f"surrogate {surrogate.digest}: the run was started with {self.surrogate_digest}: "
+                "its rewards would not compare"
+            )
+        return BenchmarkEvaluator(
+            surrogate, self.surrogate, float(surrogate.about["noise"]) if self.noise else 0.0
+        )
+
+    def make_controller(self) -> Controller:
+        """The controller, told of the reward what can be known in advance."""
+        space = self.make_space()
+        surrogate = self.make_benchmark().surrogate if self.evaluator == "benchmark" else None
+        objective = make_objective(space, self.make_reward(), surrogate)
+        return make_controller(self.controller, space, self.seed, self.controller_options, objective)
+
+    def _check_space(self) -> None:
+        """Every architecture is the benchmark's if every single change of the first one is."""
+        space, known = self.make_space(), accel_nasbench()
+        first = Architecture(0 for _ in space.decisions)
+        for architecture in (first, *space.neighbours(first)):
+            try:
+                known.encode(space.decode(architecture))
+            except NotInSpaceError as error:
+                raise InputError(
+                    f"space {self.space!r}: the benchmark knows only accel-nasbench: {error}"
+                ) from None
 
     def make_recipe(self) -> Recipe:
         """The training recipe."""
@@ -141,6 +218,10 @@ class SearchSettings:
             if name in values and not isinstance(values[name], kind):
                 raise InputError(f"{where}: {name} {values[name]!r}: expected a mapping")
         return cls(**values)
+
+
+def _measured(evaluator: BenchmarkEvaluator, name: str, spec: NetworkSpec) -> float:
+    return evaluator.costs(spec)[name]
 
 
 def proxy_defaults(data: str) -> ProxyDefaults:

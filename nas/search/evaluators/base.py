@@ -37,11 +37,14 @@ class Evaluator(ABC):
         name: `train` ...
         epochs: measurements of one full evaluation.
         checkpoints: whether evaluations have a state worth saving.
+        noisy: whether the same network could have been measured otherwise: then the highest reward
+            seen is not always the best network's.
     """
 
     name: str
     epochs: int = 1
     checkpoints: bool = False
+    noisy: bool = True
 
     @abstractmethod
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:

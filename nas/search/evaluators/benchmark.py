@@ -31,6 +31,7 @@ class BenchmarkEvaluator(Evaluator):
         if family not in FAMILIES:
             raise unknown("surrogate", family, FAMILIES)
         self.surrogate, self.family, self.noise = surrogate, family, noise
+        self.noisy = noise > 0
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
         """One measurement, of a network of the space.
