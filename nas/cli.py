@@ -16,6 +16,10 @@ from search_spaces.errors import InputError, unknown
 _COMMANDS = {
     "search": ("nas.commands.search", "search"),
     "resume": ("nas.commands.search", "resume"),
+    "rediscover": ("nas.commands.benchmark", "rediscover"),
+    "compare": ("nas.commands.benchmark", "compare"),
+    "plan": ("nas.commands.benchmark", "plan"),
+    "data": ("nas.commands.benchmark", "data"),
     "show": ("nas.commands.show", "show"),
     "cost": ("nas.commands.network", "cost_command"),
     "scale": ("nas.commands.network", "scale_command"),

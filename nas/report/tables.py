@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.table import Table
 
 from nas.network.cost import Cost, cost
 from nas.search.loop import pareto_records
+from nas.search.plan import Plan
+from nas.search.rediscovery import Rediscovery
 from nas.search.trial import Record
 from search_spaces.notation import to_notation
 from search_spaces.spec import NetworkSpec
@@ -130,3 +133,58 @@ def family_table(members: Iterable[tuple[str, NetworkSpec]]) -> Table:
             f"{counted.training_memory / 1e6:,.0f}",
         )
     return table
+
+
+def comparison_table(rows: Sequence[dict[str, Any]], noise: bool, pending: int) -> Table:
+    """Median evaluations of controllers to the landmarks; `>` where fewer than half of the seeds got there."""
+    notes = [f"{rows[0]['seeds']} seeds"] + (["with noise"] if noise else [])
+    notes += [f"{pending} pending"] if pending > 1 else []
+    title = f"Median evaluations to B0's reward and on the way to the best ({', '.join(notes)})"
+    table = _table(title, ("surrogate", "controller"), ())
+    for name in ("B0", "95%", "99%", "99.9%", "most to 99%", "final", "incumbent", "ms/ask"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+
+        def count(key: str, row: dict[str, Any] = row) -> str:
+            return f">{row['trials']}" if row[key] is None else f"{row[key]:.0f}"
+
+        table.add_row(
+            row["surrogate"],
+            row["controller"],
+            *(count(key) for key in ("B0", "95%", "99%", "99.9%", "most")),
+            f"{row['final']:.4f}",
+            f"{row['incumbent']:.4f}",
+            f"{row['ask_ms']:.1f}",
+        )
+    return table
+
+
+def plan_table(plans: Sequence[Plan], trials: int, hour: float | None) -> Table:
+    """Simulated searches: time, worker hours, utilisation, and what they end with."""
+    table = _table(f"A search of {trials:,} trials, simulated", ("workers", "mode"), ())
+    for name in ("hours", "worker hours", "busy", "reward", *(["costs"] if hour else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    for plan in plans:
+        hours = plan.seconds / 3600
+        paid = plan.workers * hours
+        cells = [f"{hours:,.1f}", f"{paid:,.0f}", f"{100 * plan.utilisation:.1f}%", f"{plan.reward:.4f}"]
+        table.add_row(str(plan.workers), plan.mode, *cells, *([f"{paid * hour:,.0f}"] if hour else []))
+    return table
+
+
+def rediscovery_tables(found: Rediscovery) -> list[Table]:
+    """The winner beside B0: stage by stage, and in figures."""
+    stages = _table("Found beside EfficientNet-B0", ("part", "found", "efficientnet-b0", ""), ())
+    for part, mine, theirs, equal in found.rows():
+        stages.add_row(part, mine, theirs, "" if equal else "differs")
+    figures = _table("Predicted on ImageNet", ("network",), ("top-1", "MACs", "params", "reward"))
+    for side in (found.found, found.b0):
+        figures.add_row(
+            side.name,
+            f"{side.top1:.2f} +- {side.top1_std:.2f}",
+            si(side.macs),
+            si(side.params),
+            f"{side.reward:.4f}",
+        )
+    figures.add_row("random, mean", f"{found.random_top1:.2f}", "", "", f"{found.random_reward:.4f}")
+    return [stages, figures]

@@ -9,6 +9,9 @@ from search_spaces.errors import InputError
 CHANCE = "predictor/chance"
 """The metric it reads: the controller's chance that its last proposal is a worthwhile improvement."""
 
+WORTHWHILE = 0.001
+"""An improvement that counts, as a share of the best reward; the controller's own default."""
+
 WINDOW = 40
 AT_LEAST = 2 * WINDOW
 
@@ -16,8 +19,10 @@ AT_LEAST = 2 * WINDOW
 class Convergence:
     """Says when a worthwhile improvement is expected to cost more trials than it is worth.
 
-    The mean chance of improvement over the last 40 proposals is 1 / (trials per improvement). The
-    search has converged when an improvement would take more than `price` trials.
+    The chance that a trial brings one is what the predictor gives it, on average over the last 40
+    proposals, or the share of the last 40 results that did, whichever is higher: a predictor can be too
+    sure of itself, and then it is still being surprised. The search has converged when an improvement
+    would take more than `price` trials, 1 / chance.
 
     Args:
         price: trials that one worthwhile improvement may cost.
@@ -31,6 +36,8 @@ class Convergence:
             raise InputError(f"price {price:g}: expected 1 trial or more for an improvement")
         self.price = price
         self._chances: deque[float] = deque(maxlen=WINDOW)
+        self._improved: deque[bool] = deque(maxlen=WINDOW)
+        self._best = float("-inf")
         self._asked = 0
 
     def asked(self, metrics: dict[str, float]) -> None:
@@ -39,12 +46,20 @@ class Convergence:
         if CHANCE in metrics:
             self._chances.append(metrics[CHANCE])
 
+    def ended(self, reward: float | None) -> None:
+        """Take in a trial's reward; None if it failed."""
+        better = reward is not None and reward > self._best + WORTHWHILE * abs(self._best)
+        self._improved.append(better and self._best > float("-inf"))
+        if reward is not None:
+            self._best = max(self._best, reward)
+
     @property
     def trials_per_improvement(self) -> float | None:
         """Expected trials for the next worthwhile improvement; None before enough proposals."""
-        if len(self._chances) < WINDOW:
+        if len(self._chances) < WINDOW or len(self._improved) < WINDOW:
             return None
-        return 1 / max(sum(self._chances) / WINDOW, 1e-12)
+        chance = max(sum(self._chances), sum(self._improved)) / WINDOW
+        return 1 / max(chance, 1e-12)
 
     @property
     def reached(self) -> bool:

@@ -243,6 +243,8 @@ class SearchLoop:
         else:
             metrics = {"accuracy": float(record.accuracy or 0), **record.costs}
             self.controller.tell(record.trial, record.reward, metrics)
+        if self.convergence is not None:
+            self.convergence.ended(record.reward)
 
     def _settle(self, trial: Trial) -> bool:
         """End the trial at once if its network is known, or queue it behind one that is running."""

@@ -1,0 +1,265 @@
+"""Commands on the ImageNet benchmark: `nas rediscover`, `compare`, `plan` and `data`."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.commands.common import out, print_json, progress
+from nas.report.tables import comparison_table, plan_table, rediscovery_tables, si
+from nas.search.benchmark.load import CACHE
+from nas.search.benchmark.surrogate import FAMILIES
+from nas.search.session import Placement, start_search
+from nas.search.settings import SearchSettings
+from search_spaces.document import write_atomically
+from search_spaces.errors import InputError, unknown
+
+_RANDOM = 10_000
+
+
+@click.command(epilog="Example: nas rediscover --seed 1")
+@click.option("--trials", type=int, default=300, help="At most. Default: 300.")
+@click.option("--controller", default="predictor", help="As for `nas search`. Default: predictor.")
+@click.option("--surrogate", default="mlp", help="mlp or gb. Default: mlp.")
+@click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
+@click.option("--target", default="400M", help="Of the MACs, by the benchmark's convention. Default: 400M.")
+@click.option("--seed", type=int, default=0, help="Default: 0.")
+@click.option("--out", "folder", help="Run folder to make. Default: runs/rediscover-TIME.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+def rediscover(
+    trials: int,
+    controller: str,
+    surrogate: str,
+    benchmark_data: str | None,
+    target: str,
+    seed: int,
+    folder: str | None,
+    as_json: bool,
+) -> None:
+    """From nothing to a network beyond EfficientNet-B0, on the ImageNet benchmark, in a minute."""
+    settings = SearchSettings(
+        space="accel-nasbench",
+        controller=controller,
+        evaluator="benchmark",
+        benchmark_data=benchmark_data,
+        surrogate=surrogate,
+        trials=trials,
+        until="converged" if controller == "predictor" else "trials",
+        targets={"benchmark_macs": target},
+        seed=seed,
+    )
+    path = Path(folder or f"runs/rediscover-{time.strftime('%Y%m%d-%H%M%S')}")
+    run = start_search(settings, path, Placement(), progress())
+
+    from nas.search.rediscovery import rediscovery
+
+    found = rediscovery(run, _RANDOM)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    for table in rediscovery_tables(found):
+        out().print(table)
+    out().print(found.summary(), highlight=False, soft_wrap=True)
+    out().print(f"the run: nas show {path}", highlight=False, soft_wrap=True)
+
+
+@click.command(
+    epilog="Example: nas compare --controller predictor:300 --controller evolution:1000 --seeds 20 --out compare/"
+)
+@click.option(
+    "--controller",
+    "controllers",
+    multiple=True,
+    metavar="NAME[:TRIALS]",
+    help="Several. Default: predictor:300, local-search:600, evolution:1000, random:1000.",
+)
+@click.option("--surrogate", "families", multiple=True, help="mlp, gb. Default: both.")
+@click.option("--seeds", type=int, default=20, help="Runs of each. Default: 20.")
+@click.option("--first-seed", type=int, default=0, help="Default: 0.")
+@click.option("--noise", is_flag=True, help="Answer with the noise of repeated trainings.")
+@click.option("--pending", type=int, default=1, help="Proposals out at once. Default: 1.")
+@click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
+@click.option("--target", default="400M", help="Of the MACs, by the benchmark's convention. Default: 400M.")
+@click.option("--processes", type=int, default=0, help="Default: one for each core.")
+@click.option("--out", "folder", help="Folder for compare.json and compare.png.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+def compare(
+    controllers: tuple[str, ...],
+    families: tuple[str, ...],
+    seeds: int,
+    first_seed: int,
+    noise: bool,
+    pending: int,
+    benchmark_data: str | None,
+    target: str,
+    processes: int,
+    folder: str | None,
+    as_json: bool,
+) -> None:
+    """Controllers side by side on the ImageNet benchmark: evaluations to B0's reward and beyond."""
+    from rich.progress import Progress
+
+    import nas.search.compare as comparing
+
+    texts = controllers or ("predictor:300", "local-search:600", "evolution:1000", "random:1000")
+    named = [_controller(text) for text in texts]
+    for family in families:
+        if family not in FAMILIES:
+            raise unknown("surrogate", family, FAMILIES)
+    if not 1 <= seeds <= 100_000:
+        raise InputError(f"seeds {seeds}: expected 1 to 100000")
+    if not 0 <= processes <= 4096:
+        raise InputError(f"processes {processes}: expected 0 to 4096")
+    with Progress(console=progress(), transient=True) as bar:
+        task = bar.add_task("runs", total=None)
+        comparison = comparing.compare(
+            named,
+            families or FAMILIES,
+            range(first_seed, first_seed + seeds),
+            noise,
+            pending,
+            benchmark_data,
+            target,
+            processes,
+            lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    names = [name for name, _ in named]
+    rows = [
+        {"controller": name, "surrogate": family, "trials": trials, "seeds": seeds}
+        | {
+            key: value if math.isfinite(value) else None
+            for key, value in comparison.row(name, family).items()
+        }
+        for family in families or FAMILIES
+        for name, trials in named
+    ]
+    document: dict[str, Any] = {
+        "rows": rows,
+        "landmarks": {
+            family: {**known.goals, "median": known.median, "best": known.best}
+            for family, known in comparison.landmarks.items()
+        },
+        "noise": noise,
+        "pending": pending,
+        "first_seed": first_seed,
+    }
+    if folder is not None:
+        import json
+
+        from nas.report.plots import plot_comparison
+
+        plot_comparison(comparison, names, Path(folder) / "compare.png")
+        write_atomically(Path(folder) / "compare.json", json.dumps(document, indent=2) + "\n")
+    if as_json:
+        print_json(document)
+        return
+    out().print(comparison_table(rows, noise, pending))
+    for family, known in document["landmarks"].items():
+        goals = ", ".join(f"{name} {value:.4f}" for name, value in known.items())
+        out().print(f"rewards on {family}: {goals}", highlight=False, soft_wrap=True)
+    if folder is not None:
+        out().print(f"wrote {folder}/compare.png and compare.json", highlight=False, soft_wrap=True)
+
+
+def _controller(text: str) -> tuple[str, int]:
+    name, colon, trials = text.partition(":")
+    if colon and not trials.isdigit():
+        raise InputError(f"controller {text!r}: expected NAME or NAME:TRIALS")
+    return name, int(trials) if colon else 1000
+
+
+@click.command(epilog="Example: nas plan --trials 8000 --workers 1,64,256,2048 --gpu-hour 2.5")
+@click.option("--trials", type=int, default=8000, help="Default: 8000.")
+@click.option("--workers", default="1,8,64,256,1024,2048", help="Numbers. Default: 1,8,64,256,1024,2048.")
+@click.option("--controller", default="evolution", help="As for `nas search`. Default: evolution (quick).")
+@click.option("--surrogate", default="mlp", help="mlp or gb. Default: mlp.")
+@click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
+@click.option("--target", default="400M", help="Of the MACs, by the benchmark's convention. Default: 400M.")
+@click.option("--speed", type=float, default=1.0, help="Of a worker against the records' GPUs. Default: 1.")
+@click.option("--gpu-hour", type=float, help="Price of a worker's hour, for a column of costs.")
+@click.option("--seed", type=int, default=0, help="Default: 0.")
+@click.option("--out", "target_file", help="PNG to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+def plan(
+    trials: int,
+    workers: str,
+    controller: str,
+    surrogate: str,
+    benchmark_data: str | None,
+    target: str,
+    speed: float,
+    gpu_hour: float | None,
+    seed: int,
+    target_file: str | None,
+    as_json: bool,
+) -> None:
+    """What a search takes on N workers, simulated with the benchmark's training times."""
+    import nas.search.plan as planning
+    from controller.registry import make_controller
+    from nas.search.benchmark.landmarks import true_rewards
+    from nas.search.benchmark.load import load_surrogate
+    from nas.search.objective import make_objective
+    from nas.search.reward import make_reward
+
+    counts = []
+    for text in workers.split(","):
+        if not text.strip().isdigit():
+            raise InputError(f"workers {workers!r}: expected numbers such as 1,64,256")
+        counts.append(int(text))
+    if surrogate not in FAMILIES:
+        raise unknown("surrogate", surrogate, FAMILIES)
+    known = load_surrogate(benchmark_data, lambda text: progress().print(text, style="dim"))
+    reward = make_reward("soft", {"benchmark_macs": target})
+    truth = true_rewards(known, surrogate, reward)
+    objective = make_objective(known.space, reward, known)
+    plans = []
+    for count in counts:
+        for mode in planning.MODES if count > 1 else planning.MODES[:1]:
+            fresh = make_controller(controller, known.space, seed, None, objective)
+            plans.append(planning.plan(fresh, known, truth, reward, count, trials, mode, speed))
+    if target_file is not None:
+        from nas.report.plots import plot_plans
+
+        plot_plans(plans, Path(target_file))
+    if as_json:
+        print_json({"trials": trials, "controller": controller, "plans": [vars(p) for p in plans]})
+        return
+    out().print(plan_table(plans, trials, gpu_hour))
+    if target_file is not None:
+        out().print(f"wrote {target_file}", highlight=False, soft_wrap=True)
+
+
+@click.command(epilog="Example: nas data accel-nasbench")
+@click.argument("name")
+@click.option("--out", "target", help=f"File to write. Default: {CACHE}/accel-nasbench.tar.gz.")
+@click.option("--url", help="Another place to fetch it from; the content must be the same.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+def data(name: str, target: str | None, url: str | None, as_json: bool) -> None:
+    """Fetch public data: accel-nasbench, the records of 5138 networks trained on ImageNet."""
+    from rich.progress import DownloadColumn, Progress
+
+    from nas.search.benchmark.download import URL, download
+
+    if name != "accel-nasbench":
+        raise unknown("data", name, ["accel-nasbench"])
+    path = Path(target) if target else CACHE.expanduser() / "accel-nasbench.tar.gz"
+    with Progress(
+        *Progress.get_default_columns(), DownloadColumn(), console=progress(), transient=True
+    ) as bar:
+        task = bar.add_task(name, total=None)
+        download(
+            path, url or URL, progress=lambda done, of: bar.update(task, completed=done, total=of or None)
+        )
+    if as_json:
+        print_json({"written": str(path), "bytes": path.stat().st_size})
+        return
+    out().print(
+        f"{path}: {si(path.stat().st_size)}B, checked\n"
+        f"use it: nas search --evaluator benchmark --benchmark-data {path}",
+        highlight=False,
+        soft_wrap=True,
+    )
