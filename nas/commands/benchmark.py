@@ -68,7 +68,7 @@ def rediscover(
 
 
 @click.command(
-    epilog="Example: nas compare --controller predictor:300 --controller evolution:1000 --seeds 20 --out compare/"
+    epilog="Example: nas compare --controller predictor:300 --controller evolution:1000 --out compare/"
 )
 @click.option(
     "--controller",

@@ -26,7 +26,7 @@ def _write(figure: Any, path: Path) -> None:
 
 
 def plot_comparison(comparison: Comparison, controllers: Sequence[str], path: Path) -> None:
-    """Best reward so far against evaluations: medians over seeds with quartile bands, one panel a surrogate."""
+    """Best reward so far against evaluations: medians over seeds with quartile bands."""
     families = list(comparison.landmarks)
     figure, axes = pyplot.subplots(
         1, len(families), figsize=(6.4 * len(families), 4.6), squeeze=False, layout="constrained"

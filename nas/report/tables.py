@@ -136,7 +136,7 @@ def family_table(members: Iterable[tuple[str, NetworkSpec]]) -> Table:
 
 
 def comparison_table(rows: Sequence[dict[str, Any]], noise: bool, pending: int) -> Table:
-    """Median evaluations of controllers to the landmarks; `>` where fewer than half of the seeds got there."""
+    """Median evaluations to the landmarks; `>` where fewer than half of the seeds got there."""
     notes = [f"{rows[0]['seeds']} seeds"] + (["with noise"] if noise else [])
     notes += [f"{pending} pending"] if pending > 1 else []
     title = f"Median evaluations to B0's reward and on the way to the best ({', '.join(notes)})"

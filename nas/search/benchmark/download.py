@@ -11,7 +11,10 @@ from pathlib import Path
 from nas.search.benchmark.surrogate import write_bytes
 from search_spaces.errors import InputError
 
-URL = "https://raw.githubusercontent.com/afzalxo/Accel-NASBench/4260357/anb_dataset/anb_dataset_jsons.tar.gz"
+_COMMIT = "42603572d530310e6bac7191d00cf45625a6b197"
+URL = (
+    f"https://raw.githubusercontent.com/afzalxo/Accel-NASBench/{_COMMIT}/anb_dataset/anb_dataset_jsons.tar.gz"
+)
 SHA256 = "3520992d42e368b7c08c99fc3f6612855b5b366bf98668a7f19d49f3131aa4ae"
 
 _MAX_BYTES = 1 << 26

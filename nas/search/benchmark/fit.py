@@ -34,12 +34,18 @@ _FEWEST = 200
 _HELD_OUT = 0.1
 
 
-def fit(records: BenchmarkRecords, seed: int = 0, progress: Callable[[str], None] | None = None) -> Surrogate:
+def fit(
+    records: BenchmarkRecords,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+    splits: int = 1,
+) -> Surrogate:
     """Fit both families and the device networks on all records; the fidelity is of a held-out tenth.
 
     Args:
         records: at least 200.
         seed: of the split, the initial weights and the order.
+        splits: that the fidelity is the mean of.
         progress: told what is being fitted.
 
     Raises:
@@ -49,10 +55,14 @@ def fit(records: BenchmarkRecords, seed: int = 0, progress: Callable[[str], None
         raise InputError(f"{len(records)} records: expected at least {_FEWEST} to fit a surrogate")
     say = progress or (lambda text: None)
     say(f"fitting on 90% of {len(records)} records to check on the rest")
-    fidelity = check(records, seed)
+    checks = [check(records, seed + split) for split in range(splits)]
+    fidelity = {
+        part: {key: float(np.mean([c[part][key] for c in checks])) for key in scores}
+        for part, scores in checks[0].items()
+    }
     say("fitting on all records")
     rows = np.arange(len(records))
-    about = {"records": len(records), "digest": records.digest, "fidelity": fidelity}
+    about = {"records": len(records), "digest": records.digest, "fidelity": fidelity, "splits": splits}
     return _fit(records, rows, seed, about | {"noise": records.noise(), "seed": seed, "settings": _VERSION})
 
 
