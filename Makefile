@@ -16,6 +16,7 @@ $(BIN)/.installed-test: $(BIN)/.installed
 	touch $@
 
 demo: $(BIN)/.installed
+	$(BIN)/nas rediscover --out $(RUN)-imagenet
 	$(BIN)/nas search --data digits --trials 30 --concurrent 2 --out $(RUN)
 	$(BIN)/nas scale $(RUN)/best.yaml --phi 0..7 --out $(RUN)/family
 	$(BIN)/nas export $(RUN)/best.yaml --to yaml --out $(RUN)/winner.yaml
@@ -38,6 +39,7 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python benchmarks/cost_speed.py
 	$(BIN)/python benchmarks/tune_overhead.py
 	$(BIN)/python benchmarks/proxy_spread.py
+	$(BIN)/python benchmarks/controllers.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -12,7 +12,8 @@ import numpy as np
 
 from nas.search.benchmark.fit import fit
 from nas.search.benchmark.records import read_records
-from nas.search.benchmark.surrogate import EMBEDDED, FAMILIES, read_surrogate, write_bytes
+from nas.search.benchmark.surrogate import EMBEDDED, FAMILIES, read_surrogate
+from search_spaces.document import write_atomically
 
 QUERIES = 200_000
 
@@ -33,9 +34,9 @@ def main(path, *flags):
         surrogate.top1(rows, family)
         print(f"{family}: {QUERIES / (time.perf_counter() - began):,.0f} queries/s (wanted: 100,000)")
     if "--write" in flags:
-        write_bytes(EMBEDDED, surrogate.to_bytes())
+        write_atomically(EMBEDDED, surrogate.to_bytes())
         about = surrogate.about | {"surrogate_digest": surrogate.digest, "bytes": EMBEDDED.stat().st_size}
-        write_bytes(EMBEDDED.with_suffix(".json"), (json.dumps(about, indent=2) + "\n").encode())
+        write_atomically(EMBEDDED.with_suffix(".json"), (json.dumps(about, indent=2) + "\n").encode())
         print(f"wrote {EMBEDDED} ({about['bytes']:,} bytes), digest {surrogate.digest}")
     else:
         embedded = read_surrogate()

@@ -58,8 +58,8 @@ def dump_yaml(document: Mapping[str, Any]) -> str:
     return text
 
 
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` so that readers see the old content or the new, never a part of it.
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write `content` so that readers see the old content or the new, never a part of it.
 
     Raises:
         InputError: the folder doesn't exist or can't be written.
@@ -70,8 +70,8 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot write: {error.strerror or error}") from error
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes private files; what we write is meant to be read like any other file
@@ -85,6 +85,14 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder with its parents, if it isn't there; raises `InputError` if it can't be made."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made: {error.strerror or error}") from None
 
 
 def write_document(path: str | os.PathLike[str], document: Mapping[str, Any], comment: str = "") -> None:

@@ -15,7 +15,7 @@ from nas.search.benchmark.load import CACHE
 from nas.search.benchmark.surrogate import FAMILIES
 from nas.search.session import Placement, start_search
 from nas.search.settings import SearchSettings
-from search_spaces.document import write_atomically
+from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError, unknown
 
 _RANDOM = 10_000
@@ -152,6 +152,7 @@ def compare(
 
         from nas.report.plots import plot_comparison
 
+        make_folder(folder)
         plot_comparison(comparison, names, Path(folder) / "compare.png")
         write_atomically(Path(folder) / "compare.json", json.dumps(document, indent=2) + "\n")
     if as_json:

@@ -15,7 +15,7 @@ from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
 from nas.network.scaling import Coefficients, scale
 from nas.report.tables import cost_table, family_table
-from search_spaces.document import dump_yaml, write_atomically, write_document
+from search_spaces.document import dump_yaml, make_folder, write_atomically, write_document
 from search_spaces.errors import InputError
 from search_spaces.registry import SPACES, get_space
 from search_spaces.spec import NetworkSpec
@@ -94,7 +94,7 @@ def scale_command(
         if len(family) == 1:
             paths = [Path(target)]
         else:
-            _make_folder(target)
+            make_folder(target)
             paths = [Path(target) / f"{network.name}-phi{step:g}.yaml" for step in steps]
         for path, (_, member) in zip(paths, family, strict=True):
             write_document(path, member.to_document())
@@ -124,13 +124,6 @@ def _phis(text: str) -> list[float]:
     if not 0 <= first <= last <= 20:
         raise InputError(f"phi {text!r}: expected a range from 0 up to at most 20")
     return [first + step for step in range(int(last - first + 1e-9) + 1)]
-
-
-def _make_folder(path: str) -> None:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out {path}: cannot be made: {error.strerror}") from None
 
 
 @click.command(epilog="Example: nas export runs/first/best.yaml --to yaml --out winner.yaml")

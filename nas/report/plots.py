@@ -10,9 +10,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from nas.search.benchmark.surrogate import write_bytes
 from nas.search.compare import Comparison
 from nas.search.plan import Plan
+from search_spaces.document import write_atomically
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -22,7 +22,7 @@ def _write(figure: Any, path: Path) -> None:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)
     pyplot.close(figure)
-    write_bytes(path, stream.getvalue())
+    write_atomically(path, stream.getvalue())
 
 
 def plot_comparison(comparison: Comparison, controllers: Sequence[str], path: Path) -> None:

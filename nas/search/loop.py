@@ -226,10 +226,7 @@ class SearchLoop:
         )
 
     def _keep(self, record: Record) -> None:
-        self._teach(record)
-        if self.controller.metrics is not self._metrics_kept:  # an ask changes them too
-            self._metrics_kept = self.controller.metrics
-            record.controller.update(self._metrics_kept)
+        record.controller.update(self._teach(record))
         # if this fails the search ends, and what the controller just learned ends with it: a resumed
         # run learns from the journal alone
         self.journal.append(record)
@@ -237,7 +234,8 @@ class SearchLoop:
         for observer in self.observers:
             observer.ended(record)
 
-    def _teach(self, record: Record) -> None:
+    def _teach(self, record: Record) -> dict[str, float]:
+        """Tell the controller; its metrics if they changed since the last trial (an ask changes them too)."""
         if record.reward is None:
             self.controller.fail(record.trial, record.reason or "")
         else:
@@ -245,6 +243,10 @@ class SearchLoop:
             self.controller.tell(record.trial, record.reward, metrics)
         if self.convergence is not None:
             self.convergence.ended(record.reward)
+        if self.controller.metrics is self._metrics_kept:
+            return {}
+        self._metrics_kept = self.controller.metrics
+        return self._metrics_kept
 
     def _settle(self, trial: Trial) -> bool:
         """End the trial at once if its network is known, or queue it behind one that is running."""

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.search.benchmark.surrogate import write_bytes
+from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError
 
 _COMMIT = "42603572d530310e6bac7191d00cf45625a6b197"
@@ -70,5 +70,6 @@ def download(
         raise InputError(
             f"{url}: content has sha256 {found[:16]}..., expected {sha256[:16]}...; nothing was kept"
         )
-    write_bytes(target, content)
+    make_folder(target.parent)
+    write_atomically(target, content)
     return target

@@ -20,9 +20,9 @@ from nas.search.benchmark.surrogate import (
     one_hot,
     read_surrogate,
     thresholds,
-    write_bytes,
 )
 from search_spaces.accel_nasbench import accel_nasbench
+from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError
 
 _VERSION = 1
@@ -227,5 +227,6 @@ def surrogate_of(path: str, cache: Path, progress: Callable[[str], None] | None 
         except InputError:  # damaged: fitted anew
             kept.unlink()
     surrogate = fit(records, progress=progress)
-    write_bytes(kept, surrogate.to_bytes())
+    make_folder(cache)
+    write_atomically(kept, surrogate.to_bytes())
     return surrogate

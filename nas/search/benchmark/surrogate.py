@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -297,15 +295,3 @@ def read_surrogate(path: Path = EMBEDDED) -> Surrogate:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: unreadable as a surrogate: {error}") from None
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old content or the new; raises `InputError` if it can't."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write: {error.strerror or error}") from None

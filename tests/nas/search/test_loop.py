@@ -106,7 +106,7 @@ def test_an_exhausted_space_ends_the_search(tmp_path, tiny):
     assert len(search(tmp_path, trials=99, controller="ppo", space=tiny)) >= 12
 
 
-@pytest.mark.parametrize("controller", ["random", "evolution", "ppo"])
+@pytest.mark.parametrize("controller", ["random", "evolution", "ppo", "predictor", "local-search", "nsga2"])
 def test_resumed_at_any_trial_it_ends_equal(tmp_path, controller):
     options = {"batch": 4} if controller == "ppo" else {}
     whole = search(tmp_path / "whole", FailsSometimes(), trials=40, controller=controller, **options)

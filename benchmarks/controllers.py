@@ -1,0 +1,134 @@
+"""The predictor under noise, with many pending, at 2000 results, and when it stops by itself.
+
+`nas compare` is the comparison of the controllers; this measures what it doesn't. Seeds from 1000 on
+were used for no setting.
+
+    python benchmarks/controllers.py [SEEDS]
+"""
+
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+
+from controller import make_controller
+from nas.search.benchmark.landmarks import landmarks, true_rewards
+from nas.search.benchmark.surrogate import read_surrogate
+from nas.search.compare import Task, simulate
+from nas.search.convergence import Convergence
+from nas.search.objective import make_objective
+from nas.search.plan import plan
+from nas.search.reward import make_reward
+
+REWARD = make_reward("soft", {"benchmark_macs": "400M"})
+FIRST = 1000
+
+
+def rewards_of(family):
+    surrogate = read_surrogate()
+    return surrogate, true_rewards(surrogate, family, REWARD)
+
+
+def converged(family, noise, seed, trials=600):
+    """(trials when it would have stopped, what it missed as a share of the way to the best)."""
+    surrogate, truth = rewards_of(family)
+    objective = make_objective(surrogate.space, REWARD, surrogate)
+    controller, watch = make_controller("predictor", surrogate.space, seed, None, objective), Convergence()
+    rng, best, stop = np.random.default_rng([seed, 1]), [], None
+    for index in range(trials):
+        proposal = controller.ask()
+        watch.asked(controller.metrics)
+        row = np.array([proposal.architecture])
+        true = float(truth(row)[0])
+        told = true + noise / 100 * float(rng.normal()) * float(objective(row)[0][0])
+        controller.tell(proposal.id, told)
+        watch.ended(told)
+        best.append(max(true, best[-1] if best else true))
+        if stop is None and watch.reached:
+            stop = index + 1
+    return stop or trials, best[-1] - best[(stop or trials) - 1]
+
+
+def ask_time(count):
+    """Mean seconds of ten asks with `count` results, on one core."""
+    surrogate, truth = rewards_of("mlp")
+    objective = make_objective(surrogate.space, REWARD, surrogate)
+    controller = make_controller("predictor", surrogate.space, 0, None, objective)
+    # a controller that has seen that many random results
+    sizes = [len(decision) for decision in surrogate.space.decisions]
+    rows = np.unique(np.random.default_rng(0).integers(sizes, size=(count, len(sizes))), axis=0)
+    slope, _ = objective(rows)
+    results = [
+        [id, row, value]
+        for id, (row, value) in enumerate(zip(rows.tolist(), truth(rows) / slope, strict=True))
+    ]
+    proposed = sorted(map(tuple, rows.tolist()))
+    state = controller.state_dict() | {"results": results, "proposed": proposed, "next_id": len(rows)}
+    controller.load_state_dict(state)
+    seconds = []
+    for _ in range(40):
+        began = time.perf_counter()
+        proposal = controller.ask()
+        seconds.append(time.perf_counter() - began)
+        controller.tell(proposal.id, float(truth(np.array([proposal.architecture]))[0]))
+    return float(np.mean(seconds)), float(np.max(seconds))
+
+
+def main(seeds=20):
+    seeds = range(FIRST, FIRST + int(seeds))
+    noise = read_surrogate().about["noise"]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        print("time per ask on one core: mean of 40 with their refits, and the slowest")
+        for count in (500, 2000):
+            mean, slowest = ask_time(count)
+            print(f"  at {count} results: {1e3 * mean:.1f} ms, {1e3 * slowest:.0f} ms (wanted: 30 and 100)")
+
+        tasks = [Task("predictor", "mlp", seed, 300, noise) for seed in seeds]
+        chosen = [trace.incumbents[-1][1] for trace in pool.map(simulate, tasks)]
+        print(
+            f"noise of {noise:.2f} points: true reward of the incumbent at 300: "
+            f"median {np.median(chosen):.4f}, worst {min(chosen):.4f} (wanted: .666)"
+        )
+
+        for family in ("mlp", "gb"):
+            surrogate, truth = rewards_of(family)
+            known = landmarks(surrogate, truth)
+            for pending in (1, 16, 64, 256):
+                tasks = [
+                    Task("predictor", family, seed, 800, pending=pending, until=known.goals["99%"])
+                    for seed in seeds
+                ]
+                needed = [trace.evaluations(known.goals["99%"]) for trace in pool.map(simulate, tasks)]
+                print(
+                    f"{family}, {pending} pending: {np.median(needed):.0f} evaluations to 99%, "
+                    f"most {max(needed):.0f}"
+                )
+
+        for family, points in (("mlp", 0), ("gb", 0), ("mlp", noise)):
+            surrogate, truth = rewards_of(family)
+            known = landmarks(surrogate, truth)
+            way = known.best - known.median
+            rows = pool.map(converged, [family] * len(seeds), [points] * len(seeds), seeds)
+            stops, missed = (np.array(column) for column in zip(*rows, strict=True))
+            missed = 100 * missed / way
+            print(
+                f"until converged ({family}, noise {points:.2f}): stopped after {np.median(stops):.0f} "
+                f"trials ({min(stops)} to {max(stops)}); 600 would have brought {np.median(missed):.2f}% "
+                f"of the way more at the median, {missed.max():.1f}% at most"
+            )
+    surrogate, truth = rewards_of("mlp")
+    for name, trials in (("evolution", 8000), ("predictor", 2560)):
+        objective = make_objective(surrogate.space, REWARD, surrogate)
+        controller = make_controller(name, surrogate.space, 0, None, objective)
+        began = time.perf_counter()
+        found = plan(controller, surrogate, truth, REWARD, 256, trials)
+        print(
+            f"256 asynchronous workers, {name}, {trials} trials: utilisation {100 * found.utilisation:.1f}%, "
+            f"reward {found.reward:.4f}, simulated in {time.perf_counter() - began:.0f} s"
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
