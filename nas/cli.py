@@ -22,7 +22,7 @@ _COMMANDS = {
     "data": ("nas.commands.benchmark", "data"),
     "show": ("nas.commands.show", "show"),
     "cost": ("nas.commands.network", "cost_command"),
-    "scale": ("nas.commands.network", "scale_command"),
+    "scale": ("nas.commands.scaling", "scale_command"),
     "train": ("nas.commands.train", "train"),
     "export": ("nas.commands.network", "export"),
     "space": ("nas.commands.network", "space"),

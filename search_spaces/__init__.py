@@ -4,6 +4,7 @@ from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.architecture import Architecture
 from search_spaces.decision import Choice, Decision
 from search_spaces.errors import InputError, unknown
+from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StageChoices, StagedSpace
 from search_spaces.mnasnet import efficientnet, mnasnet
 from search_spaces.notation import from_notation, network_notation, to_notation
@@ -20,6 +21,7 @@ __all__ = [
     "Choice",
     "Decision",
     "InputError",
+    "ListedSpace",
     "NetworkSpec",
     "NotInSpaceError",
     "SearchSpace",

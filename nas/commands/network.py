@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,10 +11,8 @@ from nas.commands.common import out, print_json
 from nas.export import to_text
 from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
-from nas.network.scaling import Coefficients, scale
-from nas.report.tables import cost_table, family_table
-from search_spaces.document import dump_yaml, make_folder, write_atomically, write_document
-from search_spaces.errors import InputError
+from nas.report.tables import cost_table
+from search_spaces.document import dump_yaml, write_atomically
 from search_spaces.registry import SPACES, get_space
 from search_spaces.spec import NetworkSpec
 
@@ -71,59 +67,6 @@ def _check(network: NetworkSpec) -> dict[str, int]:
         "macs": int(operators["conv"] + operators["linear"]),
         "params": sum(parameter.numel() for parameter in model.parameters()),
     }
-
-
-@click.command("scale", epilog="Example: nas scale runs/first/best.yaml --phi 0..7 --out family/")
-@click.argument("spec")
-@click.option("--phi", required=True, help="Compound coefficient: a number, or a range such as 0..7.")
-@click.option("--alpha", type=float, default=1.2, help="Depth's coefficient. Default: 1.2.")
-@click.option("--beta", type=float, default=1.1, help="Width's. Default: 1.1.")
-@click.option("--gamma", type=float, default=1.15, help="Resolution's. Default: 1.15.")
-@click.option("--out", "target", help="File for one member, folder for a range.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def scale_command(
-    spec: str, phi: str, alpha: float, beta: float, gamma: float, target: str | None, as_json: bool
-) -> None:
-    """Scale a network's depth, width and resolution together (EfficientNet's compound scaling)."""
-    network = resolve_spec(spec)
-    steps = _phis(phi)
-    coefficients = Coefficients(alpha, beta, gamma)
-    family = [(step, scale(network, step, coefficients)) for step in steps]
-    written: list[str] = []
-    if target is not None:
-        if len(family) == 1:
-            paths = [Path(target)]
-        else:
-            make_folder(target)
-            paths = [Path(target) / f"{network.name}-phi{step:g}.yaml" for step in steps]
-        for path, (_, member) in zip(paths, family, strict=True):
-            write_document(path, member.to_document())
-            written.append(str(path))
-    if as_json:
-        members = [
-            {"phi": step, "spec": member.to_document(), "cost": cost(member).to_dict()}
-            for step, member in family
-        ]
-        print_json({"name": network.name, "members": members, "written": written})
-        return
-    console = out()
-    console.print(family_table((f"{network.name} phi {step:g}", member) for step, member in family))
-    for file in written:
-        console.print(f"wrote {file}", highlight=False, soft_wrap=True)
-
-
-def _phis(text: str) -> list[float]:
-    number = r"[-+]?(?:\d+\.?\d*|\.\d+)"
-    match = re.fullmatch(rf"({number})(?:\.\.({number}))?", text.strip())
-    if not match:
-        raise InputError(f"phi {text!r}: expected a number such as 3, or a range such as 0..7")
-    first = float(match[1])
-    if match[2] is None:
-        return [first]
-    last = float(match[2])
-    if not 0 <= first <= last <= 20:
-        raise InputError(f"phi {text!r}: expected a range from 0 up to at most 20")
-    return [first + step for step in range(int(last - first + 1e-9) + 1)]
 
 
 @click.command(epilog="Example: nas export runs/first/best.yaml --to yaml --out winner.yaml")

@@ -3,17 +3,34 @@
 from nas.network.cost import COSTS, Cost, cost
 from nas.network.cost_table import CostTable
 from nas.network.resolve import known_networks, resolve_spec
-from nas.network.scaling import Coefficients, published, scale, scale_by
+from nas.network.scaling import (
+    Budget,
+    Coefficients,
+    coefficient_grid,
+    family,
+    largest_phi,
+    published,
+    rounding_bounds,
+    scale,
+    scale_by,
+    scale_to,
+)
 
 __all__ = [
     "COSTS",
+    "Budget",
     "Coefficients",
     "Cost",
     "CostTable",
+    "coefficient_grid",
     "cost",
+    "family",
     "known_networks",
+    "largest_phi",
     "published",
     "resolve_spec",
+    "rounding_bounds",
     "scale",
     "scale_by",
+    "scale_to",
 ]

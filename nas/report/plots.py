@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 
+from nas.network.cost import cost
 from nas.search.compare import Comparison
 from nas.search.plan import Plan
+from nas.search.study import BASELINE, StudyPoint
 from search_spaces.document import write_atomically
+from search_spaces.spec import NetworkSpec
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -69,4 +74,59 @@ def plot_plans(plans: Sequence[Plan], path: Path) -> None:
         axis.set(xscale="log", xlabel="workers", ylabel=label)
         axis.legend()
     axes[0].set_yscale("log")
+    _write(figure, path)
+
+
+def plot_family(members: Sequence[tuple[str, NetworkSpec]], path: Path) -> None:
+    """Costs of the members of a family, and what part of the growth each axis brings."""
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
+    labels = [label for label, _ in members]
+    counted = [cost(member) for _, member in members]
+    columns = {
+        "MACs (G)": [c.macs / 1e9 for c in counted],
+        "params (M)": [c.params / 1e6 for c in counted],
+        "activations (M)": [c.activations / 1e6 for c in counted],
+        "training memory (MB)": [c.training_memory / 1e6 for c in counted],
+    }
+    for name, values in columns.items():
+        axes[0].plot(labels, values, marker="o", label=name)
+    axes[0].set(yscale="log", ylabel="cost of one image")
+    base = members[0][1]
+    shares = np.array([_shares(base, member) for _, member in members])
+    bottom = np.zeros(len(members))
+    for name, column in zip(("depth", "width", "resolution"), shares.T, strict=True):
+        axes[1].bar(labels, column, bottom=bottom, label=name)
+        bottom += column
+    axes[1].set(ylabel="growth of the MACs, doublings", title=f"against {labels[0]}")
+    for axis in axes:
+        axis.tick_params(axis="x", rotation=30)
+        axis.legend(fontsize=8)
+    _write(figure, path)
+
+
+def _shares(base: NetworkSpec, member: NetworkSpec) -> tuple[float, float, float]:
+    """Doublings of the MACs by depth, then width, then resolution."""
+    deep = base.replace(
+        stages=tuple(replace(a, repeats=b.repeats) for a, b in zip(base.stages, member.stages, strict=True))
+    )
+    wide = member.replace(resolution=base.resolution)
+    steps = [cost(network).macs for network in (base, deep, wide, member)]
+    return tuple(float(np.log2(b / a)) for a, b in pairwise(steps))  # type: ignore[return-value]
+
+
+def plot_study(points: Sequence[StudyPoint], path: Path) -> None:
+    """Accuracy against MACs, a curve for each way to scale (EfficientNet, figures 3 and 8)."""
+    figure, axis = pyplot.subplots(figsize=(7, 5), layout="constrained")
+    start = [p for p in points if p.mode == BASELINE]
+    for mode in dict.fromkeys(p.mode for p in points if p.mode != BASELINE):
+        curve = [*start, *(p for p in points if p.mode == mode)]
+        axis.plot([p.macs / 1e6 for p in curve], [p.accuracy for p in curve], marker="o", label=mode)
+    axis.set(
+        xscale="log",
+        xlabel="MACs of the full network, millions",
+        ylabel="accuracy on held-out images",
+        title="One baseline, scaled in four ways",
+    )
+    axis.legend()
+    axis.grid(alpha=0.3)
     _write(figure, path)

@@ -8,9 +8,11 @@ from typing import Any
 from rich.table import Table
 
 from nas.network.cost import Cost, cost
+from nas.network.scaling import MODES
 from nas.search.loop import pareto_records
 from nas.search.plan import Plan
 from nas.search.rediscovery import Rediscovery
+from nas.search.study import BASELINE, StudyPoint, coefficients_of
 from nas.search.trial import Record
 from search_spaces.notation import to_notation
 from search_spaces.spec import NetworkSpec
@@ -118,9 +120,10 @@ def pareto_table(records: Sequence[Record], limit: int = 12) -> Table:
     return table
 
 
-def family_table(members: Iterable[tuple[str, NetworkSpec]]) -> Table:
-    """A scaled family, smallest first."""
-    table = _table("Scaled family", ("member",), ("px", "blocks", "widest", "MACs", "params", "train MB"))
+def family_table(title: str, members: Iterable[tuple[str, NetworkSpec]]) -> Table:
+    """A scaled family, smallest first; activations in millions, memory of training one image."""
+    right = ("px", "blocks", "widest", "MACs", "params", "act.", "train MB")
+    table = _table(title, ("member",), right)
     for label, spec in members:
         counted = cost(spec)
         table.add_row(
@@ -130,8 +133,37 @@ def family_table(members: Iterable[tuple[str, NetworkSpec]]) -> Table:
             str(max(stage.channels for stage in spec.stages)),
             si(counted.macs),
             si(counted.params),
+            si(counted.activations),
             f"{counted.training_memory / 1e6:,.0f}",
         )
+    return table
+
+
+def coefficients_table(records: Sequence[Record], limit: int = 12) -> Table:
+    """The points of a grid of coefficients, best first."""
+    ranked = sorted(records, key=lambda record: -(record.accuracy or 0))[:limit]
+    more = f", {len(ranked)} of {len(records)} shown" if len(ranked) < len(records) else ""
+    table = _table(f"Coefficients at phi 1, best first{more}", (), ())
+    for name in ("alpha", "beta", "gamma", "accuracy", "MACs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for record in ranked:
+        c = coefficients_of(record)
+        accuracy = record.reason if record.accuracy is None else f"{record.accuracy:.4f}"
+        table.add_row(f"{c.alpha:g}", f"{c.beta:g}", f"{c.gamma:g}", accuracy, si(record.macs))
+    return table
+
+
+def study_table(points: Sequence[StudyPoint]) -> Table:
+    """Accuracies of a scaling study, a row for each way."""
+    factors = sorted({p.factor for p in points if p.factor > 1})
+    table = _table(
+        "Accuracy at equal MACs (times the baseline's)", ("scaled in",), ("x1", *(f"x{f:g}" for f in factors))
+    )
+    found = {(p.mode, p.factor): p.accuracy for p in points}
+    first = found.get((BASELINE, 1.0))
+    for mode in MODES:
+        cells = [first, *(found.get((mode, factor)) for factor in factors)]
+        table.add_row(mode, *("" if cell is None else f"{cell:.4f}" for cell in cells))
     return table
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from nas.network.scaling import MODES
+from nas.search.study import BASELINE, StudyPoint
 from nas.search.trial import FINISHED, Measurement, Record, Trial
 
 
@@ -67,3 +69,17 @@ class TensorBoardWriter:
     def close(self) -> None:
         """Write what is buffered."""
         self._writer.close()  # type: ignore[no-untyped-call]
+
+
+def write_study_events(folder: Path, points: Iterable[StudyPoint]) -> None:
+    """A scaling study's curves: a run for each way, accuracy by thousands of MACs."""
+    points = list(points)
+    start = [p for p in points if p.mode == BASELINE]
+    for mode in MODES:
+        place = folder / "study" / mode
+        for old in place.glob("events.out.tfevents.*"):
+            old.unlink()
+        writer = SummaryWriter(str(place))  # type: ignore[no-untyped-call]
+        for point in (*start, *(p for p in points if p.mode == mode)):
+            writer.add_scalar("study/accuracy", point.accuracy, point.macs // 1000)  # type: ignore[no-untyped-call]
+        writer.close()  # type: ignore[no-untyped-call]

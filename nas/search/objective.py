@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controller.base import Objective
-from nas.network.cost import COSTS
+from nas.network.cost import COSTS, cost
 from nas.network.cost_table import CostTable
 from nas.search.benchmark.surrogate import Surrogate
 from nas.search.reward import Reward
+from search_spaces.architecture import Architecture
+from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
 
 
-def make_objective(space: StagedSpace, reward: Reward, surrogate: Surrogate | None = None) -> Objective:
+def make_objective(
+    space: StagedSpace | ListedSpace, reward: Reward, surrogate: Surrogate | None = None
+) -> Objective:
     """The reward's slope and offset for any architectures of `space`.
 
     Args:
@@ -24,7 +28,7 @@ def make_objective(space: StagedSpace, reward: Reward, surrogate: Surrogate | No
         reward: whose objectives are analytic costs, or costs that `surrogate` predicts.
         surrogate: of the benchmark search, if it is one.
     """
-    table = CostTable(space)
+    table = CostTable(space) if isinstance(space, StagedSpace) else partial(_listed, space)
 
     def objective(architectures: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         measured: Mapping[str, NDArray[np.float64]] = {}
@@ -37,7 +41,15 @@ def make_objective(space: StagedSpace, reward: Reward, surrogate: Surrogate | No
     return objective
 
 
+def _listed(space: ListedSpace, rows: NDArray[np.int64], name: str) -> NDArray[np.float64]:
+    counted = [cost(space.decode(Architecture(row))) for row in rows.tolist()]
+    return np.array([getattr(found, name) for found in counted], dtype=np.float64)
+
+
 def _values(
-    table: CostTable, rows: NDArray[np.int64], measured: Mapping[str, NDArray[np.float64]], name: str
+    table: Callable[[NDArray[np.int64], str], NDArray[np.float64]],
+    rows: NDArray[np.int64],
+    measured: Mapping[str, NDArray[np.float64]],
+    name: str,
 ) -> NDArray[np.float64]:
     return measured[name] if name in measured else table(rows, name)

@@ -154,7 +154,9 @@ def _on_ray(
     make_scheduler(settings.scheduler, 1)
     data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
     workers = max(1, int(resources.cpus) - 1)
-    evaluator = TrainEvaluator(data, settings.make_recipe(), settings.make_proxy(), workers)
+    evaluator = TrainEvaluator(
+        data, settings.make_recipe(), settings.make_proxy(), workers, settings.baseline_resolution
+    )
     if new:
         console.print("starting Ray ...", style="dim")
     connect(placement.address)

@@ -20,6 +20,7 @@ from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.architecture import Architecture
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, unknown
+from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
 from search_spaces.registry import get_space
 from search_spaces.space import NotInSpaceError
@@ -67,6 +68,8 @@ class SearchSettings:
         data_root: folder to look in first.
         recipe, recipe_changes: as `make_recipe` takes them.
         resolution, width, stem_stride, subset: of the proxy task; None: the data set's defaults.
+        baseline_resolution: if given, `resolution` is that of networks of so many pixels, and others are
+            trained in proportion (a scaling study); else all are trained at `resolution`.
         trials: how many, at most.
         until: `trials`, or `converged`: stop when an improvement would cost more than `price` trials.
         price: trials that a worthwhile improvement may cost.
@@ -95,6 +98,7 @@ class SearchSettings:
     width: float | None = None
     stem_stride: int | None = None
     subset: float | None = None
+    baseline_resolution: int | None = None
     trials: int = 24
     until: str = "trials"
     price: float = 100
@@ -136,8 +140,10 @@ class SearchSettings:
         self.make_recipe()
         self.make_proxy()
 
-    def make_space(self) -> StagedSpace:
+    def make_space(self) -> StagedSpace | ListedSpace:
         """The space."""
+        if "networks" in self.space_document:
+            return ListedSpace.from_document(self.space_document, "space")
         if self.space_document:
             return StagedSpace.from_document(self.space_document, "space")
         return get_space(self.space)

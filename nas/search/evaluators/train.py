@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from nas.network.builder import build
@@ -23,23 +24,42 @@ class TrainEvaluator(Evaluator):
         recipe: how to train.
         proxy: what is trained in place of the full network.
         workers: processes that decode image files, for each trial.
+        baseline_resolution: of a network that is trained at the proxy's resolution; others in
+            proportion. None: all are.
     """
 
     name = "train"
     checkpoints = True
 
-    def __init__(self, data: DataSet, recipe: Recipe, proxy: ProxyTask, workers: int = 1) -> None:
-        self.data = data.at(proxy.resolution)
+    def __init__(
+        self,
+        data: DataSet,
+        recipe: Recipe,
+        proxy: ProxyTask,
+        workers: int = 1,
+        baseline_resolution: int | None = None,
+    ) -> None:
+        self.baseline_resolution = baseline_resolution
+        self.data = data.at(proxy.resolution) if baseline_resolution is None else data
         self.recipe, self.proxy, self.workers = recipe, proxy, workers
         self.epochs = recipe.epochs
-        self._batches: Batches | None = None
+        self._batches: tuple[int, Batches] | None = None
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
         """Build the proxy of `spec` on the device of this process, ready to train."""
-        if self._batches is None:  # once in a process: on a GPU this copies the images there
-            self._batches = Batches(self.data, self.recipe, pick_device(), self.workers)
-        small = self.proxy.apply(spec, self.data.num_classes, self.data.in_channels, self.recipe.bn_momentum)
-        return _Training(Trainer(build(small, seed), self._batches, self.recipe, seed))
+        proxy = self.proxy
+        if self.baseline_resolution is not None:
+            proxy = replace(proxy, resolution=self._resolution(spec))
+        if self._batches is None or self._batches[0] != proxy.resolution:
+            # once in a process and resolution: on a GPU this copies the images there
+            batches = Batches(self.data.at(proxy.resolution), self.recipe, pick_device(), self.workers)
+            self._batches = proxy.resolution, batches
+        small = proxy.apply(spec, self.data.num_classes, self.data.in_channels, self.recipe.bn_momentum)
+        return _Training(Trainer(build(small, seed), self._batches[1], self.recipe, seed))
+
+    def _resolution(self, spec: NetworkSpec) -> int:
+        assert self.baseline_resolution is not None
+        return max(4, round(self.proxy.resolution * spec.resolution / self.baseline_resolution))
 
     def describe(self) -> str:
         """Data set, images, resolution, width and epochs."""

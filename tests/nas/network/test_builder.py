@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import timm
 import torch
@@ -8,12 +10,26 @@ from nas.network.blocks import PoolingSkip
 from nas.network.builder import build, copy_weights
 from search_spaces import InputError, NetworkSpec, StageSpec, reference
 
+
+def _torchvision(name):
+    return getattr(torchvision.models, name)()
+
+
+def _timm(name):
+    return timm.create_model(name)
+
+
 OTHERS = {
     "torchvision efficientnet-b0": torchvision.models.efficientnet_b0,
     "timm efficientnet-b0": lambda: timm.create_model("efficientnet_b0"),
     "torchvision mobilenet-v2": torchvision.models.mobilenet_v2,
     "torchvision resnet50": torchvision.models.resnet50,
     "timm mnasnet-a1": lambda: timm.create_model("mnasnet_a1"),
+    **{
+        f"{library} efficientnet-b{index}": partial(make, name=f"efficientnet_b{index}")
+        for index in (1, 2, 3)
+        for library, make in (("torchvision", _torchvision), ("timm", _timm))
+    },
 }
 
 
@@ -29,22 +45,42 @@ def randomise(model):
 @pytest.mark.parametrize("name", OTHERS)
 def test_same_network_as_the_other_library(name):
     torch.manual_seed(0)
-    theirs, spec = OTHERS[name](), reference(name.split()[1])
+    theirs, spec = OTHERS[name](), resolve_spec(name.split()[1])
     randomise(theirs)
     ours = build(spec)
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
     copy_weights(theirs, ours)
-    images = torch.randn(2, 3, 224, 224)
+    images = torch.randn(2, 3, spec.resolution, spec.resolution)
     with torch.no_grad():
         expected = theirs.eval()(images)
         torch.testing.assert_close(ours.eval()(images), expected, rtol=1e-5, atol=1e-5)
     assert expected.std() > 0.01  # not all outputs equal by accident
 
 
+@pytest.mark.parametrize("make", [_torchvision, _timm])
 @pytest.mark.parametrize("index", range(8))
-def test_published_family_has_the_same_params(index):
-    theirs = getattr(torchvision.models, f"efficientnet_b{index}")()
+def test_published_family_has_the_same_params(index, make):
+    theirs = make(f"efficientnet_b{index}")
     assert cost(published(f"efficientnet-b{index}")).params == sum(p.numel() for p in theirs.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [_torchvision, _timm])
+@pytest.mark.parametrize(
+    "name", [*(f"efficientnet_b{index}" for index in range(8)), "resnet50", "mobilenet_v2"]
+)
+def test_other_libraries_models_have_the_same_macs(name, make):
+    from fvcore.nn import FlopCountAnalysis
+
+    if name == "mobilenet_v2" and make is _timm:
+        name, ours = "mobilenetv2_100", "mobilenet-v2"
+    else:
+        ours = name.replace("_", "-")
+    spec = resolve_spec(ours)
+    images = torch.zeros(1, 3, spec.resolution, spec.resolution)
+    counter = FlopCountAnalysis(make(name).eval(), images)
+    found = counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+    assert cost(spec).macs == found["conv"] + found["linear"]
 
 
 def test_bn_settings_as_published():

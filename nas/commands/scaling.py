@@ -1,0 +1,239 @@
+"""`nas scale`: a family of one network, the largest within a budget, coefficients and study by training."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.commands.common import out, pairs, print_json, progress
+from nas.network.cost import cost
+from nas.network.resolve import resolve_spec
+from nas.network.scaling import Budget, Coefficients, coefficient_grid, family, largest_phi, phi_text, scale
+from nas.report.tables import family_table
+from search_spaces.document import make_folder, write_document
+from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec
+
+_TRAINING = (
+    click.option("--data", default="digits", help="Training: as for `nas search`. Default: digits."),
+    click.option("--data-root", help="Training: folder to look for the data set in first."),
+    click.option("--epochs", type=int, help="Training: default: the recipe's."),
+    click.option("--recipe", default="adamw", help="Training: adamw, sgd or efficientnet. Default: adamw."),
+    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Training: of the recipe."),
+    click.option("--resolution", type=int, help="Training: pixels of the baseline; others in proportion."),
+    click.option("--width", type=float, help="Training: multiplier of all widths."),
+    click.option("--stem-stride", type=int, help="Training: stride of the stem."),
+    click.option("--subset", type=float, help="Training: part of the images to use, 0 to 1."),
+    click.option(
+        "--concurrent", type=int, default=0, help="Training: at once. Default: what there is room for."
+    ),
+    click.option("--cpus-per-trial", type=float, help="Training: default: 1."),
+    click.option("--gpus-per-trial", type=float, help="Training: fractions too. Default: 0."),
+    click.option("--address", help="Training: Ray cluster to join. Default: this machine."),
+    click.option("--seed", type=int, default=0, help="Training: default: 0."),
+)
+
+
+def _training(function: Any) -> Any:
+    for option in reversed(_TRAINING):
+        function = option(function)
+    return function
+
+
+@click.command("scale", epilog="Example: nas scale runs/first/best.yaml --phi 0..7 --out family/")
+@click.argument("spec")
+@click.option("--phi", help="Compound coefficient: a number, or a range such as 0..7.")
+@click.option("--alpha", type=float, default=1.2, help="Depth's coefficient. Default: 1.2.")
+@click.option("--beta", type=float, default=1.1, help="Width's. Default: 1.1.")
+@click.option("--gamma", type=float, default=1.15, help="Resolution's. Default: 1.15.")
+@click.option("--resolution-step", type=int, default=1, help="Round resolutions to a multiple. Default: 1.")
+@click.option("--published", is_flag=True, help="The published steps B0 to B7 instead of a phi.")
+@click.option("--budget", help="The largest phi within so many MACs (1.8G) ...")
+@click.option("--max-params", help="... so many parameters (10M) ...")
+@click.option("--max-memory", help="... so many bytes of training memory (2G), one image.")
+@click.option(
+    "--search", "searching", is_flag=True, help="Find alpha, beta, gamma by training a grid at phi 1."
+)
+@click.option(
+    "--tolerance", type=float, default=0.05, help="Grid: of alpha beta^2 gamma^2 around 2. Default: .05."
+)
+@click.option("--grid-step", type=float, default=0.05, help="Grid: default: 0.05.")
+@click.option(
+    "--study", "studying", is_flag=True, help="Train width, depth, resolution, compound at equal MACs."
+)
+@click.option("--budgets", default="2,4,8", help="Study: times the baseline's MACs. Default: 2,4,8.")
+@click.option("--plot", help="PNG to write: cost against phi, and each axis's share.")
+@click.option("--out", "target", help="File for one member, folder for several, run folder for a training.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_training
+def scale_command(
+    spec: str,
+    phi: str | None,
+    alpha: float,
+    beta: float,
+    gamma: float,
+    resolution_step: int,
+    published: bool,
+    budget: str | None,
+    max_params: str | None,
+    max_memory: str | None,
+    searching: bool,
+    tolerance: float,
+    grid_step: float,
+    studying: bool,
+    budgets: str,
+    plot: str | None,
+    target: str | None,
+    as_json: bool,
+    **training: Any,
+) -> None:
+    """Scale a network's depth, width and resolution together (EfficientNet's compound scaling)."""
+    network = resolve_spec(spec)
+    coefficients = Coefficients(alpha, beta, gamma)
+    limits = (budget, max_params, max_memory)
+    ways = {
+        "--phi": phi is not None,
+        "--published": published,
+        "--budget, --max-params or --max-memory": any(limit is not None for limit in limits),
+        "--search": searching,
+        "--study": studying,
+    }
+    if sum(ways.values()) != 1:
+        given = [name for name, is_given in ways.items() if is_given]
+        raise InputError(f"scale: expected one of {'; '.join(ways)}; given: {', '.join(given) or 'none'}")
+    if searching or studying:
+        grid = coefficient_grid(tolerance, grid_step) if searching else None
+        _train(network, grid, _numbers(budgets), coefficients, target, as_json, training)
+        return
+    if published:
+        members = [(member.name, member) for member in family(network)]
+    else:
+        if phi is not None:
+            steps = _phis(phi)
+        else:
+            steps = [largest_phi(network, _budget(*limits), coefficients, resolution_step)]
+        members = [
+            (f"phi {phi_text(step)}", scale(network, step, coefficients, resolution_step)) for step in steps
+        ]
+    written = _write(members, target)
+    if plot is not None:
+        from nas.report.plots import plot_family
+
+        plot_family(members, Path(plot))
+        written.append(plot)
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            {"label": label, "spec": member.to_document(), "cost": cost(member).to_dict()}
+            for label, member in members
+        ]
+        if not published:
+            rows = [{"phi": step, **row} for step, row in zip(steps, rows, strict=True)]
+        print_json({"name": network.name, "members": rows, "written": written})
+        return
+    console = out()
+    console.print(family_table(f"{network.name}, scaled", members))
+    for file in written:
+        console.print(f"wrote {file}", highlight=False, soft_wrap=True)
+
+
+def _budget(macs: str | None, params: str | None, memory: str | None) -> Budget:
+    from nas.search.reward import parse_number
+
+    values = []
+    for name, text in (("budget", macs), ("max-params", params), ("max-memory", memory)):
+        value = None if text is None else parse_number(text, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"{name} {text!r}: expected a positive number")
+        values.append(value)
+    return Budget(*values)
+
+
+def _phis(text: str) -> list[float]:
+    number = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+    match = re.fullmatch(rf"({number})(?:\.\.({number}))?", text.strip())
+    if not match:
+        raise InputError(f"phi {text!r}: expected a number such as 3, or a range such as 0..7")
+    first = float(match[1])
+    if match[2] is None:
+        return [first]
+    last = float(match[2])
+    if not 0 <= first <= last <= 20:
+        raise InputError(f"phi {text!r}: expected a range from 0 up to at most 20")
+    return [first + step for step in range(int(last - first + 1e-9) + 1)]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"budgets {text!r}: expected numbers such as 2,4,8") from None
+
+
+def _write(members: list[tuple[str, NetworkSpec]], target: str | None) -> list[str]:
+    if target is None:
+        return []
+    if len(members) == 1:
+        paths = [Path(target)]
+    else:
+        make_folder(target)
+        paths = [Path(target) / f"{member.name.replace(' ', '-')}.yaml" for _, member in members]
+    for path, (_, member) in zip(paths, members, strict=True):
+        write_document(path, member.to_document())
+    return [str(path) for path in paths]
+
+
+def _train(
+    network: NetworkSpec,
+    grid: list[Coefficients] | None,
+    budgets: list[float],
+    coefficients: Coefficients,
+    target: str | None,
+    as_json: bool,
+    training: dict[str, Any],
+) -> None:
+    from nas.report.scaling import coefficients_document, study_document, write_study
+    from nas.report.tables import coefficients_table, study_table
+    from nas.search.journal import read_records
+    from nas.search.session import Placement, start_search
+    from nas.search.settings import SearchSettings
+    from nas.search.study import coefficient_settings, study_points, study_settings
+
+    changes: dict[str, Any] = dict(pairs(training.pop("changes"), "--set"))
+    if (epochs := training.pop("epochs")) is not None:
+        changes["epochs"] = epochs
+    placement = Placement(
+        concurrent=training.pop("concurrent"),
+        cpus=training.pop("cpus_per_trial"),
+        gpus=training.pop("gpus_per_trial"),
+        address=training.pop("address"),
+    )
+    settings = SearchSettings(
+        recipe_changes=changes,
+        cpus_per_trial=placement.cpus or 1,
+        gpus_per_trial=placement.gpus or 0,
+        **training,
+    )
+    if grid is not None:
+        settings = coefficient_settings(network, grid, settings)
+    else:
+        settings = study_settings(network, budgets, settings, coefficients)
+    folder = Path(target or f"runs/{settings.space}-{time.strftime('%Y%m%d-%H%M%S')}")
+    run = start_search(settings, folder, placement, progress())
+    records = read_records(folder)
+    if grid is not None:
+        if as_json:
+            print_json(coefficients_document(run, records))
+            return
+        out().print(coefficients_table(records))
+    else:
+        points = study_points(run, records)
+        write_study(folder, points)
+        if as_json:
+            print_json(study_document(run, points))
+            return
+        out().print(study_table(points))
+        out().print(f"wrote {folder}/study.png", highlight=False, soft_wrap=True)
