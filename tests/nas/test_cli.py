@@ -37,7 +37,21 @@ def run(tmp_path):
 
 def test_help_has_an_example_for_every_command():
     listing = good("--help")
-    for command in ("search", "resume", "show", "cost", "scale", "train", "export", "space", "tensorboard"):
+    for command in (
+        "search",
+        "resume",
+        "show",
+        "cost",
+        "scale",
+        "train",
+        "export",
+        "space",
+        "tensorboard",
+        "compare",
+        "plan",
+        "rediscover",
+        "data",
+    ):
         assert command in listing
         assert "Example: nas" in good(command, "--help")
 
@@ -74,6 +88,45 @@ def test_scale_and_export(tmp_path):
     assert read_spec(tmp_path / "printed.yaml") == reference("resnet50")
 
 
+def test_scale_to_a_budget_and_the_published_steps(tmp_path):
+    document = json.loads(good("scale", "efficientnet-b0", "--budget", "1.8G", "--json"))
+    (member,) = document["members"]
+    assert 1.7e9 < member["cost"]["macs"] <= 1.8e9
+    again = json.loads(good("scale", "efficientnet-b0", "--phi", member["phi"], "--json"))
+    assert again["members"][0]["spec"] == member["spec"]
+    flags = ["--published", "--plot", tmp_path / "f.png", "--out", tmp_path / "f"]
+    text = good("scale", "efficientnet-b0", *flags)
+    assert "efficientnet-b7" in text
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    assert read_spec(tmp_path / "f" / "efficientnet-b3.yaml").resolution == 300
+
+
+TRAINING = ["--data", "digits", "--epochs", "1", "--subset", "0.4", "--width", "0.1", "--resolution", "8"]
+
+
+@pytest.mark.timeout(280)
+def test_coefficients_by_training(tmp_path):
+    flags = ["--search", "--grid-step", "0.5", "--tolerance", "0.2", *TRAINING, "--json"]
+    document = json.loads(good("scale", "efficientnet-b0", *flags, "--out", tmp_path / "grid"))
+    products = [p["alpha"] * p["beta"] ** 2 * p["gamma"] ** 2 for p in document["grid"]]
+    assert all(1.6 <= product <= 2.4 for product in products)
+    assert document["best"]["accuracy"] == max(p["accuracy"] for p in document["grid"])
+    text = good("resume", tmp_path / "grid")  # nothing left to do, and nothing done twice
+    assert f"{len(products)} of {len(products)} trials ended" in text
+
+
+@pytest.mark.timeout(280)
+def test_a_small_study(tmp_path):
+    flags = ["--study", "--budgets", "2", *TRAINING, "--json", "--out", tmp_path / "study"]
+    document = json.loads(good("scale", "mobilenet-v2", *flags))
+    modes = [point["mode"] for point in document["points"]]
+    assert modes == ["baseline", "width", "depth", "resolution", "compound"]
+    base, *scaled = [point["macs"] for point in document["points"]]
+    assert all(1.8 * base <= macs <= 2.25 * base for macs in scaled)
+    assert (tmp_path / "study" / "study.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((tmp_path / "study" / "study").glob("*/events.out.tfevents.*"))) == 4
+
+
 def test_show_run(run):
     text = good("show", run.folder)
     assert "8 of 8 trials ended" in text
@@ -108,7 +161,10 @@ BAD = {
     "trials": (["search", "--trials", "0"], "trials 0"),
     "space": (["search", "--space", "mnasnett"], "did you mean 'mnasnet'"),
     "controller": (["search", "--controller", "evolutoin"], "did you mean 'evolution'"),
-    "controller option": (["search", "-o", "populaton=3"], "did you mean 'population'"),
+    "controller option": (
+        ["search", "--controller", "evolution", "-o", "populaton=3"],
+        "did you mean 'population'",
+    ),
     "pair": (["search", "-o", "population"], "key=value"),
     "evaluator": (["search", "--evaluator", "trian"], "did you mean 'train'"),
     "data": (["search", "--data", "digts"], "did you mean 'digits'"),
@@ -132,6 +188,13 @@ BAD = {
     "resolution": (["cost", "resnet50", "--resolution", "0"], "resolution 0"),
     "phi": (["scale", "efficientnet-b0", "--phi", "-1"], "phi -1"),
     "phi word": (["scale", "efficientnet-b0", "--phi", "big"], "phi 'big'"),
+    "no way to scale": (["scale", "efficientnet-b0"], "expected one of --phi"),
+    "two ways to scale": (["scale", "efficientnet-b0", "--phi", "1", "--study"], "given: --phi, --study"),
+    "budget": (["scale", "efficientnet-b0", "--budget", "300M"], "below the baseline"),
+    "budget word": (["scale", "efficientnet-b0", "--budget", "lots"], "budget 'lots'"),
+    "max-memory": (["scale", "efficientnet-b0", "--max-memory", "-1"], "positive"),
+    "study budgets": (["scale", "efficientnet-b0", "--study", "--budgets", "0.5,2"], "above 1"),
+    "grid": (["scale", "efficientnet-b0", "--search", "--tolerance", "0"], "tolerance 0"),
     "alpha": (["scale", "efficientnet-b0", "--phi", "1", "--alpha", "0.5"], "alpha 0.5"),
     "format": (["export", "efficientnet-b0", "--to", "yml"], "did you mean 'yaml'"),
     "out": (["export", "efficientnet-b0", "--to", "yaml", "--out", "no/such/x.yaml"], "cannot write"),
