@@ -110,6 +110,9 @@ def main(trials=1000, rounds=2):
     ratios = []
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
+        # the first of anything pays for starting Ray's worker processes
+        bare(20, root / "warm-bare")
+        ours(20, root / "warm-ours")
         for index in range(rounds):
             mine = ours(trials, root / f"ours{index}")
             theirs = bare(trials, root / f"bare{index}")

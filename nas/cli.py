@@ -24,7 +24,7 @@ _COMMANDS = {
     "cost": ("nas.commands.network", "cost_command"),
     "scale": ("nas.commands.scaling", "scale_command"),
     "train": ("nas.commands.train", "train"),
-    "export": ("nas.commands.network", "export"),
+    "export": ("nas.commands.export", "export"),
     "space": ("nas.commands.network", "space"),
     "tensorboard": ("nas.commands.search", "tensorboard"),
 }

@@ -1,4 +1,4 @@
-"""Commands on one network: `nas cost`, `nas scale`, `nas export`; and `nas space` on a search space."""
+"""`nas cost` of a network, and `nas space` on a search space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from nas.commands.common import out, print_json
-from nas.export import to_text
 from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
 from nas.report.tables import cost_table
@@ -67,16 +66,6 @@ def _check(network: NetworkSpec) -> dict[str, int]:
         "macs": int(operators["conv"] + operators["linear"]),
         "params": sum(parameter.numel() for parameter in model.parameters()),
     }
-
-
-@click.command(epilog="Example: nas export runs/first/best.yaml --to yaml --out winner.yaml")
-@click.argument("spec")
-@click.option("--to", "form", required=True, help="yaml or json.")
-@click.option("--out", "target", help="File to write. Default: stdout.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
-def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
-    """Write a network in another format."""
-    _write(to_text(resolve_spec(spec), form), target, {"format": form}, as_json)
 
 
 @click.command(epilog="Example: nas space mnasnet --out my-space.yaml    (then edit it)")

@@ -1,0 +1,110 @@
+"""`nas export`: a network, with its weights where there are some, for other libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.commands.common import out, print_json
+from nas.export import FORMATS, to_text
+from nas.network.resolve import resolve_spec
+from search_spaces.document import write_atomically
+from search_spaces.errors import InputError, unknown
+from search_spaces.spec import NetworkSpec
+
+_LIBRARIES = ("timm", "torchvision")
+
+
+@click.command(epilog="Example: nas export winner.pt --to onnx --out winner.onnx")
+@click.argument("spec", metavar="SPEC|CHECKPOINT")
+@click.option("--to", "form", required=True, help="timm, torchvision, onnx, yaml or json.")
+@click.option("--out", "target", help="File to write. Default: stdout (onnx: NAME.onnx).")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
+def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
+    """Write a network for another library: exactly, or not at all with the reason.
+
+    For timm and torchvision it is a small Python module with a build() function; of a checkpoint
+    the weights go beside it as safetensors, under that library's names.
+    """
+    if form not in (*FORMATS, *_LIBRARIES, "onnx"):
+        raise unknown("format", form, [*_LIBRARIES, "onnx", *FORMATS])
+    network, model = _load(spec)
+    if form in FORMATS:
+        _finish(to_text(network, form), [], target, form, as_json)
+    elif form == "onnx":
+        from nas.export.onnx import OPSET, onnx_bytes
+        from nas.network.builder import build
+
+        content = onnx_bytes(network, model if model is not None else build(network, seed=0))
+        path = target or f"{network.name.replace(' ', '-')}.onnx"
+        write_atomically(path, content)
+        remark = f"opset {OPSET}, any batch, checked in ONNX Runtime"
+        if model is None:
+            remark += "; the weights are random: give a checkpoint for trained ones"
+        _report([path], form, remark, as_json)
+    else:
+        text, weights = _module(network, model, form)
+        written = []
+        if weights is not None:
+            if target is None:
+                raise InputError("out: expected a file, the weights are written beside it")
+            beside = str(Path(target).with_suffix(".safetensors"))
+            write_atomically(beside, weights)
+            written.append(beside)
+        _finish(text, written, target, form, as_json)
+
+
+def _load(spec: str) -> tuple[NetworkSpec, Any]:
+    """(network, its module with trained weights or None) of a spec, a known name or a checkpoint."""
+    if Path(spec).suffix != ".pt":
+        return resolve_spec(spec), None
+    from nas.network.builder import build
+    from nas.training.checkpoint import load_checkpoint
+
+    network, state, _ = load_checkpoint(Path(spec))
+    model = build(network, seed=0)
+    weights = state["model"]
+    if state.get("ema"):  # what was evaluated
+        weights = {k.removeprefix("module."): v for k, v in state["ema"].items() if k != "n_averaged"}
+    model.load_state_dict(weights)
+    return network, model
+
+
+def _module(network: NetworkSpec, model: Any, form: str) -> tuple[str, bytes | None]:
+    """(source of the module, the weights under the library's names if there are any)."""
+    if form == "timm":
+        from nas.export.timm import build_timm as make
+        from nas.export.timm import timm_module as write
+    else:
+        from nas.export.torchvision import build_torchvision as make
+        from nas.export.torchvision import torchvision_module as write
+
+    text = write(network)
+    if model is None:
+        return text, None
+    try:
+        from safetensors.torch import save
+    except ImportError:
+        raise InputError(
+            "export with weights: safetensors is not installed; pip install 'baseline-nas[timm]'"
+        ) from None
+    tensors = {name: tensor.contiguous() for name, tensor in make(network, model).state_dict().items()}
+    return text, save(tensors)
+
+
+def _finish(text: str, written: list[str], target: str | None, form: str, as_json: bool) -> None:
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    write_atomically(target, text)
+    _report([target, *written], form, "", as_json)
+
+
+def _report(written: list[str], form: str, remark: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"format": form, "written": written[0], "files": written})
+        return
+    for path in written:
+        out().print(f"wrote {path}{f' ({remark})' if remark else ''}", highlight=False, soft_wrap=True)

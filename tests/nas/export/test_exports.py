@@ -1,0 +1,185 @@
+"""Exports are loaded by the library they are for: same parameters, same outputs, or refused with the reason."""
+
+import importlib.util
+import json
+import re
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nas.export.exact import NotExpressibleError, check_exact
+from nas.export.onnx import onnx_bytes
+from nas.export.timm import build_timm, timm_arguments, timm_module
+from nas.export.torchvision import build_torchvision, torchvision_arguments, torchvision_module
+from nas.network import known_networks, resolve_spec, scale
+from nas.network.builder import build
+from nas.training.checkpoint import load_checkpoint
+from nas.training.data import load_data
+from search_spaces import SPACES, StageSpec, reference
+from tests.nas.test_cli import good, nas
+
+REASONS = re.compile(r"not expressible in (timm|torchvision): \w+")
+
+
+def loaded(text, tmp_path):
+    """The module as a user's program would import it."""
+    (tmp_path / "exported.py").write_text(text)
+    found = importlib.util.spec_from_file_location("exported", tmp_path / "exported.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def small(spec):
+    return spec.replace(resolution=min(spec.resolution, 64), num_classes=10)
+
+
+def round_trip(spec, counts):
+    """Either the other library makes the same network (checked inside), or it is refused for a reason."""
+    for name, make in (("timm", build_timm), ("torchvision", build_torchvision)):
+        try:
+            make(spec)
+        except NotExpressibleError as error:
+            if not REASONS.search(str(error)):  # not a stated reason: the export itself is at fault
+                raise
+        else:
+            counts[name] = counts.get(name, 0) + 1
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_random_specs(space, random_specs):
+    counts = {}
+    for spec in random_specs(space, 12, seed=5):
+        round_trip(small(spec), counts)
+    if space != "mnasnet":  # there nearly every network has a pooling skip
+        assert counts["timm"] >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", SPACES)
+def test_200_random_specs(space, random_specs):
+    counts = {}
+    for spec in random_specs(space, 200, seed=6):
+        round_trip(small(spec), counts)
+    print(space, counts)
+    assert space == "mnasnet" or counts["timm"] >= 150
+
+
+@pytest.mark.parametrize("name", known_networks())
+def test_references(name):
+    spec, counts = small(resolve_spec(name)), {}
+    round_trip(spec, counts)
+    expected = {"mnasnet-a1": {"timm"}, "mobilenet-v2": {"timm"}, "mobilenet-v1": set(), "resnet50": set()}
+    assert set(counts) == expected.get(name, {"timm", "torchvision"})
+
+
+def test_scaled_members_round_the_same():
+    counts = {}
+    for phi in (0.5, 1, 2.3):
+        round_trip(small(scale(reference("efficientnet-b0"), phi)), counts)
+    assert counts == {"timm": 3, "torchvision": 3}
+
+
+@pytest.mark.parametrize(
+    ("stage", "timm", "torchvision"),
+    [
+        (
+            StageSpec("mbconv", 24, expansion=6, stride=2, skip="pooling"),
+            "stage0: .*pooling",
+            "stage0: .*pooling",
+        ),
+        (StageSpec("conv", 24, se_ratio=0.25), "stage0: .*no SE", "stage0: .*no op 'conv'"),
+        (StageSpec("basic", 24, stride=2), "stage0: .*no op 'basic'", "stage0: .*no op 'basic'"),
+        (StageSpec("dsa", 32), "stage0: .*dsa block has no skip", "stage0: .*no op 'dsa'"),
+        (StageSpec("ds", 24), None, "stage0: .*SE ratio is 0.25, not 0"),
+        (StageSpec("ds", 32, se_ratio=0.25, skip="none"), None, "stage0: .*can't be left out"),
+        (StageSpec("ds", 32, se_ratio=0.25, skip="pooling"), None, None),  # it keeps the shape: an identity
+    ],
+)
+def test_reasons_name_the_stage(stage, timm, torchvision):
+    spec = small(reference("efficientnet-b0")).replace(stages=(stage,))
+    for make, reason in ((timm_arguments, timm), (torchvision_arguments, torchvision)):
+        if reason is None:
+            make(spec)
+        else:
+            with pytest.raises(NotExpressibleError, match=reason):
+                make(spec)
+
+
+def test_a_wrong_network_is_found_out():
+    spec = small(reference("efficientnet-b0"))
+    with pytest.raises(NotExpressibleError, match="parameters"):
+        check_exact(spec, build_timm(small(reference("mobilenet-v2"))), "timm")
+    other = build(spec.replace(activation="relu"), seed=0)
+    with pytest.raises(NotExpressibleError, match="outputs differ"):
+        check_exact(spec, other, "ours")
+
+
+@pytest.mark.parametrize("write", [timm_module, torchvision_module])
+def test_the_module_stands_alone(write, tmp_path):
+    spec = reference("efficientnet-b0")
+    module = loaded(write(spec), tmp_path)
+    assert "nas" not in set(re.findall(r"^(?:from|import) (\w+)", write(spec), re.M))
+    model = module.build()
+    assert sum(p.numel() for p in model.parameters()) == 5_288_548
+    assert module.build(num_classes=7)(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("name", ["mnasnet", "resnet50"])
+def test_onnx_of_any_network(name, random_specs):
+    spec = small(random_specs(name, 1)[0] if name in SPACES else reference(name))
+    session = onnxruntime.InferenceSession(onnx_bytes(spec, build(spec, seed=0)))
+    (logits,) = session.run(None, {"images": np.zeros((5, 3, 64, 64), np.float32)})
+    assert logits.shape == (5, 10)
+
+
+@pytest.mark.timeout(280)
+def test_the_whole_way_ends_with_the_same_accuracy(tmp_path):
+    """Search, train, export, and the other libraries classify the test images alike."""
+    flags = ["--evaluator", "benchmark", "--trials", "12", "--out", tmp_path / "run"]
+    good("search", *flags)
+    training = [
+        "--data",
+        "digits",
+        "--epochs",
+        "12",
+        "--width",
+        "0.25",
+        "--stem-stride",
+        "2",
+        "--resolution",
+        "32",
+    ]
+    flags = ["--set", "ema=0.5", "--out", tmp_path / "w.pt", "--json"]
+    trained = json.loads(good("train", tmp_path / "run" / "best.yaml", *training, *flags))
+    assert trained["test_accuracy"] > 0.3
+    good("export", tmp_path / "w.pt", "--to", "timm", "--out", tmp_path / "theirs.py")
+    good("export", tmp_path / "w.pt", "--to", "onnx", "--out", tmp_path / "w.onnx")
+
+    data = load_data("digits").at(32)
+    mean, std = torch.tensor(data.mean).view(1, -1, 1, 1), torch.tensor(data.std).view(1, -1, 1, 1)
+    images = (torch.tensor(data.test.images).float() / 255 - mean) / std
+    model = loaded((tmp_path / "theirs.py").read_text(), tmp_path).build()
+    model.load_state_dict(load_file(tmp_path / "theirs.safetensors"))
+    with torch.no_grad():
+        by_timm = model.eval()(images).argmax(1).numpy()
+    session = onnxruntime.InferenceSession(tmp_path / "w.onnx")
+    by_onnx = session.run(None, {"images": images.numpy()})[0].argmax(1)
+    for predicted in (by_timm, by_onnx):
+        assert (predicted == data.test.labels).mean() == pytest.approx(trained["test_accuracy"], abs=1e-9)
+    spec, _, _ = load_checkpoint(tmp_path / "w.pt")
+    assert spec.in_channels == 1
+
+
+def test_bad_input(tmp_path):
+    done = nas("export", "efficientnet-b0", "--to", "onx", cwd=tmp_path)
+    assert (done.returncode, "did you mean 'onnx'" in done.stderr) == (2, True)
+    done = nas("export", "resnet50", "--to", "timm", "--out", "x.py", cwd=tmp_path)
+    assert (done.returncode, "not expressible in timm" in done.stderr) == (2, True)
+    (tmp_path / "x.pt").write_text("no checkpoint")
+    done = nas("export", "x.pt", "--to", "timm", cwd=tmp_path)
+    assert (done.returncode, "no checkpoint" in done.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
