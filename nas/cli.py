@@ -25,6 +25,7 @@ _COMMANDS = {
     "scale": ("nas.commands.scaling", "scale_command"),
     "train": ("nas.commands.train", "train"),
     "export": ("nas.commands.export", "export"),
+    "import": ("nas.commands.export", "import_command"),
     "space": ("nas.commands.network", "space"),
     "tensorboard": ("nas.commands.search", "tensorboard"),
 }

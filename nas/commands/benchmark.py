@@ -158,10 +158,11 @@ def compare(
     if as_json:
         print_json(document)
         return
-    out().print(comparison_table(rows, noise, pending))
     for family, known in document["landmarks"].items():
+        own = [row for row in rows if row["surrogate"] == family]
+        out().print(comparison_table(family, own, noise, pending))
         goals = ", ".join(f"{name} {value:.4f}" for name, value in known.items())
-        out().print(f"rewards on {family}: {goals}", highlight=False, soft_wrap=True)
+        out().print(f"rewards: {goals}", highlight=False, soft_wrap=True)
     if folder is not None:
         out().print(f"wrote {folder}/compare.png and compare.json", highlight=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""`nas export`: a network, with its weights where there are some, for other libraries."""
+"""`nas export`: a network for other libraries, with its weights where there are some; `nas import`."""
 
 from __future__ import annotations
 
@@ -108,3 +108,14 @@ def _report(written: list[str], form: str, remark: str, as_json: bool) -> None:
         return
     for path in written:
         out().print(f"wrote {path}{f' ({remark})' if remark else ''}", highlight=False, soft_wrap=True)
+
+
+@click.command("import", epilog="Example: nas import --from timm:efficientnet_lite0 --out lite0.yaml")
+@click.option("--from", "source", required=True, help="timm:NAME or torchvision:NAME.")
+@click.option("--out", "target", help="Spec to write. Default: stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
+def import_command(source: str, target: str | None, as_json: bool) -> None:
+    """A spec from another library's model, as a baseline to scale or a reference in a search."""
+    from nas.export.from_model import import_spec
+
+    _finish(to_text(import_spec(source), "yaml"), [], target, "yaml", as_json)

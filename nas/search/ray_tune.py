@@ -28,8 +28,9 @@ from nas.search.cluster import Resources, check_room
 from nas.search.evaluators.base import Evaluation, Evaluator
 from nas.search.loop import SearchLoop
 from nas.search.trial import Measurement, Trial
+from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError, unknown
-from search_spaces.spec import NetworkSpec
+from search_spaces.space import SearchSpace
 
 SCHEDULERS = ("none", "asha", "median")
 
@@ -128,7 +129,8 @@ class _LoopSearch(_Unpickled, Searcher):  # type: ignore[misc]
         weighed = [objective.cost for objective in self.loop.reward.objectives]
         return {
             "trial": trial.id,
-            "spec": json.dumps(trial.spec.to_document()),
+            # a few numbers: Tune copies and serialises a trial's config many times over
+            "architecture": list(trial.proposal.architecture),
             "seed": trial.seed,
             "costs": {name: trial.costs[name] for name in weighed},
             "checkpoint": _last_checkpoint(self.folder, trial.id),
@@ -213,12 +215,18 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
     """One evaluation as a Tune trial, an epoch a step; the actor is reused for the next trial."""
 
     def setup(
-        self, config: dict[str, Any], evaluator: Evaluator | None = None, reward: Any = None, threads: int = 1
+        self,
+        config: dict[str, Any],
+        evaluator: Evaluator | None = None,
+        space: SearchSpace | None = None,
+        reward: Any = None,
+        threads: int = 1,
     ) -> None:
         """Once in an actor: bound its threads, take the evaluator out of the object store."""
         assert evaluator is not None
+        assert space is not None
         torch.set_num_threads(threads)
-        self.evaluator, self.reward = evaluator, reward
+        self.evaluator, self.space, self.reward = evaluator, space, reward
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -232,7 +240,8 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         self.repeat = False
         self.evaluation: Evaluation | None = None
         # the evaluation itself starts in the first step, where an error is this trial's own
-        self.task = NetworkSpec.from_document(json.loads(config["spec"])), config["seed"]
+        spec = self.space.decode(Architecture(config["architecture"]))
+        self.task = spec.replace(name=f"{spec.name}-trial{config['trial']}"), config["seed"]
         self.resume_from = config["checkpoint"]
 
     def step(self) -> dict[str, Any]:
@@ -345,6 +354,7 @@ def run_on_ray(
     trainable = tune.with_parameters(
         EvaluatorTrainable,
         evaluator=evaluator,
+        space=loop.controller.space,
         reward=loop.reward,
         threads=max(1, int(resources.cpus)),
     )

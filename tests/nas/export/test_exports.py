@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from nas.export.exact import NotExpressibleError, check_exact
+from nas.export.from_model import import_spec
 from nas.export.onnx import onnx_bytes
 from nas.export.timm import build_timm, timm_arguments, timm_module
 from nas.export.torchvision import build_torchvision, torchvision_arguments, torchvision_module
@@ -18,7 +19,7 @@ from nas.network import known_networks, resolve_spec, scale
 from nas.network.builder import build
 from nas.training.checkpoint import load_checkpoint
 from nas.training.data import load_data
-from search_spaces import SPACES, StageSpec, reference
+from search_spaces import SPACES, InputError, StageSpec, reference
 from tests.nas.test_cli import good, nas
 
 REASONS = re.compile(r"not expressible in (timm|torchvision): \w+")
@@ -172,6 +173,58 @@ def test_the_whole_way_ends_with_the_same_accuracy(tmp_path):
         assert (predicted == data.test.labels).mean() == pytest.approx(trained["test_accuracy"], abs=1e-9)
     spec, _, _ = load_checkpoint(tmp_path / "w.pt")
     assert spec.in_channels == 1
+
+
+IMPORTS = {
+    "torchvision:efficientnet_b0": "efficientnet-b0",
+    "torchvision:efficientnet_b1": "efficientnet-b1",
+    "torchvision:mobilenet_v2": "mobilenet-v2",
+    "torchvision:resnet50": "resnet50",
+    "timm:efficientnet_b0": "efficientnet-b0",
+    "timm:semnasnet_100": "mnasnet-a1",
+}
+
+
+@pytest.mark.parametrize(("source", "name"), IMPORTS.items())
+def test_imports_are_the_known_networks(source, name):
+    spec, known = import_spec(source), resolve_spec(name)
+    assert spec.blocks() == known.blocks()
+    assert (spec.stem, spec.head_channels, spec.activation) == (
+        known.stem,
+        known.head_channels,
+        known.activation,
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["torchvision:resnet18", "timm:efficientnet_lite0", "timm:mobilenetv2_050"]
+)
+def test_others_can_be_scaled_and_come_back(source):
+    spec = import_spec(source)  # compared with copied weights inside
+    assert scale(spec, 1).resolution > spec.resolution
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("timm:efficientnet_b00", "did you mean 'efficientnet_b"),
+        ("torchvision:resnet5", "did you mean 'resnet5"),
+        ("keras:b0", "expected timm:NAME or torchvision:NAME"),
+        ("torchvision:vit_b_16", "not a network of MBConv, MobileNetV2 or ResNet blocks"),
+        ("torchvision:resnext50_32x4d", "grouped convolutions"),
+        ("timm:mobilenetv3_large_100", "no spec describes it exactly"),
+    ],
+)
+def test_what_can_not_be_imported(source, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        import_spec(source)
+
+
+def test_import_command(tmp_path):
+    good("import", "--from", "torchvision:mobilenet_v2", "--out", tmp_path / "m.yaml")
+    document = json.loads(good("cost", tmp_path / "m.yaml", "--json"))
+    assert document["params"] == 3_504_872
+    assert "Example: nas import" in good("import", "--help")
 
 
 def test_bad_input(tmp_path):
