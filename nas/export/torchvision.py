@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from nas.export.exact import check_exact, refuse
-from search_spaces.spec import NetworkSpec
+from search_spaces.spec import NetworkSpec, make_divisible
 
 
 def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
@@ -41,6 +41,8 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
             raise refuse(spec, "torchvision", index, f"it has no {stage.skip} skip where the shape changes")
         if any(block.squeeze_channels != max(1, block.in_channels // 4) for block in blocks):
             raise refuse(spec, "torchvision", index, f"its SE ratio is 0.25, not {stage.se_ratio:g}")
+        if stage.op == "ds" and any(make_divisible(b.in_channels) != b.in_channels for b in blocks):
+            raise refuse(spec, "torchvision", index, "its MBConv1 rounds the width inside to a multiple of 8")
         settings.append(
             {
                 "expand_ratio": stage.expansion,
@@ -74,9 +76,14 @@ def build(arguments=ARGUMENTS, **changes):
 
     given = dict(arguments)
     given.pop("resolution")
-    stages = given.pop("inverted_residual_setting")
+    stages = []
+    for stage in given.pop("inverted_residual_setting"):
+        config = MBConvConfig(**stage)
+        # its constructor rounds widths to multiples of 8; these are exact
+        config.input_channels, config.out_channels = stage["input_channels"], stage["out_channels"]
+        stages.append(config)
     given["norm_layer"] = partial(nn.BatchNorm2d, eps=given.pop("bn_eps"), momentum=given.pop("bn_momentum"))
-    return EfficientNet([MBConvConfig(**stage) for stage in stages], **(given | changes))
+    return EfficientNet(stages, **(given | changes))
 '''
 
 
