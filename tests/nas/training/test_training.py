@@ -182,11 +182,8 @@ def test_a_search_never_reads_the_test_split(digits):
     from dataclasses import replace
 
     no_test = replace(digits, test=None)  # touching it would raise
-    evaluator = TrainEvaluator.__new__(TrainEvaluator)
     recipe = make_recipe("adamw", {"epochs": 1})
-    evaluator.__dict__.update(
-        data=no_test.at(8), recipe=recipe, proxy=ProxyTask(8, 0.25, 1), workers=1, epochs=1, _batches=None
-    )
+    evaluator = TrainEvaluator(no_test, recipe, ProxyTask(digits.resolution, 0.25, 1))
     rows = list(evaluator.start(reference("mobilenet-v2"), 0))
     assert len(rows) == 1
 
