@@ -76,11 +76,10 @@ class OptunaSearch(Controller):
         return self._fresh()
 
     def _asked(self, proposal: Proposal) -> None:
-        if proposal.id in self._trials:  # amended: Optuna learns of what was evaluated in its place
-            self._calls.append(["amend", proposal.id, list(proposal.architecture)])
-            return
-        self._trials[proposal.id] = self._last
-        self._calls.append(["ask", proposal.id, list(proposal.architecture)])
+        # of an amended proposal Optuna hears when its result comes
+        if proposal.id not in self._trials:
+            self._trials[proposal.id] = self._last
+            self._calls.append(["ask", proposal.id])
 
     def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
         self._calls.append(["tell", proposal.id, list(proposal.architecture), reward])

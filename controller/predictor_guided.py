@@ -87,6 +87,8 @@ class PredictorGuided(Controller):
                 raise InputError(f"{name} {value:g}: expected {low:g} to {high:g}")
         self.objective, self.initial, self.local, self.worthwhile = objective, initial, local, worthwhile
         self._sizes = np.array([len(decision) for decision in space.decisions])
+        moves = [(d, shift) for d, size in enumerate(self._sizes) for shift in range(1, size)]
+        self._moves = np.array(moves, dtype=np.int64).reshape(-1, 2)
         self._encoding = Encoding(space)
         self.predictor = Predictor(self._encoding)
         self._design = self._balanced(initial)
@@ -102,7 +104,6 @@ class PredictorGuided(Controller):
         self._expected: dict[int, float] = {}
         self._compared: list[tuple[float, float]] = []
         self._forecast: float | None = None
-        self._moves_left: Rows | None = None
 
     def incumbent(self) -> int | None:
         """The id of the evaluated proposal with the highest posterior mean of its reward."""
@@ -181,10 +182,7 @@ class PredictorGuided(Controller):
 
     def _neighbours(self, architectures: Rows) -> Rows:
         """All one-decision changes of each, shape (n x changes, decisions)."""
-        if self._moves_left is None:
-            moves = [(d, shift) for d, size in enumerate(self._sizes) for shift in range(1, size)]
-            self._moves_left = np.array(moves, dtype=np.int64).reshape(-1, 2)
-        position, shift = self._moves_left.T
+        position, shift = self._moves.T
         count = len(position)
         changed = np.repeat(architectures, count, axis=0)
         index = np.arange(len(changed))

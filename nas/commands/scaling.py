@@ -14,8 +14,10 @@ from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
 from nas.network.scaling import Budget, Coefficients, coefficient_grid, family, largest_phi, phi_text, scale
 from nas.report.tables import family_table
+from nas.search.run import Run
 from search_spaces.document import make_folder, write_document
 from search_spaces.errors import InputError
+from search_spaces.listed import ListedSpace
 from search_spaces.spec import NetworkSpec
 
 _TRAINING = (
@@ -195,12 +197,9 @@ def _train(
     as_json: bool,
     training: dict[str, Any],
 ) -> None:
-    from nas.report.scaling import coefficients_document, study_document, write_study
-    from nas.report.tables import coefficients_table, study_table
-    from nas.search.journal import read_records
     from nas.search.session import Placement, start_search
     from nas.search.settings import SearchSettings
-    from nas.search.study import coefficient_settings, study_points, study_settings
+    from nas.search.study import coefficient_settings, study_settings
 
     changes: dict[str, Any] = dict(pairs(training.pop("changes"), "--set"))
     if (epochs := training.pop("epochs")) is not None:
@@ -222,18 +221,30 @@ def _train(
     else:
         settings = study_settings(network, budgets, settings, coefficients)
     folder = Path(target or f"runs/{settings.space}-{time.strftime('%Y%m%d-%H%M%S')}")
-    run = start_search(settings, folder, placement, progress())
-    records = read_records(folder)
-    if grid is not None:
-        if as_json:
-            print_json(coefficients_document(run, records))
-            return
-        out().print(coefficients_table(records))
-    else:
-        points = study_points(run, records)
-        write_study(folder, points)
-        if as_json:
-            print_json(study_document(run, points))
-            return
+    document = report_scaling(start_search(settings, folder, placement, progress()), quiet=as_json)
+    if as_json:
+        print_json(document)
+
+
+def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
+    """Print and draw what a run found about scaling, resumed or not; None if it isn't such a run."""
+    from nas.report.scaling import coefficients_document, study_document, write_study
+    from nas.report.tables import coefficients_table, study_table
+    from nas.search.journal import read_records
+    from nas.search.study import COEFFICIENTS, STUDY, study_points
+
+    if not isinstance(run.space, ListedSpace):
+        return None
+    records = read_records(run.folder)
+    if run.space.name == COEFFICIENTS:
+        if not quiet:
+            out().print(coefficients_table(records))
+        return coefficients_document(run, records)
+    if run.space.name != STUDY:
+        return None
+    points = study_points(records)
+    write_study(run.folder, points)
+    if not quiet:
         out().print(study_table(points))
-        out().print(f"wrote {folder}/study.png", highlight=False, soft_wrap=True)
+        out().print(f"wrote {run.folder}/study.png", highlight=False, soft_wrap=True)
+    return study_document(run, points)

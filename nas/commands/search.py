@@ -175,6 +175,7 @@ def _targets(cost: str | None, texts: tuple[str, ...], benchmark: bool) -> dict[
 
 
 def _report(work: Any, folder: str, as_json: bool) -> None:
+    from nas.commands.scaling import report_scaling
     from nas.commands.show import run_document, show_run
 
     try:
@@ -183,9 +184,11 @@ def _report(work: Any, folder: str, as_json: bool) -> None:
         progress().print(f"\ninterrupted; what had ended is kept. Continue with: nas resume {folder}")
         sys.exit(130)
     if as_json:
+        report_scaling(run, quiet=True)
         print_json(run_document(run))
         return
     show_run(run)
+    report_scaling(run)
     out().print(
         f"\nbest network: {run.folder / BEST}\ncurves:       nas tensorboard {run.folder}",
         highlight=False,

@@ -6,13 +6,13 @@ block's input and rounded; depth scaling is off, since repeats are given exactly
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from nas.export.exact import check_exact, refuse
+from nas.export.module import module_text, run_builder
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec, StageSpec, make_divisible
 
@@ -126,11 +126,7 @@ def timm_module(spec: NetworkSpec) -> str:
         NotExpressibleError: as `build_timm`.
     """
     build_timm(spec)
-    arguments = json.dumps(timm_arguments(spec), indent=4)
-    return (
-        f'"""{spec.name} ({spec.digest}) for timm: build() makes it, at {spec.resolution} px."""\n\n'
-        f"ARGUMENTS = {arguments}\n\n{_BUILDER}"
-    )
+    return module_text(spec, "timm", timm_arguments(spec), _BUILDER)
 
 
 def build_timm(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module:
@@ -141,11 +137,8 @@ def build_timm(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module
         NotExpressibleError: timm can't express it, or makes something else of it.
     """
     arguments = timm_arguments(spec)
-    namespace: dict[str, Any] = {"ARGUMENTS": arguments}
-    # the very text that is exported, so that what is checked is what users run
-    exec(_BUILDER, namespace)
     try:
-        model: nn.Module = namespace["build"]()
+        model = run_builder(arguments, _BUILDER)
     except ImportError:
         raise InputError("export to timm: timm is not installed; pip install 'baseline-nas[timm]'") from None
     check_exact(spec, model, "timm", weights)

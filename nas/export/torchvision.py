@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from torch import nn
 
 from nas.export.exact import check_exact, refuse
+from nas.export.module import module_text, run_builder
 from search_spaces.spec import NetworkSpec, make_divisible
 
 
@@ -94,11 +94,7 @@ def torchvision_module(spec: NetworkSpec) -> str:
         NotExpressibleError: as `build_torchvision`.
     """
     build_torchvision(spec)
-    arguments = json.dumps(torchvision_arguments(spec), indent=4)
-    return (
-        f'"""{spec.name} ({spec.digest}) for torchvision: build() makes it, at {spec.resolution} px."""\n\n'
-        f"ARGUMENTS = {arguments}\n\n{_BUILDER}"
-    )
+    return module_text(spec, "torchvision", torchvision_arguments(spec), _BUILDER)
 
 
 def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module:
@@ -107,9 +103,6 @@ def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn
     Raises:
         NotExpressibleError: torchvision can't express it, or makes something else of it.
     """
-    namespace: dict[str, Any] = {"ARGUMENTS": torchvision_arguments(spec)}
-    # the very text that is exported, so that what is checked is what users run
-    exec(_BUILDER, namespace)
-    model: nn.Module = namespace["build"]()
+    model = run_builder(torchvision_arguments(spec), _BUILDER)
     check_exact(spec, model, "torchvision", weights)
     return model

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,6 @@ class Task:
         pending: proposals out at once; their results come in a random order.
         data: of the benchmark, as `load_surrogate` takes it.
         target: of `benchmark_macs`.
-        options: of the controller.
         until: stop at the first trial that reaches this true reward.
     """
 
@@ -46,7 +45,6 @@ class Task:
     pending: int = 1
     data: str | None = None
     target: str = "400M"
-    options: dict[str, object] = field(default_factory=dict)
     until: float | None = None
 
 
@@ -57,13 +55,13 @@ class Trace:
     Attributes:
         task: which run.
         rewards: true rewards in the order the results came, shape (trials,).
-        incumbents: (results, true reward of the incumbent then), every 100 results and at the end.
+        incumbent: true reward of the one believed best at the end.
         ask_seconds: of each ask.
     """
 
     task: Task
     rewards: NDArray[np.float64]
-    incumbents: list[tuple[int, float]]
+    incumbent: float
     ask_seconds: NDArray[np.float64]
 
     def evaluations(self, goal: float) -> float:
@@ -78,11 +76,10 @@ def simulate(task: Task) -> Trace:
     reward = make_reward("soft", {"benchmark_macs": task.target})
     truth = true_rewards(surrogate, task.family, reward)
     objective = make_objective(surrogate.space, reward, surrogate)
-    controller = make_controller(task.controller, surrogate.space, task.seed, task.options, objective)
+    controller = make_controller(task.controller, surrogate.space, task.seed, None, objective)
     costs = CostTable(surrogate.space)
     rng = np.random.default_rng([task.seed, 1])
     rewards: list[float] = []
-    incumbents: list[tuple[int, float]] = []
     seconds: list[float] = []
     by_id: dict[int, float] = {}
     while len(rewards) < task.trials:
@@ -100,12 +97,11 @@ def simulate(task: Task) -> Trace:
         controller.tell(proposal.id, true + float(slope[0]) * error, metrics)
         rewards.append(true)
         by_id[proposal.id] = true
-        if len(rewards) % 100 == 0 or len(rewards) == task.trials:
-            incumbent = controller.incumbent()
-            incumbents.append((len(rewards), by_id[incumbent] if incumbent is not None else float("nan")))
         if task.until is not None and true >= task.until:
             break
-    return Trace(task, np.array(rewards), incumbents, np.array(seconds))
+    chosen = controller.incumbent()
+    assert chosen is not None  # every proposal was told
+    return Trace(task, np.array(rewards), by_id[chosen], np.array(seconds))
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ class Comparison:
         }
         row["most"] = max(t.evaluations(known.goals["99%"]) for t in traces)
         row["final"] = float(np.median([t.rewards.max() for t in traces]))
-        row["incumbent"] = float(np.median([t.incumbents[-1][1] for t in traces]))
+        row["incumbent"] = float(np.median([t.incumbent for t in traces]))
         row["ask_ms"] = 1e3 * float(np.mean([t.ask_seconds.mean() for t in traces]))
         return row
 

@@ -135,6 +135,8 @@ class SearchSettings:
             self._check_space()
         elif self.benchmark_data is not None:
             raise InputError(f"benchmark-data {self.benchmark_data!r}: only for --evaluator benchmark")
+        elif self.noise:
+            raise InputError("noise: only for --evaluator benchmark (a training has its own)")
         make_controller(self.controller, self.make_space(), self.seed, self.controller_options)
         self.make_reward()
         self.make_recipe()

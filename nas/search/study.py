@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nas.network.cost import cost
 from nas.network.scaling import MODES, Coefficients, scale, scale_to
-from nas.search.run import Run
 from nas.search.settings import SearchSettings
 from nas.search.trial import FINISHED, Record
 from search_spaces.errors import InputError
@@ -18,6 +16,8 @@ from search_spaces.listed import ListedSpace
 from search_spaces.spec import NetworkSpec
 
 BASELINE = "baseline"
+COEFFICIENTS, STUDY = "coefficients", "scaling-study"
+"""Names of the two spaces."""
 
 
 def coefficient_settings(
@@ -35,7 +35,7 @@ def coefficient_settings(
             digests.add(scaled.digest)
             label = f"{c.alpha:g} {c.beta:g} {c.gamma:g}"
             networks[label] = scaled.replace(name=f"{spec.name} {label}"[:200])
-    return _listed("coefficients", networks, spec, settings)
+    return _listed(COEFFICIENTS, networks, spec, settings)
 
 
 def study_settings(
@@ -55,7 +55,7 @@ def study_settings(
     for factor in budgets:
         for mode in MODES:
             networks[f"{mode} x{factor:g}"] = scale_to(spec, factor, mode, coefficients)
-    return _listed("scaling-study", networks, spec, settings)
+    return _listed(STUDY, networks, spec, settings)
 
 
 def _listed(
@@ -90,7 +90,7 @@ class StudyPoint:
     accuracy: float
 
 
-def study_points(run: Run, records: Sequence[Record]) -> list[StudyPoint]:
+def study_points(records: Sequence[Record]) -> list[StudyPoint]:
     """The finished networks of a study, by mode and budget."""
     points = []
     for record in records:
@@ -98,11 +98,7 @@ def study_points(run: Run, records: Sequence[Record]) -> list[StudyPoint]:
             continue
         label = str(record.choices["network"])
         mode, _, factor = label.partition(" x")
-        points.append(
-            StudyPoint(
-                mode, float(factor or 1), cost(run.space.decode(record.architecture)).macs, record.accuracy
-            )
-        )
+        points.append(StudyPoint(mode, float(factor or 1), int(record.macs), record.accuracy))
     order = (BASELINE, *MODES)
     return sorted(points, key=lambda p: (order.index(p.mode), p.factor))
 

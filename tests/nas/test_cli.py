@@ -125,6 +125,10 @@ def test_a_small_study(tmp_path):
     assert all(1.8 * base <= macs <= 2.25 * base for macs in scaled)
     assert (tmp_path / "study" / "study.png").read_bytes().startswith(b"\x89PNG")
     assert len(list((tmp_path / "study" / "study").glob("*/events.out.tfevents.*"))) == 4
+    # a study that was killed before its end is drawn by the resume that ends it
+    (tmp_path / "study" / "study.png").unlink()
+    assert "scaled in" in good("resume", tmp_path / "study")
+    assert (tmp_path / "study" / "study.png").exists()
 
 
 def test_show_run(run):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 from nas.search.benchmark.surrogate import Surrogate, read_surrogate
@@ -12,9 +11,11 @@ CACHE = Path("~/.cache/baseline-nas")
 """Where fitted surrogates and fetched records are kept."""
 
 
-@lru_cache(maxsize=4)
+_loaded: dict[str | None, Surrogate] = {}
+
+
 def load_surrogate(data: str | None = None, progress: Callable[[str], None] | None = None) -> Surrogate:
-    """The embedded surrogate, or (with the path of the records) one fitted on them and kept.
+    """The embedded surrogate, or one fitted on the records at `data` and kept. Once a process.
 
     Args:
         data: folder or archive of Accel-NASBench's records; or a surrogate's file (`.npz`).
@@ -23,6 +24,12 @@ def load_surrogate(data: str | None = None, progress: Callable[[str], None] | No
     Raises:
         InputError: the data are missing, damaged, or no records.
     """
+    if data not in _loaded:
+        _loaded[data] = _load(data, progress)
+    return _loaded[data]
+
+
+def _load(data: str | None, progress: Callable[[str], None] | None) -> Surrogate:
     if data is None:
         return read_surrogate()
     if Path(data).suffix == ".npz":

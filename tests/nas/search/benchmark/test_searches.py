@@ -86,6 +86,7 @@ def test_hardware_aware(tmp_path):
         (["search", "--evaluator", "benchmark", "--cost", "latency_zcu103"], "did you mean 'latency_zcu102'"),
         (["search", "--cost", "latency_zcu102"], "only the benchmark"),
         (["search", "--benchmark-data", "x"], "only for --evaluator benchmark"),
+        (["search", "--noise"], "only for --evaluator benchmark"),
         (["search", "--until", "convergd"], "did you mean 'converged'"),
         (["search", "--until", "converged", "--controller", "random"], "no predictor"),
         (["search", "--until", "converged", "--price", "0"], "price 0"),

@@ -94,6 +94,12 @@ def test_written_and_read_again(surrogate, tmp_path):
     assert load_surrogate(str(tmp_path / "s.npz")).digest == surrogate.digest
 
 
+def test_loaded_once_whoever_listens(surrogate, tmp_path):
+    (tmp_path / "s.npz").write_bytes(surrogate.to_bytes())
+    first = load_surrogate(str(tmp_path / "s.npz"), lambda text: None)
+    assert load_surrogate(str(tmp_path / "s.npz")) is first
+
+
 def test_damaged_files(tmp_path, surrogate):
     content = surrogate.to_bytes()
     for name, damaged in (("half", content[: len(content) // 2]), ("text", b"nonsense"), ("empty", b"")):
