@@ -99,7 +99,7 @@ def ours(trials, folder):
         controller = make_controller("evolution", get_space("mnasnet"), 0)
         loop = SearchLoop(controller, make_reward("soft", {"macs": "400M"}), journal, trials)
         began = time.perf_counter()
-        run_on_ray(loop, InstantEvaluator(), folder / "ray", Resources(CONCURRENT))
+        run_on_ray(loop, InstantEvaluator(), folder, Resources(CONCURRENT))
         took = time.perf_counter() - began
         assert len(journal.records) == trials
     return took

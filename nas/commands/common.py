@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -40,3 +41,13 @@ def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
             raise InputError(f"{option} {text!r}: expected key=value")
         result[key] = value
     return result
+
+
+def seconds(text: str | None, option: str) -> float | None:
+    """`90`, `90s`, `30m` or `2h` in seconds; raises `InputError` for anything else."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if not match or not float(match[1]):
+        raise InputError(f"{option} {text!r}: expected a time such as 90s, 30m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

@@ -12,10 +12,12 @@ from typing import Any
 import click
 
 from controller.registry import CONTROLLERS
-from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.common import out, pairs, print_json, progress, seconds
+from nas.search.mirror import fetch_run
 from nas.search.run import BEST, Run
 from nas.search.session import Placement, resume_search, start_search
 from nas.search.settings import SearchSettings
+from nas.search.storage import is_url
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
 
@@ -32,6 +34,14 @@ def _placement(function: Any) -> Any:
         click.option(
             "--retries", type=int, default=2, help="Restarts of a trial whose worker died. Default: 2."
         ),
+        click.option(
+            "--trial-timeout", metavar="TIME", help="90s, 30m, 2h: a trial that takes longer has failed."
+        ),
+        click.option("--autoscaling", is_flag=True, help="Trials wait for nodes that Ray's autoscaler adds."),
+        click.option(
+            "--storage", metavar="URL", help="Keep a copy of the run there: s3://..., gs://..., a folder."
+        ),
+        click.option("--dashboard", is_flag=True, help="Start Ray's dashboard (this machine only)."),
         click.option("--download", is_flag=True, help="Fetch the data set if it is missing."),
         click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
     ]
@@ -101,13 +111,21 @@ def search(folder: str | None, as_json: bool, **options: Any) -> None:
 
 @click.command(epilog="Example: nas resume runs/first --trials 48")
 @click.argument("run")
+@click.option("--out", "folder", help="Where a run from a storage goes. Default: runs/NAME.")
 @click.option("--trials", type=int, help="Go on to this number of trials. Default: the run's.")
 @_placement
-def resume(run: str, trials: int | None, as_json: bool, **options: Any) -> None:
-    """Continue a search after a stop or a crash, or to more trials."""
+def resume(run: str, folder: str | None, trials: int | None, as_json: bool, **options: Any) -> None:
+    """Continue a search after a stop or a crash, or to more trials.
+
+    RUN is a run folder, or the copy that --storage kept of one, where its machine is lost.
+    """
     if trials is not None and trials < 1:
         raise InputError(f"trials {trials}: expected an integer of at least 1")
     placement = _take_placement(options)
+    if is_url(run) or folder is not None:
+        folder = folder or f"runs/{run.rstrip('/').rpartition('/')[2]}"
+        fetch_run(run, Path(folder), lambda text: progress().print(text, highlight=False))
+        run = folder
     _report(lambda: resume_search(Path(run), placement, progress(), trials), run, as_json)
 
 
@@ -131,6 +149,10 @@ def _take_placement(options: dict[str, Any]) -> Placement:
         address=options.pop("address"),
         retries=options.pop("retries"),
         download=options.pop("download"),
+        autoscaling=options.pop("autoscaling"),
+        timeout=seconds(options.pop("trial_timeout"), "trial-timeout"),
+        storage=options.pop("storage"),
+        dashboard=options.pop("dashboard"),
     )
 
 

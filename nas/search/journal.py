@@ -6,6 +6,7 @@ trials without a result: with it a resumed run starts them again instead of prop
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -117,6 +118,7 @@ class Journal:
 
         Raises:
             ValueError: the trial is in the journal already.
+            InputError: it can't be written; the file is as it was.
         """
         if record.trial in self._ended:
             raise ValueError(f"trial {record.trial} is in the journal already")
@@ -125,16 +127,18 @@ class Journal:
         self._ended.add(record.trial)
         self.records.append(record)
 
-    @staticmethod
-    def _write(handle: int, line: dict[str, Any]) -> None:
+    def _write(self, handle: int, line: dict[str, Any]) -> None:
         data = json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         end = os.lseek(handle, 0, os.SEEK_END)
         try:
             if os.write(handle, data) != len(data):
-                raise OSError(28, "No space left on device")
-        except OSError:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
             os.ftruncate(handle, end)  # never leave half a line before the next one
-            raise
+            raise InputError(
+                f"{self.folder}: cannot write the journal: {error.strerror}; what it has is safe, "
+                f"and `nas resume {self.folder}` goes on from there"
+            ) from error
 
     def close(self) -> None:
         """Release the run for other processes."""

@@ -63,6 +63,8 @@ class SearchLoop:
 
     Attributes:
         running: the trials under evaluation, by id.
+        stopping: set to start nothing any more; what was proposed and has no result yet is started
+            again by a resumed run.
         retraced: whether a resumed run's controller repeated the journal's proposals exactly, so that
             the run goes on as if it had never stopped.
     """
@@ -84,6 +86,7 @@ class SearchLoop:
         self.trials, self.seed, self.observers = trials, seed, observers
         self.more_costs, self.convergence = more_costs, convergence
         self.running: dict[int, Trial] = {}
+        self.stopping = False
         self._waiting: dict[str, list[Trial]] = {}
         self._known: dict[str, Record] = {}
         self._exhausted = False
@@ -101,6 +104,11 @@ class SearchLoop:
     @property
     def done(self) -> bool:
         """Whether nothing is left to start or to wait for."""
+        return self.complete or (self.stopping and not self.running)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the search has all its trials, or has converged or exhausted its space."""
         return self._nothing_new and not self.running and not self._to_start
 
     @property
@@ -119,6 +127,8 @@ class SearchLoop:
             AllTrialsFailedError: none of the first trials gave a result.
         """
         self._check_failures()
+        if self.stopping:
+            return None
         if self._to_start:
             return self._start(self._to_start.pop(0))
         while not self._nothing_new:
@@ -190,6 +200,11 @@ class SearchLoop:
             started=started,
             seconds=seconds,
         )
+
+    def again(self, trial: Trial) -> None:
+        """Put a running trial, whose worker is gone, first in the queue; it keeps its checkpoint."""
+        del self.running[trial.id]
+        self._to_start.insert(0, trial)
 
     def _ask(self) -> Proposal:
         proposal = self.controller.ask()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nas.search.benchmark.load import load_surrogate
 from nas.search.evaluators.base import Evaluator
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop, run_in_process
+from nas.search.mirror import Mirror, storage_of
 from nas.search.run import Run
 from nas.search.settings import SearchSettings
 from nas.search.trial import Record
@@ -28,6 +30,10 @@ class Placement:
         address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
         retries: how often a trial starts again when its worker dies.
         download: fetch a missing data set.
+        autoscaling: trials beyond the present room wait for nodes that Ray's autoscaler adds.
+        timeout: seconds that a trial may take on a worker.
+        storage: folder or URL that keeps the run's files and checkpoints beside the run folder.
+        dashboard: start Ray's dashboard, where Ray is started on this machine.
     """
 
     concurrent: int = 0
@@ -36,6 +42,10 @@ class Placement:
     address: str | None = None
     retries: int = 2
     download: bool = False
+    autoscaling: bool = False
+    timeout: float | None = None
+    storage: str | None = None
+    dashboard: bool = False
 
 
 def start_search(settings: SearchSettings, folder: Path, placement: Placement, console: Console) -> Run:
@@ -54,6 +64,8 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     settings.check()
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         Run.create(folder, settings)  # raises, with the reason
+    if placement.storage:
+        placement = replace(placement, storage=f"{placement.storage.rstrip('/')}/{folder.name}")
     return _run(settings, folder, placement, settings.trials, console, new=True)
 
 
@@ -64,6 +76,8 @@ def resume_search(folder: Path, placement: Placement, console: Console, trials: 
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
+    if placement.storage is None:
+        placement = replace(placement, storage=storage_of(folder))
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
 
 
@@ -80,7 +94,7 @@ def _run(
     prepare = _in_process if settings.evaluator == "benchmark" else _on_ray
     evaluator, concurrent, runner = prepare(settings, folder, placement, console, new)
     run = Run.create(folder, settings) if new else Run(folder, settings)
-    with Journal(folder) as journal:
+    with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
         records: list[Record] = journal.records
         console.print(
             f"search in {folder}: {trials} trials, {concurrent} at once, "
@@ -95,6 +109,12 @@ def _run(
         progress = SearchProgress(console, trials, evaluator.epochs, records)
         results = _Results(run, records)
         incumbent = None
+
+        def tick() -> None:
+            progress.tick()
+            if mirror is not None:
+                mirror.check()
+
         try:
             loop = run.loop(journal, trials, (progress, events, results), evaluator.costs)
             if not loop.retraced:
@@ -106,7 +126,7 @@ def _run(
             try:
                 if not loop.done:
                     with progress:
-                        runner(loop, progress.tick)
+                        runner(loop, tick)
             finally:
                 incumbent = loop.controller.incumbent() if evaluator.noisy else None
             if loop.converged:
@@ -124,6 +144,10 @@ def _run(
     if not any(record.reward is not None for record in records):
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run
+
+
+def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | None]:
+    return nullcontext() if url is None else Mirror(url, folder)
 
 
 def _in_process(
@@ -150,6 +174,7 @@ def _on_ray(
         placement.concurrent,
         settings.cpus_per_trial if placement.cpus is None else placement.cpus,
         settings.gpus_per_trial if placement.gpus is None else placement.gpus,
+        placement.autoscaling,
     )
     make_scheduler(settings.scheduler, 1)
     data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
@@ -159,18 +184,24 @@ def _on_ray(
     )
     if new:
         console.print("starting Ray ...", style="dim")
-    connect(placement.address)
+    dashboard = connect(placement.address, placement.dashboard)
     concurrent = check_room(resources)
+    if dashboard:
+        console.print(f"Ray dashboard: {dashboard}", highlight=False)
 
     def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
         run_on_ray(
             loop,
             evaluator,
-            folder / "ray",
-            replace(resources, concurrent=concurrent),
+            folder,
+            resources,
             settings.scheduler,
             placement.retries,
             tick,
+            storage=f"{placement.storage}/checkpoints" if placement.storage else None,
+            timeout=placement.timeout,
+            dashboard=dashboard,
+            say=lambda text: console.print(text, style="yellow"),
         )
 
     return evaluator, concurrent, run

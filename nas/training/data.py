@@ -73,6 +73,7 @@ class DataSet:
         mean, std: by channel, of values from 0 to 1.
         flips: whether a mirrored image keeps its label.
         digest: 16 hex digits of the content (of names and sizes for files).
+        folders: where its files lie, if they are read while training.
     """
 
     name: str
@@ -86,6 +87,7 @@ class DataSet:
     std: tuple[float, ...]
     flips: bool
     digest: str
+    folders: tuple[str, ...] = ()
 
     def subset(self, share: float) -> DataSet:
         """The data set with a part of its training and held-out images, classes in proportion.
@@ -292,6 +294,7 @@ def _image_folder(name: str, path: Path) -> DataSet:
     from sklearn.model_selection import train_test_split
     from torchvision.datasets import ImageFolder
 
+    path = path.expanduser().absolute()  # workers have another working directory
     parts = []
     for part in ("train", "val"):
         if not (path / part).is_dir():
@@ -335,6 +338,7 @@ def _image_folder(name: str, path: Path) -> DataSet:
         std=(0.229, 0.224, 0.225),
         flips=True,
         digest=digest.hexdigest()[:16],
+        folders=tuple(str(path / part) for part in ("train", "val")),
     )
 
 

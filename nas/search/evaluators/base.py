@@ -37,6 +37,8 @@ class Evaluator(ABC):
         name: `train` ...
         epochs: measurements of one full evaluation.
         checkpoints: whether evaluations have a state worth saving.
+        uses_torch: whether it computes with torch, whose threads a worker then bounds.
+        folders: that it reads while evaluating, so that every node must have them.
         noisy: whether the same network could have been measured otherwise: then the highest reward
             seen is not always the best network's.
     """
@@ -44,6 +46,8 @@ class Evaluator(ABC):
     name: str
     epochs: int = 1
     checkpoints: bool = False
+    uses_torch: bool = False
+    folders: tuple[str, ...] = ()
     noisy: bool = True
 
     @abstractmethod

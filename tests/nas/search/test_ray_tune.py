@@ -12,6 +12,7 @@ from nas.search.journal import Journal, read_records
 from nas.search.loop import SearchLoop
 from nas.search.ray_tune import ControllerSearch, run_on_ray
 from nas.search.reward import make_reward
+from nas.search.storage import Checkpoints
 from search_spaces import InputError, get_space
 from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, KillsItsWorker
 
@@ -25,7 +26,7 @@ def search(folder, evaluator, trials, resources=TWO, controller="evolution", **k
     with Journal(folder) as journal:
         made = make_controller(controller, get_space("mnasnet"), 0)
         loop = SearchLoop(made, make_reward("soft", {"macs": "400M"}), journal, trials)
-        run_on_ray(loop, evaluator, folder / "ray", resources, **kwargs)
+        run_on_ray(loop, evaluator, folder, resources, **kwargs)
     return read_records(folder)
 
 
@@ -41,7 +42,8 @@ def test_all_trials_end_and_failures_are_kept(tmp_path):
             assert record.accuracy == record.seed % 1000 / 1000
             assert ":" in record.worker
     assert len({r.worker for r in records}) <= 2  # actors are reused
-    assert not (tmp_path / "ray").exists()
+    for name in ("ray", "checkpoints", "running.json"):  # only of use while it ran
+        assert not (tmp_path / name).exists()
 
 
 def test_fractions_of_a_gpu_let_trials_share(tmp_path):
@@ -100,7 +102,7 @@ def test_a_worker_that_dies_every_time_fails_its_trial_only(tmp_path):
     notes.mkdir()
     records = search(tmp_path, KillsItsWorker(notes, always=True), 3, retries=1)
     assert [r.state for r in records] == ["failed"] * 3
-    assert {r.reason for r in records} == {"the worker died, and died again when the trial was tried again"}
+    assert {r.reason for r in records} == {"its worker process died (2 attempts)"}
 
 
 def test_an_exception_fails_its_trial_with_its_cause(tmp_path):
@@ -110,13 +112,10 @@ def test_an_exception_fails_its_trial_with_its_cause(tmp_path):
 
 def test_a_trial_whose_driver_died_goes_on_from_its_checkpoint(tmp_path):
     """Also from the checkpoint of its last epoch, whose result never reached the journal."""
-    import torch
-
     for trial, epochs in ((0, 2), (1, 4)):
-        place = tmp_path / "ray" / "123" / f"trial_{trial:06d}" / "checkpoint_000000"
-        place.mkdir(parents=True)
         rows = [{"epoch": e + 1, "accuracy": 0.125} for e in range(epochs)]
-        torch.save({"rows": rows, "evaluation": {"epoch": epochs}}, place / "evaluation.pt")
+        state = {"rows": rows, "evaluation": {"epoch": epochs}}
+        Checkpoints(str(tmp_path / "checkpoints")).save(trial, state)
     notes = tmp_path / "notes"
     notes.mkdir()
     records = sorted(search(tmp_path, KillsItsWorker(notes, epochs=4), 3), key=lambda r: r.trial)

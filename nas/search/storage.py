@@ -1,0 +1,130 @@
+"""Where running trials keep their checkpoints: a folder that every node sees, or an object store.
+
+Everything goes through fsspec, so `s3://`, `gs://` and plain folders are one code path. Reading a
+checkpoint executes none of its content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from search_spaces.errors import InputError
+
+MAX_CHECKPOINT = 8 << 30
+"""Bytes. A proxy network's state has a few megabytes; more than this is none of ours."""
+
+
+def open_storage(url: str) -> tuple[Any, str]:
+    """(fsspec file system, path in it) of a folder or URL.
+
+    Raises:
+        InputError: no such protocol, or its package isn't installed.
+    """
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except (ValueError, ImportError) as error:
+        raise InputError(f"storage {url!r}: {error}") from None
+
+
+def is_url(text: str) -> bool:
+    """Whether a text names an object store rather than a local path."""
+    return "://" in text
+
+
+def write_object(files: Any, path: str, data: bytes) -> None:
+    """Write so that readers see all of it or nothing.
+
+    An object store shows an object when its upload is complete; in a folder that takes a second name.
+    """
+    if "file" not in (files.protocol if isinstance(files.protocol, tuple) else (files.protocol,)):
+        files.pipe_file(path, data)
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    part = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+class Checkpoints:
+    """The states of running trials, one file each. It travels to every worker.
+
+    Args:
+        url: folder (absolute: workers have other working directories) or URL; made when first written.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url if is_url(url) else os.path.abspath(url)
+
+    def save(self, trial: int, state: dict[str, Any]) -> None:
+        """Keep a trial's newest state in place of the one before; raises OSError if it can't."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        files, root = open_storage(self.url)
+        write_object(files, self._path(root, trial), buffer.getvalue())
+
+    def load(self, trial: int) -> dict[str, Any] | None:
+        """A trial's newest state; None if there is none. Raises OSError if it can't be read."""
+        files, root = open_storage(self.url)
+        path = self._path(root, trial)
+        try:
+            if files.size(path) > MAX_CHECKPOINT:
+                raise OSError(errno.EFBIG, f"{path}: larger than {MAX_CHECKPOINT} bytes, no checkpoint")
+            data = files.cat_file(path)
+        except FileNotFoundError:
+            return None
+        import torch
+
+        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        return state
+
+    def remove(self, trial: int) -> None:
+        """A trial has ended: its state is of no more use."""
+        files, root = open_storage(self.url)
+        with contextlib.suppress(FileNotFoundError):
+            files.rm_file(self._path(root, trial))
+
+    def clear(self) -> None:
+        """Remove all of them."""
+        files, root = open_storage(self.url)
+        if files.exists(root):
+            files.rm(root, recursive=True)
+
+    def mark(self) -> str:
+        """Leave a mark, by which a node can tell that it sees this very place."""
+        files, root = open_storage(self.url)
+        text = uuid.uuid4().hex
+        try:
+            files.makedirs(root, exist_ok=True)
+            write_object(files, f"{root}/{_MARK}", text.encode())
+        except OSError as error:
+            raise InputError(f"storage {self.url!r}: cannot write: {error.strerror or error}") from None
+        return text
+
+    def sees(self, mark: str) -> bool:
+        """Whether this process sees the mark that another one left."""
+        files, root = open_storage(self.url)
+        try:
+            return bool(files.cat_file(f"{root}/{_MARK}") == mark.encode())
+        except OSError:
+            return False
+
+    @staticmethod
+    def _path(root: str, trial: int) -> str:
+        return f"{root}/trial_{trial:06d}.pt"
+
+
+_MARK = "mark"
