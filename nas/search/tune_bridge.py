@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,8 +31,9 @@ from search_spaces.errors import InputError
 
 _BEAT = 1.0
 """Seconds between looks at the cluster."""
-_LOST_NODES = 50
+_BLAMELESS = 50
 """A trial that has seen so many nodes go is a trial that takes them down."""
+_KEPT_FOLDERS = 1000
 
 
 class Unpickled:
@@ -158,9 +160,10 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         self._began: dict[int, float] = {}
         self._last: dict[int, dict[str, Any]] = {}
         self._lost: dict[int, int] = {}  # attempts since the last progress
-        self._nodes_lost: dict[int, int] = {}
+        self._blameless: dict[int, int] = {}
         self._over_time: set[int] = set()
         self._live: dict[str, Any] = {}
+        self._folders: deque[str | None] = deque()
 
     @property
     def any_live(self) -> bool:
@@ -187,7 +190,7 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         if view.worker is None:
             view.worker, view.node, view.gpus = worker_name(result), result["node"], result["gpus"]
             gpus = f", GPU {view.gpus}" if view.gpus else ""
-            self._note(ours, f"attempt {view.attempt} on {view.worker}, node {view.node}{gpus}")
+            self._note(ours, f"attempt {view.attempt} on {view.worker}, node {result['node'][:8]}{gpus}")
         rows = self._rows.setdefault(ours.id, {})
         for row in pickle.loads(result["rows"]):
             if row["epoch"] in rows:  # an attempt repeats what its checkpoint had
@@ -227,16 +230,18 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         """Its worker is lost: try again, or give it up."""
         ours = self._take(trial)
         error, result = _error(trial), self._last.get(ours.id, {})
-        node = self.search.view[ours.id].node
-        reason = why(error)
+        view, reason = self.search.view[ours.id], why(error)
         if ours.id in self._over_time:
             self._fail(ours, f"over the time limit of {self.timeout:g} s", result)
-        elif node_is_gone(error, node):
-            self._nodes_lost[ours.id] = self._nodes_lost.get(ours.id, 0) + 1
-            if self._nodes_lost[ours.id] > _LOST_NODES:
-                self._fail(ours, f"its node was lost {_LOST_NODES} times", result)
+        elif node_is_gone(error, view.node) or not (view.since or "creation task" in str(error)):
+            # not its doing: it was on a lost node, or was given to a worker that had died before
+            self._blameless[ours.id] = self._blameless.get(ours.id, 0) + 1
+            if self._blameless[ours.id] > _BLAMELESS:
+                self._fail(ours, f"its node or its worker was lost {_BLAMELESS} times", result)
             else:
-                self._again(ours, "its node was lost")
+                self._again(
+                    ours, "its node was lost" if view.since else "its worker was lost before it began"
+                )
         else:
             self._lost[ours.id] = self._lost.get(ours.id, 0) + 1
             if self._lost[ours.id] > self.retries:
@@ -278,7 +283,7 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         """An ended trial needs no checkpoint any more, unless its result could not be kept."""
         if self.search.error is None and self.checkpoints is not None:
             self._guard(partial(self.checkpoints.remove, ours.id))
-        for kept in (self._rows, self._began, self._last, self._lost, self._nodes_lost, self.search.view):
+        for kept in (self._rows, self._began, self._last, self._lost, self._blameless, self.search.view):
             kept.pop(ours.id, None)  # type: ignore[attr-defined]
         self._over_time.discard(ours.id)
 
@@ -296,11 +301,14 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         except Exception as error:
             self.search.error = self.search.error or error
 
-    @staticmethod
-    def _clean(trial: Any) -> None:
-        """Tune keeps a folder for each trial; there is nothing in it for us."""
-        if trial.local_path:
-            shutil.rmtree(trial.local_path, ignore_errors=True)
+    def _clean(self, trial: Any) -> None:
+        """Tune keeps a folder for each trial, and there is nothing in it for us.
+
+        Not at once: a worker that dies after its trial has ended is still noted there.
+        """
+        self._folders.append(trial.local_path)
+        if len(self._folders) > _KEPT_FOLDERS:
+            shutil.rmtree(self._folders.popleft() or "", ignore_errors=True)
 
 
 def _error(trial: Any) -> BaseException | None:
@@ -325,7 +333,7 @@ def why(error: BaseException | None) -> str:
     text = str(error) if error is not None else ""
     if isinstance(error, ray.exceptions.OutOfMemoryError) or "running low on memory" in text:
         return "out of memory: Ray killed the worker to save its node"
-    if isinstance(error, ray.exceptions.RayActorError):
+    if isinstance(error, ray.exceptions.RayActorError) and "creation task" not in text:
         return "its worker process died"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:500] if lines else "the trial failed without a message"

@@ -80,3 +80,38 @@ class KillsItsWorker(Fake):
         if evaluation.epoch == 2 and (self.always or not marker.exists()):
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Noted(Fake):
+    """Writes a line for each epoch that it begins, so that a test sees what was done how often."""
+
+    def __init__(self, folder, epochs=4, pause=0.1):
+        super().__init__(epochs, pause)
+        self.notes = Path(folder) / "notes"
+        self.notes.mkdir(exist_ok=True)
+
+    def hook(self, evaluation):
+        with (self.notes / evaluation.spec.digest).open("a") as log:
+            log.write(f"{evaluation.epoch + 1}\n")
+        time.sleep(self.pause)
+
+
+class Hangs(Noted):
+    """Every third network never ends its second epoch."""
+
+    def hook(self, evaluation):
+        super().hook(evaluation)
+        if evaluation.seed % 3 == 0 and evaluation.epoch == 1:
+            time.sleep(10_000)
+
+
+class Eats(Noted):
+    """Every third network takes memory until it is killed, or there is none."""
+
+    def hook(self, evaluation):
+        super().hook(evaluation)
+        if evaluation.seed % 3 == 0:
+            held = []
+            while True:
+                held.append(b"x" * (64 << 20))
+                time.sleep(0.01)
