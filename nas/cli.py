@@ -27,6 +27,9 @@ _COMMANDS = {
     "export": ("nas.commands.export", "export"),
     "import": ("nas.commands.export", "import_command"),
     "space": ("nas.commands.network", "space"),
+    "launch": ("nas.commands.launch", "launch"),
+    "status": ("nas.commands.status", "status"),
+    "logs": ("nas.commands.status", "logs"),
     "tensorboard": ("nas.commands.search", "tensorboard"),
 }
 

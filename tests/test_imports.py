@@ -19,6 +19,7 @@ INSIDE_NAS = {
     "training": {"network", "training", "errors"},
     "search": {"network", "training", "search", "errors", "report"},
     "export": {"network", "export"},
+    "launch": {"launch", "search"},
     "report": {"network", "search", "report", "errors"},
 }
 

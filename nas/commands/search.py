@@ -13,7 +13,7 @@ import click
 
 from controller.registry import CONTROLLERS
 from nas.commands.common import out, pairs, print_json, progress, seconds
-from nas.search.mirror import fetch_run
+from nas.search.mirror import fetch_run, has_run
 from nas.search.run import BEST, Run
 from nas.search.session import Placement, resume_search, start_search
 from nas.search.settings import SearchSettings
@@ -97,10 +97,18 @@ def _placement(function: Any) -> Any:
 @click.option("--scheduler", help="none, asha or median: ends poor trials early. Default: none.")
 @click.option("--seed", type=int, help="Of everything random. Default: 0.")
 @click.option("--out", "folder", help="Run folder to make. Default: runs/SPACE-DATA-TIME.")
+@click.option(
+    "--or-resume", is_flag=True, help="If the run is there already (--out, or in --storage), go on with it."
+)
 @_placement
-def search(folder: str | None, as_json: bool, **options: Any) -> None:
+def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""
     placement = _take_placement(options)
+    if or_resume and folder is None:
+        raise InputError("or-resume: give --out, so that it is known which run is meant")
+    if or_resume and folder is not None and _find_run(Path(folder), placement.storage):
+        _report(lambda: resume_search(Path(folder), placement, progress()), folder, as_json)
+        return
     options |= {"cpus_per_trial": placement.cpus, "gpus_per_trial": placement.gpus}
     settings = _settings(options)
     if folder is None:
@@ -139,6 +147,17 @@ def tensorboard(folder: str, port: int, host: str) -> None:
         raise InputError(f"folder {folder!r}: no such folder")
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, "--host", host]
     sys.exit(subprocess.call([*command, "--port", str(port)]))
+
+
+def _find_run(folder: Path, storage: str | None) -> bool:
+    """Whether there is a run to go on with; one that only the storage has is fetched."""
+    if Run.is_run(folder):
+        return True
+    url = f"{storage.rstrip('/')}/{folder.name}" if storage else None
+    if url is None or not has_run(url):
+        return False
+    fetch_run(url, folder, lambda text: progress().print(text, highlight=False))
+    return True
 
 
 def _take_placement(options: dict[str, Any]) -> Placement:

@@ -139,6 +139,27 @@ def room(resources: Resources) -> int:
     return total
 
 
+def describe_nodes() -> list[dict[str, Any]]:
+    """The connected cluster's nodes: `id`, `address`, `host`, `metrics`, `resources`, what is `free` of them.
+
+    `metrics` is where Prometheus finds the node's figures, and the search's on its driver's node.
+    """
+    free = ray._private.state.available_resources_per_node()
+    shown = ("CPU", "GPU", "memory")
+    return [
+        {
+            "id": node["NodeID"],
+            "address": node["NodeManagerAddress"],
+            "host": node["NodeManagerHostname"],
+            "metrics": f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics",
+            "resources": {name: has for name, has in node["Resources"].items() if name in shown},
+            "free": {k: v for k, v in free.get(node["NodeID"], {}).items() if k in shown},
+        }
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
 def check_room(resources: Resources) -> int:
     """The number of trials to run at once.
 

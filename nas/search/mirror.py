@@ -196,6 +196,15 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
     say(f"{url} -> {folder}")
 
 
+def has_run(url: str) -> bool:
+    """Whether there is a run's copy; raises `InputError` if the store can't be reached."""
+    files, root = open_storage(url)
+    try:
+        return bool(files.exists(f"{root}/search.yaml"))
+    except Exception as error:  # each store raises its own kinds
+        raise InputError(f"{url}: cannot read: {error}") from None
+
+
 def _is_there(files: Any, root: str, name: str) -> bool:
     if name == "search.yaml":
         return True  # without it there is no run: reading it says so

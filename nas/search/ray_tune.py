@@ -6,6 +6,7 @@ Of this package only this module and those it is made of (`cluster`, `gauges`, `
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
@@ -14,10 +15,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.search import Searcher
 
@@ -25,7 +27,7 @@ from controller.base import Controller, SpaceExhaustedError
 from nas.search.cluster import Resources, check_nodes, check_room
 from nas.search.evaluators.base import Evaluator
 from nas.search.gauges import Gauges
-from nas.search.logs import TrialLogs
+from nas.search.logs import LOGS, TrialLogs
 from nas.search.loop import SearchLoop
 from nas.search.status import RUNNING, Status
 from nas.search.storage import Checkpoints
@@ -115,6 +117,7 @@ def run_on_ray(
     timeout: float | None = None,
     dashboard: str | None = None,
     say: Callable[[str], None] = lambda text: None,
+    disconnect: bool = False,
 ) -> None:
     """Run a loop's trials on the connected cluster until it is done.
 
@@ -124,7 +127,7 @@ def run_on_ray(
     Args:
         loop: what to run.
         evaluator: put once into the object store; every worker of a node maps its data from there.
-        folder: of the run: trial logs and `running.json` are written there.
+        folder: of the run: trial logs, Ray's words (`logs/ray.log`) and `running.json` are written there.
         resources: of a trial, and how many at once; follows the cluster as nodes come and go.
         scheduler: `none`, `asha` or `median`: ends trials early by their reward so far.
         retries: how often a trial whose worker died starts again without getting an epoch further.
@@ -134,6 +137,7 @@ def run_on_ray(
         timeout: seconds that a trial may take on a worker; then it has failed.
         dashboard: address of Ray's dashboard, for `running.json`.
         say: told what happens to the search as a whole.
+        disconnect: leave the cluster at the end (and stop it, if this process started it).
 
     Raises:
         InputError: an unknown scheduler, no room for so many trials, a node that can't do the work, or
@@ -195,8 +199,12 @@ def run_on_ray(
     for logger in quiet:
         logger.setLevel(logging.CRITICAL)
     try:
-        with _gentle_stop(loop, say):
-            tuner.fit()
+        with _rays_words(folder), _gentle_stop(loop, say):
+            try:
+                tuner.fit()
+            finally:
+                if disconnect:
+                    ray.shutdown()
     finally:
         for logger, level in zip(quiet, levels, strict=True):
             logger.setLevel(level)
@@ -226,6 +234,24 @@ class _Stopper(Unpickled, tune.Stopper):  # type: ignore[misc]
 
 def _name(trial: Any) -> str:
     return f"trial_{trial.config['trial']:06d}_{trial.trial_id}"
+
+
+class _RayLog(io.TextIOBase):
+    """Takes what Ray prints into this process: worker and node losses, as it sees them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, text: str) -> int:
+        with self.path.open("a", encoding="utf-8") as stream:
+            return stream.write(text)
+
+
+@contextmanager
+def _rays_words(folder: Path) -> Iterator[None]:
+    """Ray prints the cluster's errors on stdout, which belongs to our results; they go into a log."""
+    with redirect_stdout(_RayLog(folder / LOGS / "ray.log")):
+        yield
 
 
 @contextmanager

@@ -202,6 +202,7 @@ def _on_ray(
             timeout=placement.timeout,
             dashboard=dashboard,
             say=lambda text: console.print(text, style="yellow"),
+            disconnect=True,
         )
 
     return evaluator, concurrent, run

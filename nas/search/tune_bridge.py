@@ -20,7 +20,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from nas.search.cluster import Resources, room
+from nas.search.cluster import Resources, describe_nodes, room
 from nas.search.logs import TrialLogs
 from nas.search.loop import SearchLoop
 from nas.search.status import RunningTrial, Status
@@ -109,16 +109,7 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
         wanted = self.resources.concurrent
         has = room(self.resources)
         self._room = wanted if self.resources.autoscaling else min(wanted, has) if wanted else has
-        nodes = [
-            {
-                "id": node["NodeID"],
-                "address": node["NodeManagerAddress"],
-                "host": node["NodeManagerHostname"],
-                "resources": {k: v for k, v in node["Resources"].items() if k in ("CPU", "GPU", "memory")},
-            }
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
+        nodes = describe_nodes()
         self.report(Status(0, self._room, list(self.view.values()), nodes, self.dashboard))
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:

@@ -82,16 +82,14 @@ class LocalCluster:
 
 
 def drive(address, folder, **options):
-    """Start tests.nas.search.driver."""
+    """Start tests.nas.search.driver; what it prints goes into a file, so that a pipe never fills."""
     command = [sys.executable, "-m", "tests.nas.search.driver", address, str(folder), json.dumps(options)]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    with Path(f"{folder}.out").open("w") as out:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    process.out = Path(f"{folder}.out")
+    return process
 
 
 def ended(folder):
@@ -108,7 +106,8 @@ def wait_for(condition, what, seconds=90):
 
 def finish(process, seconds=240):
     """Its output, when it has come to its end."""
-    out, _ = process.communicate(timeout=seconds)
+    process.wait(timeout=seconds)
+    out = process.out.read_text()
     assert process.returncode == 0, out[-3000:]
     return out
 

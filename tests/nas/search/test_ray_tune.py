@@ -9,12 +9,13 @@ from ray import tune
 from controller import make_controller
 from nas.search.cluster import Resources, check_room, connect, room
 from nas.search.journal import Journal, read_records
+from nas.search.logs import log_path
 from nas.search.loop import SearchLoop
 from nas.search.ray_tune import ControllerSearch, run_on_ray
 from nas.search.reward import make_reward
 from nas.search.storage import Checkpoints
 from search_spaces import InputError, get_space
-from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, KillsItsWorker
+from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, Hangs, KillsItsWorker
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -124,6 +125,32 @@ def test_a_trial_whose_driver_died_goes_on_from_its_checkpoint(tmp_path):
     assert (notes / records[0].digest).read_text().split() == ["3", "3", "4"]
     assert not (notes / records[1].digest).exists()
     assert records[1].accuracy == 0.125
+
+
+def test_a_hanging_trial_is_ended_by_its_time_limit(tmp_path):
+    records = search(tmp_path, Hangs(tmp_path), 5, timeout=4)
+    assert len(records) == 5
+    hung = [r for r in records if r.seed % 3 == 0]
+    assert hung
+    for record in records:
+        assert record.state == ("failed" if record in hung else "finished")
+    assert {record.reason for record in hung} == {"over the time limit of 4 s"}
+    assert "failed: over the time limit" in log_path(tmp_path, hung[0].trial).read_text()
+
+
+def test_a_node_without_the_data_or_the_storage_is_named(tmp_path):
+    class Elsewhere(Fake):
+        folders = (str(tmp_path / "not-there"),)
+
+    with pytest.raises(
+        InputError, match=r"node [\d.]+ \(.*\): cannot read the data set's folder .*not-there"
+    ):
+        search(tmp_path, Elsewhere(), 2)
+    other = Checkpoints(str(tmp_path / "other"))
+    other.mark()
+    assert not other.sees("another one's mark")
+    with pytest.raises(InputError, match="cannot write"):
+        search(tmp_path, Fake(), 2, storage="/proc/nowhere")
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "median"])

@@ -1,0 +1,127 @@
+"""`nas launch`: take a search to a cluster."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.commands.common import out, pairs, print_json, progress
+from nas.launch.kuberay import ray_cluster, ray_job
+from nas.launch.request import Request, complete
+from nas.launch.slurm import batch_script
+from search_spaces.document import dump_yaml
+from search_spaces.errors import InputError, unknown
+
+TARGETS = ("job", "kuberay", "slurm")
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="Example: nas launch --to job --address http://127.0.0.1:8265 -- "
+    "search --data digits --trials 24 --out runs/first",
+)
+@click.option("--to", required=True, help="job (a Ray cluster that is there), kuberay or slurm.")
+@click.option("--dry-run", is_flag=True, help="Print exactly what would be submitted, and stop.")
+@click.option(
+    "--address", default="http://127.0.0.1:8265", help="job: the dashboard. Default: http://127.0.0.1:8265."
+)
+@click.option("--working-dir", default=".", help="job: folder that travels along, '' for none. Default: .")
+@click.option("--follow/--detach", default=True, help="job: show its output and fetch its run folder.")
+@click.option("--name", default="nas", help="Of the job. Default: nas.")
+@click.option("--workers", type=int, default=4, help="kuberay, slurm: machines, at most. Default: 4.")
+@click.option("--gpus", type=int, default=1, help="kuberay, slurm: GPUs of each. Default: 1.")
+@click.option("--cpus", type=int, default=8, help="kuberay, slurm: CPUs of each. Default: 8.")
+@click.option("--memory", type=int, default=32, help="kuberay, slurm: GiB of each. Default: 32.")
+@click.option("--image", default="baseline-nas:latest", help="kuberay: container (launch/Dockerfile).")
+@click.option("--cluster-only", is_flag=True, help="kuberay: a cluster that stays, without the search.")
+@click.option("--hours", type=float, default=24, help="slurm: time limit. Default: 24.")
+@click.option("--partition", help="slurm: where to queue.")
+@click.option("--env", "environment", multiple=True, metavar="KEY=VALUE", help="A variable for the job.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was submitted as JSON.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Take a search to a cluster. COMMAND is a `search` or `resume`, after `--`."""
+    if to not in TARGETS:
+        raise unknown("to", to, TARGETS)
+    if options["cluster_only"] and to != "kuberay":
+        raise InputError("cluster-only: only for --to kuberay")
+    command = complete(command or (("search",) if options["cluster_only"] else ()))
+    _check(command)
+    fields = ("name", "workers", "gpus", "cpus", "memory", "image", "hours", "partition")
+    chosen = {name: options[name] for name in fields}
+    request = Request(command, **chosen, environment=pairs(options["environment"], "--env"))
+    if to == "job":
+        _job(request, options, as_json)
+        return
+    if to == "kuberay":
+        make = ray_cluster if options["cluster_only"] else ray_job
+        text, submit = dump_yaml(make(request)), ["kubectl", "create", "-f", "-"]
+    else:
+        text, submit = batch_script(request), ["sbatch", "--parsable"]
+    if options["dry_run"]:
+        sys.stdout.write(text)
+        return
+    said = _submit(submit, text)
+    if as_json:
+        print_json({"to": to, "submitted": text, "answer": said})
+    else:
+        out().print(said, highlight=False)
+
+
+def _check(command: tuple[str, ...]) -> None:
+    """Refuse here what the command itself would refuse there, after the queue."""
+    from nas.commands.search import resume, search
+
+    target = search if command[0] == "search" else resume
+    try:
+        target.make_context(command[0], list(command[1:]), resilient_parsing=False)
+    except click.exceptions.Exit:
+        raise InputError(f"{command[0]}: a --help has nothing to launch") from None
+
+
+def _submit(submit: list[str], text: str) -> str:
+    if shutil.which(submit[0]) is None:
+        raise InputError(f"{submit[0]}: not on this machine; --dry-run prints what would be submitted")
+    done = subprocess.run(submit, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"{' '.join(submit)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout.strip()
+
+
+def _job(request: Request, options: dict[str, Any], as_json: bool) -> None:
+    from nas.launch.job import Cluster, make_job
+
+    job = make_job(request, options["working_dir"] or None, hand_back=options["follow"])
+    if options["dry_run"]:
+        sys.stdout.write(json.dumps({"address": options["address"], **job.to_document()}, indent=2) + "\n")
+        return
+    folder = Path(job.folder)
+    if options["follow"] and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"out {folder}: exists; its place is for the job's outputs")
+    cluster = Cluster(options["address"])
+    submitted = cluster.submit(job)
+    say = progress()
+    say.print(f"job {submitted} on {options['address']}", highlight=False)
+    if not options["follow"]:
+        if as_json:
+            print_json({"to": "job", "job": submitted, "address": options["address"]})
+        return
+    try:
+        for text in cluster.follow(submitted):
+            say.out(text, end="", highlight=False)
+    except KeyboardInterrupt:
+        say.print(f"\nthe job goes on; end it with: ray job stop --address {options['address']} {submitted}")
+        raise
+    cluster.fetch(submitted, folder)
+    if reason := cluster.failed(submitted):
+        raise InputError(f"job {submitted} failed: {reason}; what it had is in {folder}")
+    if as_json:
+        print_json({"to": "job", "job": submitted, "run": str(folder)})
+    else:
+        out().print(f"outputs: {folder}", highlight=False)

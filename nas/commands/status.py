@@ -1,0 +1,149 @@
+"""`nas status`: what a search, or a cluster, is doing; `nas logs`: what happened to a trial."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from nas.commands.common import out, print_json
+from nas.report.tables import si
+from nas.search.journal import PROPOSALS, TRIALS, read_records
+from nas.search.logs import LOGS, log_path
+from nas.search.run import Run
+from nas.search.status import Status, is_driven, read_status
+from search_spaces.errors import InputError
+
+
+@click.command(epilog="Example: nas status runs/first")
+@click.argument("run", required=False)
+@click.option("--address", help="Without RUN: the Ray cluster to look at. Default: auto.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def status(run: str | None, address: str | None, as_json: bool) -> None:
+    """What a search is doing: cluster, trials ended and running, with node, epoch and speed.
+
+    RUN is read from its folder, by any process that sees it. Without RUN, the cluster's nodes.
+    """
+    if run is None:
+        _cluster(address or "auto", as_json)
+        return
+    if address is not None:
+        raise InputError(f"address {address!r}: only without RUN")
+    folder = Path(run)
+    if not Run.is_run(folder):
+        raise InputError(f"{run}: no run there (no search.yaml)")
+    settings = Run.open(folder).settings
+    records, now = read_records(folder), read_status(folder)
+    states: dict[str, int] = {}
+    for record in records:
+        states[record.state] = states.get(record.state, 0) + 1
+    driven = is_driven(folder)
+    best = max((r.reward for r in records if r.reward is not None), default=None)
+    if as_json:
+        print_json(
+            {
+                "run": run,
+                "driven": driven,
+                "trials": settings.trials,
+                "ended": states,
+                "best_reward": best,
+                "now": None if now is None else asdict(now),
+            }
+        )
+        return
+    console = out()
+    counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none ended"
+    doing = "running" if driven else "not running here"
+    reward = "" if best is None else f", best reward {best:.4f}"
+    console.print(f"{run}: {doing}; {counts} of {settings.trials} trials{reward}", highlight=False)
+    if now is None:
+        if not driven and sum(states.values()) < settings.trials:
+            console.print(f"go on with: nas resume {run}", highlight=False)
+        return
+    age = time.time() - now.at
+    if age > 15:
+        console.print(f"the driver wrote this {age:.0f} s ago", style="yellow")
+    _show_running(console, now)
+
+
+def _show_running(console: Any, now: Status) -> None:
+    hosts = {node["id"]: node["address"] for node in now.nodes}
+    total: dict[str, float] = {}
+    for node in now.nodes:
+        for name, amount in node["resources"].items():
+            total[name] = total.get(name, 0) + amount
+    has = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
+    console.print(f"cluster: {len(now.nodes)} nodes, {has}, room for {now.room} trials", highlight=False)
+    if now.dashboard:
+        console.print(f"Ray dashboard: {now.dashboard}", highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("trial", "node", "GPU", "MACs", "epoch", "accuracy", "images/s", "since"):
+        table.add_column(name, justify="left" if name in ("trial", "node") else "right")
+    for trial in sorted(now.running, key=lambda t: t.trial):
+        again = f" (attempt {trial.attempt})" if trial.attempt > 1 else ""
+        table.add_row(
+            f"{trial.trial}{again}",
+            hosts.get(trial.node or "", "starting" if trial.since else "waiting"),
+            trial.gpus,
+            si(trial.macs),
+            f"{trial.epoch}/{trial.epochs}",
+            "" if trial.accuracy is None else f"{trial.accuracy:.4f}",
+            "" if trial.images_per_second is None else f"{trial.images_per_second:,.0f}",
+            f"{time.time() - trial.since:.0f} s" if trial.since else "",
+        )
+    console.print(table)
+
+
+def _cluster(address: str, as_json: bool) -> None:
+    from nas.search.cluster import connect, describe_nodes
+
+    dashboard = connect(address)
+    nodes = describe_nodes()
+    if as_json:
+        print_json({"dashboard": dashboard, "nodes": nodes})
+        return
+    console = out()
+    if dashboard:
+        console.print(f"Ray dashboard: {dashboard}", highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("node", "host", "CPUs free", "GPUs free", "memory"):
+        table.add_column(name, justify="left" if name in ("node", "host") else "right")
+    for node in nodes:
+        has, left = node["resources"], node["free"]
+        table.add_row(
+            node["address"],
+            node["host"],
+            f"{left.get('CPU', 0):g} of {has.get('CPU', 0):g}",
+            f"{left.get('GPU', 0):g} of {has.get('GPU', 0):g}",
+            f"{has.get('memory', 0) / 2**30:.0f} GiB",
+        )
+    console.print(table)
+
+
+@click.command(epilog="Example: nas logs 12 runs/first")
+@click.argument("trial", type=int)
+@click.argument("run")
+def logs(trial: int, run: str) -> None:
+    """What happened to a trial: where it ran, each epoch, what it printed, why it was lost."""
+    folder = Path(run)
+    if not (folder / TRIALS).exists() and not (folder / PROPOSALS).exists():
+        raise InputError(f"{run}: no run there (no {TRIALS})")
+    path = log_path(folder, trial)
+    record = next((r for r in read_records(folder) if r.trial == trial), None)
+    if not path.is_file():
+        if record is not None and record.same_as is not None:
+            raise InputError(
+                f"trial {trial}: has trial {record.same_as}'s result: nas logs {record.same_as} {run}"
+            )
+        raise InputError(f"trial {trial}: no log of it in {folder / LOGS}")
+    console = out()
+    console.print(path.read_text(encoding="utf-8", errors="replace"), end="", markup=False, highlight=False)
+    if record is not None:
+        value = "" if record.reward is None else f", reward {record.reward:.4f}"
+        console.print(
+            f"{record.state}{value}" + (f": {record.reason}" if record.reason else ""), highlight=False
+        )

@@ -1,0 +1,1 @@
+"""Taking a search to a cluster: as a Ray job, to KubeRay, to Slurm."""

@@ -1,0 +1,184 @@
+"""Each launch file is what the system that it is for accepts, and what `nas launch` makes."""
+
+import argparse
+import copy
+import gzip
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from nas.cli import cli
+from tests.nas.test_cli import refused
+
+ROOT = Path(__file__).parents[2]
+LAUNCH = ROOT / "launch"
+SCHEMAS = ROOT.parent / "shared" / "data" / "kuberay"
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", ["aws", "gcp"])
+def test_autoscaler_file_passes_rays_own_check(name):
+    config = yaml.safe_load((LAUNCH / f"{name}.yaml").read_text())
+    validate_config(prepare_config(copy.deepcopy(config)))
+    for bad in ({"max_workers": "many"}, {"head_node_type": "none"}, {"unknown_key": 1}):
+        with pytest.raises((jsonschema.ValidationError, ValueError)):
+            validate_config(prepare_config(copy.deepcopy(config) | bad))
+
+
+@pytest.mark.parametrize("name", ["aws", "gcp"])
+def test_autoscaler_file_is_safe_and_cheap(name):
+    config = yaml.safe_load((LAUNCH / f"{name}.yaml").read_text())
+    types = config["available_node_types"]
+    head, worker = types[config["head_node_type"]], types["gpu-worker"]
+    assert head["resources"]["CPU"] == 0
+    assert worker["min_workers"] == 0
+    assert "spot" in json.dumps(worker["node_config"]).lower()
+    for command in (config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]):
+        assert command.startswith("RAY_AUTH_MODE=token ray start")
+    assert "--dashboard-host=127.0.0.1" in config["head_start_ray_commands"][-1]
+    if name == "aws":
+        ports = config["provider"]["security_group"]["IpPermissions"]
+        assert [(rule["FromPort"], rule["ToPort"]) for rule in ports] == [(22, 22)]
+
+
+def strict(schema):
+    """The schema without room for unknown fields: Kubernetes would drop a misspelt one silently."""
+    if isinstance(schema, dict):
+        schema = {key: strict(value) for key, value in schema.items()}
+        listed = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
+        if listed and not schema.get("x-kubernetes-preserve-unknown-fields"):
+            schema.setdefault("additionalProperties", False)
+        return schema
+    return [strict(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def kuberay_schema(kind):
+    path = SCHEMAS / f"ray.io_{kind}.yaml.gz"
+    if not path.is_file():
+        pytest.skip(f"KubeRay's resource definitions are not at {SCHEMAS}")
+    definition = yaml.safe_load(gzip.decompress(path.read_bytes()))
+    (version,) = (v for v in definition["spec"]["versions"] if v["name"] == "v1")
+    schema = version["schema"]["openAPIV3Schema"]
+    schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
+    return strict(schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("kuberay-rayjob", "rayjobs"), ("kuberay-raycluster", "rayclusters")]
+)
+def test_kuberay_files_keep_to_the_resource_definition(name, kind):
+    validator = jsonschema.Draft202012Validator(kuberay_schema(kind))
+    document = yaml.safe_load((LAUNCH / f"{name}.yaml").read_text())
+    assert not [f"{list(e.path)}: {e.message}" for e in validator.iter_errors(document)]
+    misspelt = copy.deepcopy(document)
+    misspelt["spec"]["workerGroupSpecz"] = []
+    assert list(validator.iter_errors(misspelt))
+
+
+@pytest.mark.parametrize(
+    "options", [["--gpus", "0"], ["--env", "A=b c"], ["--workers", "9", "--name", "x-1"]]
+)
+def test_what_launch_prints_for_kuberay_keeps_to_it_too(options):
+    validator = jsonschema.Draft202012Validator(kuberay_schema("rayjobs"))
+    printed = invoke(
+        "launch", "--to", "kuberay", "--dry-run", *options, "--", "search", "--out", "runs/x"
+    ).stdout
+    assert not list(validator.iter_errors(yaml.safe_load(printed)))
+
+
+@pytest.mark.parametrize("name", ["kuberay-rayjob.yaml", "kuberay-raycluster.yaml", "slurm.sbatch"])
+def test_files_are_what_launch_prints(name):
+    text = (LAUNCH / name).read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("# nas launch ")]
+    printed = invoke(*shlex.split(line.removeprefix("# nas ")))
+    assert printed.exit_code == 0
+    assert text.replace(f"{line}\n", "") == printed.stdout
+
+
+@pytest.mark.parametrize("name", ["local-cluster", "slurm.sbatch"])
+def test_shell_scripts_pass_shellcheck(name):
+    beside = Path(sys.executable).parent / "shellcheck"
+    command = str(beside) if beside.exists() else shutil.which("shellcheck")
+    if command is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run([command, str(LAUNCH / name)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_sbatch_flags_are_slurms():
+    """What sbatch(1) takes, each with a value of its kind."""
+    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    for flag in ("job-name", "output", "signal", "time", "partition"):
+        parser.add_argument(f"--{flag}", required=flag in ("job-name", "time"))
+    for flag in ("nodes", "ntasks-per-node", "cpus-per-task", "gpus-per-node"):
+        parser.add_argument(f"--{flag}", type=int)
+    parser.add_argument("--mem", type=lambda text: int(text.removesuffix("G")))
+    parser.add_argument("--requeue", action="store_true")
+    lines = (LAUNCH / "slurm.sbatch").read_text().splitlines()
+    flags = [line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH ")]
+    # Slurm reads no flags behind the first command
+    first_command = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
+    assert max(i for i, line in enumerate(lines) if line.startswith("#SBATCH")) < first_command
+    found = parser.parse_args(flags)
+    assert (found.nodes, found.gpus_per_node, found.mem) == (4, 1, 32)
+    hours, minutes, seconds = map(int, found.time.split(":"))
+    assert (hours, minutes, seconds) == (24, 0, 0)
+    assert found.signal == "B:TERM@120"
+    with pytest.raises(argparse.ArgumentError):
+        parser.parse_args(["--nodes=many"])
+
+
+def test_the_container_file_copies_what_the_package_is_made_of():
+    lines = (LAUNCH / "Dockerfile").read_text().splitlines()
+    copied = {word for line in lines if line.startswith("COPY") for word in line.split()[2:-1]}
+    assert {"setup.cfg", "pyproject.toml", "search_spaces", "controller", "nas"} <= copied
+    for name in copied:
+        assert (ROOT / name).exists()
+    assert not any(line.startswith("EXPOSE") for line in lines)
+
+
+def test_a_job_is_shown_exactly(tmp_path):
+    printed = invoke(
+        "launch", "--to", "job", "--dry-run", "--working-dir", str(tmp_path), "--",
+        "search", "--trials", "3", "--out", "runs/x y",
+    )  # fmt: skip
+    document = json.loads(printed.stdout)
+    assert document["entrypoint"].startswith(
+        "python -m nas search --trials 3 --out 'runs/x y' --address auto; "
+    )
+    assert document["runtime_env"]["working_dir"] == str(tmp_path)
+    names = {Path(path).name for path in document["runtime_env"]["py_modules"]}
+    assert names == {"nas", "controller", "search_spaces"}
+    assert ".venv" in document["runtime_env"]["excludes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--to", "yarn", "--", "search"], "to 'yarn'"),
+        (["--to", "job"], "command ''"),
+        (["--to", "job", "--", "serch"], "did you mean 'search'"),
+        (["--to", "job", "--", "search", "--address", "1.2.3.4:5"], "leave it out"),
+        (["--to", "job", "--", "search", "--trails", "5"], "--trails"),
+        (["--to", "job", "--working-dir", "/nowhere", "--", "search"], "no such folder"),
+        (["--to", "job", "--address", "http://127.0.0.1:1", "--", "search"], "no Ray job server"),
+        (["--to", "slurm", "--workers", "0", "--", "search"], "workers 0"),
+        (["--to", "slurm", "--hours", "0", "--", "search"], "hours 0"),
+        (["--to", "kuberay", "--name", "Upper", "--", "search"], "name 'Upper'"),
+        (["--to", "slurm", "--cluster-only"], "only for --to kuberay"),
+    ],
+)
+def test_bad_launches_are_refused(arguments, message, monkeypatch, capsys, tmp_path):
+    refused(["launch", *arguments], message, monkeypatch, capsys, tmp_path)
