@@ -222,7 +222,12 @@ def _report(work: Any, folder: str, as_json: bool) -> None:
     try:
         run: Run = work()
     except KeyboardInterrupt:
-        progress().print(f"\ninterrupted; what had ended is kept. Continue with: nas resume {folder}")
+        progress().print(
+            f"\ninterrupted; what had ended is kept, and running trials go on from their last epoch. "
+            f"Continue with: nas resume {folder}",
+            soft_wrap=True,
+            highlight=False,
+        )
         sys.exit(130)
     if as_json:
         report_scaling(run, quiet=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
@@ -18,6 +19,7 @@ import nas
 import search_spaces
 from nas.launch.outputs import MAX_UNPACKED, file_name, unpack
 from nas.launch.request import Request
+from nas.search.cluster import use_token
 from search_spaces.errors import InputError
 
 # what nobody wants on a cluster; .gitignore files count as well (Ray reads them)
@@ -89,6 +91,7 @@ class Cluster:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        use_token()
         try:
             self.client = JobSubmissionClient(address)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -122,22 +125,18 @@ class Cluster:
 
     def fetch(self, job: str, folder: Path) -> None:
         """Bring its outputs into `folder`; raises `InputError` if there are none."""
-        from ray.util.state import get_log
-
         node = self.client.get_job_info(job).driver_node_id
-        pieces: list[bytes] = []
-        try:
-            for piece in get_log(
-                address=self.address, node_id=node, filename=file_name(job), tail=-1, encoding=None
-            ):
-                pieces.append(piece if isinstance(piece, bytes) else piece.encode("latin-1"))
-                if sum(map(len, pieces)) > MAX_UNPACKED:
-                    raise InputError(f"job {job}: its outputs are larger than {MAX_UNPACKED} bytes")
-        except InputError:
-            raise
-        except Exception as error:  # the state API raises several kinds
-            raise InputError(f"job {job}: its outputs cannot be fetched: {error}") from None
-        unpack(b"".join(pieces), folder)
+        # `ray.util.state.get_log` is the same request, but needs the cluster's own port for the address
+        where = urlencode({"node_id": node, "filename": file_name(job), "lines": -1})
+        answer = self.client._do_request("GET", f"/api/v0/logs/file?{where}", stream=True)
+        if answer.status_code != 200:
+            raise InputError(f"job {job}: it left no outputs: {answer.text.strip()[:200]}")
+        data = bytearray()
+        for piece in answer.iter_content(1 << 20):
+            data += piece
+            if len(data) > MAX_UNPACKED:
+                raise InputError(f"job {job}: its outputs are larger than {MAX_UNPACKED} bytes")
+        unpack(bytes(data), folder)
 
 
 _ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)

@@ -91,7 +91,7 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
     _check_reachable(address)
     elsewhere = address or os.environ.get("RAY_ADDRESS")
     if elsewhere:
-        _use_token()
+        use_token()
     try:
         context = ray.init(
             # "local" starts Ray here even beside a running cluster, which None would join silently
@@ -106,7 +106,7 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
     return (url if "://" in url else f"http://{url}") if url else None
 
 
-def _use_token() -> None:
+def use_token() -> None:
     """Show this machine's Ray token to the cluster; `ray start` asks for it wherever there is one."""
     try:
         from ray._private.authentication import authentication_token_setup as setup

@@ -183,19 +183,24 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
             gpus = f", GPU {view.gpus}" if view.gpus else ""
             self._note(ours, f"attempt {view.attempt} on {view.worker}, node {result['node'][:8]}{gpus}")
         rows = self._rows.setdefault(ours.id, {})
-        for row in pickle.loads(result["rows"]):
+        new = pickle.loads(result["rows"])
+        if len(new) > 1:
+            self._note(ours, f"goes on after epoch {new[-2]['epoch']:g}")
+        for row in new:
             if row["epoch"] in rows:  # an attempt repeats what its checkpoint had
                 continue
             rows[row["epoch"]] = row
             self._lost.pop(ours.id, None)
             view.epoch, view.accuracy = int(row["epoch"]), row["accuracy"]
             view.images_per_second = row.get("images_per_second")
-            self._note(ours, ", ".join(f"{name} {value:.6g}" for name, value in row.items()))
+            if row is new[-1]:
+                self._note(ours, ", ".join(f"{name} {value:.6g}" for name, value in row.items()))
             self._guard(partial(self.search.loop.measure, ours, row))
         if "printed" in result:
             self._note(ours, result["printed"])
         if "unsaved" in result:
-            self.search.error = self.search.error or InputError(result["unsaved"])
+            hint = "what has ended is safe, `nas resume` goes on from there"
+            self.search.error = self.search.error or InputError(f"{result['unsaved']}; {hint}")
         self._last[ours.id] = result
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:

@@ -109,8 +109,9 @@ def test_chaos(tmp_path, seed):
         done = chaos(cluster, process, rng)
         finish(process)
     all_finished_once(folder, 200)
-    assert done["worker"] > 3
-    assert done["node"] > 1
+    assert done["worker"] >= 2
+    assert done["node"] >= 2
+    assert done["add"] >= 2
     lost = lost_attempts(folder)
     print(f"{lost} attempts lost, {repeated(folder)} epochs begun again")
     assert repeated(folder) <= lost
@@ -213,7 +214,7 @@ def test_a_job_runs_the_demo_search_and_its_outputs_come_back(tmp_path):
             *("search", "--space", "my-space.yaml", "--data", "digits", "--trials", 30),
             *("--gpus-per-trial", 1, "--out", "runs/demo"),
             cwd=tree,
-            env=os.environ | {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(Path(__file__).parents[3])},
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         )
         out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err[-3000:]

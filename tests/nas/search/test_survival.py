@@ -77,16 +77,107 @@ def test_killed_three_times_and_resumed_every_trial_is_there_once(tmp_path):
     assert best == sorted(best)
 
 
-@pytest.mark.timeout(200)
-def test_interrupted_it_says_how_to_go_on(tmp_path):
+LONG = ["--data", "digits", "--epochs", "40", "--space", "accel-nasbench"]
+
+
+def epochs_logged(folder):
+    """By trial: the epochs that its log tells of, in order."""
+    found = {}
+    for path in (folder / "logs").glob("trial_*.log"):
+        lines = [line for line in path.read_text().splitlines() if " epoch " in line]
+        found[path.name] = [int(line.split(" epoch ")[1].split(",")[0]) for line in lines]
+    return found
+
+
+@pytest.mark.timeout(250)
+def test_interrupted_once_it_keeps_what_runs_and_says_how_to_go_on(tmp_path):
+    """Ctrl-C reaches driver, Ray and workers alike; trials of 40 epochs end at their next one."""
     folder = tmp_path / "run"
-    process = nas("search", *QUICK, "--trials", "50", "--concurrent", "2", "--out", str(folder))
-    _, err = kill_after(process, folder, 2, signal.SIGINT, whole_group=False)
+    process = nas("search", *LONG, "--trials", "2", "--concurrent", "2", "--out", str(folder))
+    deadline = time.monotonic() + 90
+    while not (folder / "logs").exists() or sum(map(len, epochs_logged(folder).values())) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "nas resume" in err
+    assert "stopping: no new trials; 2 running ones" in err
+    assert f"nas resume {folder}" in err
     assert "Traceback" not in err
-    assert (folder / "best.yaml").exists()
-    assert 2 <= ended(folder) < 50
+    assert len(list((folder / "checkpoints").glob("trial_*.pt"))) == 2
+    before = epochs_logged(folder)
+
+    # and a resumed run goes on with the epoch after it
+    process = nas("resume", str(folder), "--concurrent", "2")
+    deadline = time.monotonic() + 90
+    while sum(map(len, epochs_logged(folder).values())) < sum(map(len, before.values())) + 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    for name, epochs in epochs_logged(folder).items():
+        assert epochs[: len(before[name])] == before[name]
+        assert epochs == list(range(1, len(epochs) + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_interrupted_twice_it_ends_at_once(tmp_path):
+    folder = tmp_path / "run"
+    options = ["--data", "digits", "--epochs", "3", "--resolution", "128", "--width", "1"]
+    process = nas("search", *options, "--trials", "4", "--concurrent", "1", "--out", str(folder))
+    deadline = time.monotonic() + 90
+    while not (folder / "running.json").exists():  # its epochs take minutes
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(5)
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(2)
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGTERM)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_full_disk_stops_the_search_and_loses_nothing(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "none", disk], capture_output=True
+    ).returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    try:
+        folder, trials = disk / "run", 12
+        process = nas("search", *QUICK, "--trials", str(trials), "--concurrent", "2", "--out", str(folder))
+        deadline = time.monotonic() + 90
+        while ended(folder) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(OSError, match="No space"), (disk / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(b"x" * 4096)
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 2
+        assert "No space left on device" in err
+        assert "nas resume" in err
+        assert "Traceback" not in err
+        kept = (folder / TRIALS).read_text().splitlines()
+        assert len(kept) >= 3
+        (disk / "ballast").unlink()
+        process = nas("resume", str(folder), "--concurrent", "2", "--json")
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        lines = (folder / TRIALS).read_text().splitlines()
+        assert lines[: len(kept)] == kept
+        assert sorted(json.loads(line)["trial"] for line in lines) == list(range(trials))
+        assert json.loads(out)["trials"] == trials
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.mark.timeout(120)
