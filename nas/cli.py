@@ -21,6 +21,7 @@ _COMMANDS = {
     "plan": ("nas.commands.benchmark", "plan"),
     "data": ("nas.commands.benchmark", "data"),
     "show": ("nas.commands.show", "show"),
+    "report": ("nas.commands.show", "report"),
     "cost": ("nas.commands.network", "cost_command"),
     "scale": ("nas.commands.scaling", "scale_command"),
     "train": ("nas.commands.train", "train"),

@@ -196,6 +196,8 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
         targets = {"benchmark_macs": "400M"}
     if "space" in given:
         given["space_document"] = {}
+    if "data" in given:
+        given["data_digest"] = None
     if "evaluator" in given or "benchmark_data" in given:
         given["surrogate_digest"] = None
     return replace(

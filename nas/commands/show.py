@@ -7,24 +7,44 @@ from typing import Any
 
 import click
 
-from nas.commands.common import out, print_json
+from nas.commands.common import out, print_json, progress
 from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
-from nas.report.tables import pareto_table, spec_table, trials_table
+from nas.report.diagram import terminal_diagram, write_diagram
+from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.search.journal import read_records
 from nas.search.loop import best_record, pareto_records
 from nas.search.run import Run
 from nas.search.trial import FAILED
+from search_spaces.errors import InputError
 from search_spaces.notation import network_notation
 from search_spaces.spec import NetworkSpec
 
 
-@click.command(epilog="Example: nas show runs/first    or: nas show efficientnet-b0")
+@click.command(
+    epilog="Example: nas show runs/first    or: nas show efficientnet-b0    "
+    "or, the difference of two: nas show runs/first/best.yaml efficientnet-b0"
+)
 @click.argument("what", metavar="RUN|SPEC")
+@click.argument("other", metavar="[SPEC]", required=False)
 @click.option("--top", type=click.IntRange(1), default=5, help="Trials to list. Default: 5.")
+@click.option("--diagram", metavar="FILE", help="Write the network's picture: FILE.svg or FILE.png.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def show(what: str, top: int, as_json: bool) -> None:
-    """Show a run (best trials, Pareto front), or a network stage by stage."""
+def show(what: str, other: str | None, top: int, diagram: str | None, as_json: bool) -> None:
+    """Show a run (best trials, Pareto front), a network stage by stage, or how two networks differ."""
+    if other is not None:
+        if diagram is not None:
+            raise InputError(f"diagram {diagram!r}: of one network, not of two")
+        pair = [_network(what), _network(other)]
+        if as_json:
+            print_json({"networks": [spec_document(spec) for spec in pair]})
+            return
+        for table in difference_tables(*pair):
+            out().print(table)
+        return
+    if diagram is not None:
+        write_diagram(_network(what), Path(diagram))
+        progress().print(f"diagram: {diagram}", highlight=False)
     if Run.is_run(Path(what)):
         run = Run.open(Path(what))
         if as_json:
@@ -37,6 +57,18 @@ def show(what: str, top: int, as_json: bool) -> None:
         print_json(spec_document(spec))
     else:
         out().print(spec_table(spec))
+        out().print(terminal_diagram(spec), soft_wrap=True)
+
+
+def _network(what: str) -> NetworkSpec:
+    """A spec, or a run's winner."""
+    if not Run.is_run(Path(what)):
+        return resolve_spec(what)
+    run = Run.open(Path(what))
+    best = run.winner(read_records(run.folder))
+    if best is None:
+        raise InputError(f"{what}: no trial has finished yet")
+    return run.spec(best)
 
 
 def spec_document(spec: NetworkSpec) -> dict[str, Any]:
@@ -92,3 +124,18 @@ def show_run(run: Run, top: int = 5) -> None:
                 soft_wrap=True,
             )
         console.print(spec_table(run.spec(best)))
+
+
+@click.command(epilog="Example: nas report runs/first")
+@click.argument("run")
+@click.option("--out", "path", metavar="FILE", help="Default: RUN/report.html.")
+def report(run: str, path: str | None) -> None:
+    """Write a run's report: one HTML file with plots, diagrams, what matters, and how to find it again."""
+    if not Run.is_run(Path(run)):
+        raise InputError(f"{run}: no run there (no search.yaml)")
+    from nas.report.html import write_report
+
+    opened = Run.open(Path(run))
+    target = Path(path) if path else opened.folder / "report.html"
+    write_report(opened, read_records(opened.folder), target)
+    out().print(f"report: {target}", highlight=False, soft_wrap=True)

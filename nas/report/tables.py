@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from rich.table import Table
@@ -118,6 +119,48 @@ def pareto_table(records: Sequence[Record], limit: int = 12) -> Table:
             f"{record.reward:.4f}",
         )
     return table
+
+
+def difference_tables(first: NetworkSpec, second: NetworkSpec) -> list[Table]:
+    """Two networks side by side: their stages, with what differs, and their figures."""
+    stages = _table(
+        f"{first.name} and {second.name}", ("part", first.name or "first", second.name or "second"), ()
+    )
+    stages.add_column("differs in")
+    heads = [_ends(spec) for spec in (first, second)]
+    rows: list[tuple[str, str, str, list[str]]] = []
+    for name in ("input", "stem"):
+        mine, theirs = heads[0][name], heads[1][name]
+        rows.append((name, mine, theirs, [] if mine == theirs else [name]))
+    for index in range(max(len(first.stages), len(second.stages))):
+        pair = [spec.stages[index] if index < len(spec.stages) else None for spec in (first, second)]
+        a, b = pair
+        if a is None or b is None:
+            differs = ["only in one"]
+        else:
+            differs = [f.name for f in fields(a) if getattr(a, f.name) != getattr(b, f.name)]
+        texts = ["" if stage is None else to_notation(stage) for stage in pair]
+        rows.append((f"stage{index}", texts[0], texts[1], differs))
+    mine, theirs = heads[0]["head"], heads[1]["head"]
+    rows.append(("head", mine, theirs, [] if mine == theirs else ["head"]))
+    for name, left, right, differs in rows:
+        style = "bold" if differs else "dim"
+        stages.add_row(name, left, right, ", ".join(differs), style=style)
+    figures = _table("In figures", ("",), (first.name, second.name, "second / first"))
+    costs = [cost(spec) for spec in (first, second)]
+    for label, key in (("MACs", "macs"), ("params", "params"), ("activations", "activations")):
+        a_value, b_value = (getattr(counted, key) for counted in costs)
+        figures.add_row(label, si(a_value), si(b_value), f"{b_value / a_value:.3f}")
+    return [stages, figures]
+
+
+def _ends(spec: NetworkSpec) -> dict[str, str]:
+    stem = spec.stem
+    return {
+        "input": f"{spec.in_channels} x {spec.resolution} px, {spec.activation}",
+        "stem": f"conv k{stem.kernel} s{stem.stride} c{stem.channels}" + (", max pool" if stem.pool else ""),
+        "head": f"c{spec.head_channels or '-'}, {spec.num_classes} classes, dropout {spec.dropout:g}",
+    }
 
 
 def family_table(title: str, members: Iterable[tuple[str, NetworkSpec]]) -> Table:

@@ -1,48 +1,128 @@
 """TensorBoard events of a search: one writer for the run, made from journal lines alone.
 
 Because every curve follows from the journal, a resumed run writes its file anew from it: no gap and
-no point twice. The step is the number of trials that have ended.
+no point twice. The step is the number of trials that have ended. Scalars are written with each trial;
+what must be drawn (images, histograms, the table) from time to time, within a hundredth of the
+search's time, and at the end. The HParams dashboard reads the journal itself (`nas.report.trial_table`).
 """
 
 from __future__ import annotations
 
+import shutil
+import time
+import warnings
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
+from controller.pareto import hypervolume
+from nas.network.builder import build
 from nas.network.scaling import MODES
+from nas.report.diagram import draw
+from nas.report.figures import choices_figure, pareto_figure, pixels
+from nas.report.tables import si
+from nas.report.trial_table import METRICS, as_value
+from nas.search.run import Run
 from nas.search.study import BASELINE, StudyPoint
 from nas.search.trial import FINISHED, Measurement, Record, Trial
+from search_spaces.mbconv import StagedSpace
+from search_spaces.notation import network_notation
+
+WINDOW = 20
+"""Trials that moving averages go over."""
+_SHARE = 0.01
+"""Part of the search's time that drawing may take."""
+_TOP = 10
+_GRAPH_PIXELS = 64
+
+_LAYOUT = {
+    "search": {
+        "reward: best and average": ["Multiline", ["best/reward", "average/reward"]],
+        "accuracy: best and average": ["Multiline", ["best/accuracy", "average/accuracy"]],
+        "cost of the best, MACs": ["Multiline", ["best/macs"]],
+        "hypervolume of the front": ["Multiline", ["front/hypervolume"]],
+    },
+    "cluster": {
+        "trials at once": ["Multiline", ["cluster/concurrency"]],
+        "failed trials": ["Multiline", ["trials/failed"]],
+    },
+}
+_CONTROLLERS = {
+    "ppo": {
+        "losses": ["Multiline", ["losses/policy", "losses/entropy"]],
+        "of the update": ["Multiline", ["losses/approx_kl", "losses/clipfrac"]],
+    },
+    "predictor": {
+        "rank correlation of predicted and seen": ["Multiline", ["predictor/rank_correlation"]],
+        "reward expected of the next trial": ["Multiline", ["predictor/expected"]],
+    },
+    "nsga2": {"front": ["Multiline", ["pareto/size"]]},
+}
+"""TensorBoard's Custom Scalars dashboard: what matters first."""
 
 
 class TensorBoardWriter:
-    """Writes a run's scalars.
+    """Writes a run's events; an observer.
 
     Args:
-        folder: of the run; older event files of ours in it are replaced.
+        run: whose; older event files of ours in its folder are replaced.
         records: the trials that have ended already.
     """
 
-    def __init__(self, folder: Path, records: Iterable[Record] = ()) -> None:
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
+    def __init__(self, run: Run, records: Iterable[Record] = ()) -> None:
+        self.run, folder = run, run.folder
+        for old in (*folder.glob("events.out.tfevents.*"), folder / _PROJECTOR):
+            old.unlink(missing_ok=True)
+        shutil.rmtree(folder / "00000", ignore_errors=True)
+        objective = run.settings.make_reward().objectives[0]
+        self._cost, self._target = objective.cost, float(objective.target)
         self._writer = SummaryWriter(str(folder), flush_secs=10)  # type: ignore[no-untyped-call]
-        self._step = self._failed = 0
+        own = _CONTROLLERS.get(run.settings.controller)
+        layout = _LAYOUT | ({"controller": own} if own else {})
+        self._writer.add_custom_scalars(layout)  # type: ignore[no-untyped-call]
+        self._announce_trials()
+        self._records: list[Record] = []
+        self._failed = 0
         self._best: Record | None = None
+        self._front: list[tuple[float, float]] = []
+        self._recent: deque[Record] = deque(maxlen=WINDOW)
         for record in records:
-            self.ended(record)
+            self.ended(record, replayed=True)
+        self._began, self._spent = time.monotonic(), 0.0
+        self._drawn_at = len(self._records)
         self._writer.flush()  # type: ignore[no-untyped-call]
+
+    def _announce_trials(self) -> None:
+        """Name the decisions and metrics, for the HParams dashboard to be there; its rows it reads itself."""
+        choices = {decision.name: as_value(decision.choices[0]) for decision in self.run.space.decisions}
+        domains = {d.name: [as_value(choice) for choice in d.choices] for d in self.run.space.decisions}
+        experiment, _, _ = hparams(choices, dict.fromkeys(METRICS, 0.0), domains)  # type: ignore[no-untyped-call]
+        self._writer._get_file_writer().add_summary(experiment)  # type: ignore[no-untyped-call]
 
     def started(self, trial: Trial) -> None:
         """Nothing to draw yet."""
 
     def measured(self, trial: Trial, measurement: Measurement) -> None:
-        """Epochs of single trials stay in the journal; thousands of curves would help nobody."""
+        """Epochs of single trials stay in the journal (see `write_trial_curves`)."""
 
-    def ended(self, record: Record) -> None:
-        """Add a trial's points."""
-        self._step += 1
+    def ended(self, record: Record, replayed: bool = False) -> None:
+        """Add a trial's points; draw, if it is time to."""
+        self._records.append(record)
+        step = len(self._records)
+        for tag, value in self._points(record).items():
+            self._writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+        # half as many again as last time, and only within the share of time that drawing may take
+        if not replayed and step >= 10 and step >= 1.5 * self._drawn_at:
+            allowed = _SHARE * (time.monotonic() - self._began)
+            if self._spent + max(1.0, self._spent) <= allowed:
+                self._draw()
+
+    def _points(self, record: Record) -> dict[str, float]:
         self._failed += record.reward is None
         points: dict[str, float] = {
             "trial/macs": record.macs,
@@ -51,24 +131,132 @@ class TensorBoardWriter:
         }
         if record.same_as is None:
             points["trial/seconds"] = record.seconds
+            self._recent.append(record)
+            if record.started and len(self._recent) > 1:
+                points["cluster/concurrency"] = self._concurrency()
         if record.reward is not None and record.accuracy is not None:
             points |= {"trial/reward": record.reward, "trial/accuracy": record.accuracy}
             best = self._best
             if record.state == FINISHED and (best is None or record.reward > (best.reward or 0)):
                 self._best = record
+            if record.state == FINISHED:
+                self._extend_front(record)
         if self._best is not None:
             points |= {
                 "best/reward": float(self._best.reward or 0),
                 "best/accuracy": float(self._best.accuracy or 0),
                 "best/macs": self._best.macs,
+                "front/hypervolume": self._hypervolume(),
+                "front/size": len(self._front),
             }
-        points |= record.controller
-        for tag, value in points.items():
-            self._writer.add_scalar(tag, value, self._step)  # type: ignore[no-untyped-call]
+        scored = [r for r in self._records[-WINDOW:] if r.reward is not None]
+        if scored:
+            points["average/reward"] = sum(float(r.reward or 0) for r in scored) / len(scored)
+            points["average/accuracy"] = sum(float(r.accuracy or 0) for r in scored) / len(scored)
+        return points | record.controller
+
+    def _concurrency(self) -> float:
+        """Trials at once, on average over the last ones: their time together by the time they spanned."""
+        ends = [r.started + r.seconds for r in self._recent]
+        span = max(ends) - min(r.started for r in self._recent)
+        return sum(r.seconds for r in self._recent) / span if span > 0 else 0.0
+
+    def _extend_front(self, record: Record) -> None:
+        point = (float(record.accuracy or 0), -float(record.costs[self._cost]))
+        if any(a >= point[0] and c >= point[1] for a, c in self._front):
+            return
+        self._front = [(a, c) for a, c in self._front if not (a <= point[0] and c <= point[1])]
+        self._front.append(point)
+
+    def _hypervolume(self) -> float:
+        """Of accuracy from 0 and the cost up to twice its target, as a share of that rectangle."""
+        inside = [(a, 1 + c / (2 * self._target)) for a, c in self._front if -c < 2 * self._target]
+        return float(hypervolume(inside, (0.0, 0.0))) if inside else 0.0
+
+    def _draw(self) -> None:
+        began = time.monotonic()
+        step = self._drawn_at = len(self._records)
+        add = self._writer.add_image
+        figure = pareto_figure(self._records, self._cost, self._target)
+        add("pareto/front", pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+        decisions = self.run.space.decisions
+        figure = choices_figure(self._records, decisions)
+        add("choices/shares", pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+        if self._best is not None:
+            best = draw(self.run.spec(self._best))
+            add("best/diagram", pixels(best), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+        latest = np.asarray([r.architecture for r in self._records[-200:]])
+        for column, decision in enumerate(decisions):
+            if len(decision.choices) > 1:
+                edges = np.arange(len(decision.choices) + 1) - 0.5
+                self._writer.add_histogram(  # type: ignore[no-untyped-call]
+                    f"choices/{decision.name}", latest[:, column], step, bins=edges
+                )
+        self._writer.add_text("top", self._top(), step)  # type: ignore[no-untyped-call]
+        self._spent += time.monotonic() - began
+
+    def _top(self) -> str:
+        ranked = sorted(
+            (r for r in self._records if r.reward is not None), key=lambda r: -float(r.reward or 0)
+        )
+        lines = ["| trial | reward | accuracy | MACs | params | network |", "|---|---|---|---|---|---|"]
+        for r in ranked[:_TOP]:
+            network = network_notation(self.run.spec(r))
+            lines.append(
+                f"| {r.trial} | {r.reward:.4f} | {r.accuracy:.4f} | {si(r.macs)} | {si(r.costs['params'])} "
+                f"| `{network}` |"
+            )
+        return "\n".join(lines)
+
+    def _final(self) -> None:
+        """What only the end is worth: the best model's graph, and all architectures as points."""
+        if self._best is None:
+            return
+        spec = self.run.spec(self._best)
+        image = torch.zeros(1, spec.in_channels, _GRAPH_PIXELS, _GRAPH_PIXELS)
+        with warnings.catch_warnings():  # the tracer's, on shapes that don't change here
+            warnings.simplefilter("ignore")
+            self._writer.add_graph(build(spec).eval(), image)  # type: ignore[no-untyped-call]
+        scored = [r for r in self._records if r.reward is not None]
+        rows = np.asarray([r.architecture for r in scored])
+        sizes = [len(decision.choices) for decision in self.run.space.decisions]
+        encoded = np.concatenate([np.eye(n)[rows[:, i]] for i, n in enumerate(sizes) if n > 1], axis=1)
+        self._writer.add_embedding(  # type: ignore[no-untyped-call]
+            encoded.astype(np.float32),
+            metadata=[[r.trial, f"{r.reward:.4f}", f"{r.accuracy:.4f}", si(r.macs)] for r in scored],
+            metadata_header=["trial", "reward", "accuracy", "MACs"],
+            tag="architectures",
+        )
 
     def close(self) -> None:
-        """Write what is buffered."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        """Draw what is new since the last time, and write what is buffered."""
+        try:
+            if self._records and isinstance(self.run.space, StagedSpace):
+                self._draw()
+                self._final()
+        finally:
+            self._writer.close()  # type: ignore[no-untyped-call]
+
+
+_PROJECTOR = "projector_config.pbtxt"
+
+
+def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
+    """Curves of single trials, by epoch, on demand: a TensorBoard run for each below `curves/`.
+
+    Returns:
+        The folder to open.
+    """
+    place = folder / "curves"
+    shutil.rmtree(place, ignore_errors=True)
+    for record in records:
+        writer = SummaryWriter(str(place / f"trial_{record.trial:06d}"))  # type: ignore[no-untyped-call]
+        for row in record.measurements:
+            for name, value in row.items():
+                if name != "epoch":
+                    writer.add_scalar(f"epoch/{name}", value, int(row["epoch"]))  # type: ignore[no-untyped-call]
+        writer.close()  # type: ignore[no-untyped-call]
+    return place
 
 
 def write_study_events(folder: Path, points: Iterable[StudyPoint]) -> None:

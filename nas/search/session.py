@@ -93,6 +93,12 @@ def _run(
 
     prepare = _in_process if settings.evaluator == "benchmark" else _on_ray
     evaluator, concurrent, runner = prepare(settings, folder, placement, console, new)
+    if not new and settings.data_digest not in (None, evaluator.data_digest):
+        raise InputError(
+            f"data {settings.data!r}: its digest is {evaluator.data_digest}, the run was started with "
+            f"{settings.data_digest}: the accuracies would not compare"
+        )
+    settings = replace(settings, data_digest=evaluator.data_digest)
     run = Run.create(folder, settings) if new else Run(folder, settings)
     with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
         records: list[Record] = journal.records
@@ -105,7 +111,7 @@ def _run(
         console.print(f"scored on {evaluator.describe()}", highlight=False)
         if records:
             console.print(f"{len(records)} trials are in the journal already", highlight=False)
-        events = TensorBoardWriter(folder, records)
+        events = TensorBoardWriter(run, records)
         progress = SearchProgress(console, trials, evaluator.epochs, records)
         results = _Results(run, records)
         incumbent = None

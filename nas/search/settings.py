@@ -66,6 +66,7 @@ class SearchSettings:
         noise: whether the benchmark answers with the noise that its repeated trainings show.
         data: name, as `load_data` takes it.
         data_root: folder to look in first.
+        data_digest: of the data set that the run was started with.
         recipe, recipe_changes: as `make_recipe` takes them.
         resolution, width, stem_stride, subset: of the proxy task; None: the data set's defaults.
         baseline_resolution: if given, `resolution` is that of networks of so many pixels, and others are
@@ -92,6 +93,7 @@ class SearchSettings:
     noise: bool = False
     data: str = "digits"
     data_root: str | None = None
+    data_digest: str | None = None
     recipe: str = "adamw"
     recipe_changes: dict[str, Any] = field(default_factory=dict)
     resolution: int | None = None

@@ -44,7 +44,7 @@ class TrainEvaluator(Evaluator):
         self.data = data.at(proxy.resolution) if baseline_resolution is None else data
         self.recipe, self.proxy, self.workers = recipe, proxy, workers
         self.epochs = recipe.epochs
-        self.folders = data.folders
+        self.folders, self.data_digest = data.folders, data.digest
         self._batches: tuple[int, Batches] | None = None
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:

@@ -1,0 +1,270 @@
+"""A network as a picture: every block a box, as the figures of MnasNet and EfficientNet draw them.
+
+One layout serves SVG, PNG and (coarser) the terminal. A box's colour is its op, its width the kernel,
+its height the expansion; SE is a dot on it, a missing skip a dashed outline. Below each stage stand
+its resolution and width.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyBboxPatch
+from rich.text import Text
+
+from nas.network.cost import cost
+from nas.report.tables import si
+from search_spaces.document import write_atomically
+from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec, StageSpec
+
+COLOURS = {
+    "stem": "#8a8f98",
+    "conv": "#5b8def",
+    "ds": "#2fa39a",
+    "dsa": "#1d7f78",
+    "mbconv": "#e08a3c",
+    "basic": "#a56cc1",
+    "bottleneck": "#7d57c1",
+    "head": "#8a8f98",
+}
+NAMES = {
+    "stem": "stem",
+    "conv": "conv",
+    "ds": "depthwise separable",
+    "dsa": "depthwise separable (act.)",
+    "mbconv": "MBConv",
+    "basic": "basic block",
+    "bottleneck": "bottleneck",
+    "head": "head",
+}
+_GAP, _STAGE_GAP, _MARGIN, _MIDDLE = 3.0, 16.0, 12.0, 92.0
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle, pixels; `title` is what a pointer on it shows."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    op: str
+    dashed: bool
+    dot: bool
+    title: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text, centred at `x` unless `start`; size in pixels."""
+
+    x: float
+    y: float
+    text: str
+    size: float = 11
+    start: bool = False
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What to draw; `text` says the same in words, for who can't see it."""
+
+    width: float
+    height: float
+    boxes: tuple[Box, ...]
+    labels: tuple[Label, ...]
+    legend: tuple[tuple[float, float, str], ...]
+    text: str
+
+
+def layout(spec: NetworkSpec) -> Drawing:
+    """Where everything goes."""
+    counted = cost(spec)
+    boxes: list[Box] = []
+    labels: list[Label] = []
+    x = _MARGIN
+
+    def stage_labels(start: float, end: float, first: str, second: str, third: str) -> float:
+        # a lone narrow block must not have its labels run into its neighbour's
+        wide = max(len(first), len(second), len(third)) * 6.0
+        shift = max(0.0, (wide - (end - start)) / 2)
+        middle = (start + end) / 2 + shift
+        for line, text in enumerate((first, second, third)):
+            labels.append(Label(middle, 164 + 14 * line, text, faint=line == 2))
+        return shift
+
+    def add(op: str, name: str, px: int, channels: int, blocks: int, stage: StageSpec | None) -> None:
+        nonlocal x
+        kernel = stage.kernel if stage else 3
+        expansion = stage.expansion if stage else 1
+        width = 6.0 + 3.6 * kernel
+        height = min(120.0, 30.0 + 14.0 * expansion)
+        start, first = x, len(boxes)
+        for block in range(blocks):
+            title = f"{name}, block {block + 1} of {blocks}: {_words(stage)}, {channels} wide, {px} px"
+            title = title if stage else f"{name}: {channels} wide, {px} px"
+            skip = stage is None or stage.skip != "none"
+            dot = bool(stage and stage.se_ratio)
+            boxes.append(Box(x, _MIDDLE - height / 2, width, height, op, not skip, dot, title))
+            x += width + _GAP
+        end = x - _GAP
+        kind = "" if stage is None else f"k{kernel}" + (f" e{expansion:g}" if expansion != 1 else "")
+        shift = stage_labels(start, end, f"{px} px", f"c{channels}", kind)
+        for index in range(first, len(boxes)):
+            box = boxes[index]
+            boxes[index] = Box(
+                box.x + shift, box.y, box.width, box.height, box.op, box.dashed, box.dot, box.title
+            )
+        x = end + 2 * shift + _STAGE_GAP
+
+    parts = counted.stages
+    add("stem", "stem", parts[0].resolution, spec.stem.channels, 1, None)
+    for index, stage in enumerate(spec.stages):
+        add(stage.op, f"stage{index}", parts[index + 1].resolution, stage.channels, stage.repeats, stage)
+    add("head", "head", parts[-1].resolution, spec.head_channels or spec.num_classes, 1, None)
+    title = f"{spec.name}: {spec.resolution} px, {si(counted.macs)} MACs, {si(counted.params)} params"
+    labels.append(Label(_MARGIN, 18, title, 13, start=True))
+    used = [op for op in COLOURS if any(box.op == op for box in boxes) and op not in ("stem", "head")]
+    legend, at = [], _MARGIN
+    for op in used:
+        legend.append((at, 214.0, op))
+        at += 22 + 6.6 * len(NAMES[op])
+    note = "box width: kernel, height: expansion; dot: SE; dashed: no skip"
+    labels.append(Label(_MARGIN, 240, note, 10, start=True, faint=True))
+    words = "; ".join(
+        f"stage {i}: {s.repeats} x {_words(s)}, {s.channels} wide" for i, s in enumerate(spec.stages)
+    )
+    width = max(x - _STAGE_GAP + _MARGIN, at + _MARGIN, _MARGIN * 2 + len(title) * 7.2)
+    return Drawing(width, 248, tuple(boxes), tuple(labels), tuple(legend), f"{title}. {words}")
+
+
+def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
+    """The picture as SVG; inside a page (`standalone` false) text takes the page's colour."""
+    drawing = layout(spec)
+    size = f'viewBox="0 0 {drawing.width:.0f} {drawing.height:.0f}"'
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" class="diagram"']
+    if standalone:
+        parts[0] += f' width="{drawing.width:.0f}" height="{drawing.height:.0f}"'
+    words = html.escape(drawing.text)
+    parts[0] += f' font-family="sans-serif" aria-label="{words}">'
+    parts.append(f"<title>{html.escape(spec.name)}</title>")
+    if standalone:
+        parts.append("<style>svg{color:#1b1f24}@media(prefers-color-scheme:dark){svg{color:#e8eaed}}</style>")
+    for box in drawing.boxes:
+        dash = ' stroke="currentColor" stroke-dasharray="3 2"' if box.dashed else ""
+        parts.append(
+            f'<g><title>{html.escape(box.title)}</title><rect x="{box.x:.1f}" y="{box.y:.1f}" '
+            f'width="{box.width:.1f}" height="{box.height:.1f}" rx="3" fill="{COLOURS[box.op]}"{dash}/>'
+        )
+        if box.dot:
+            parts.append(f'<circle cx="{box.x + box.width / 2:.1f}" cy="{box.y + 8:.1f}" r="3" fill="#fff"/>')
+        parts.append("</g>")
+    for label in drawing.labels:
+        anchor = "start" if label.start else "middle"
+        faint = ' opacity="0.65"' if label.faint else ""
+        parts.append(
+            f'<text x="{label.x:.1f}" y="{label.y:.1f}" font-size="{label.size:g}" text-anchor="{anchor}" '
+            f'fill="currentColor"{faint}>{html.escape(label.text)}</text>'
+        )
+    for x, y, op in drawing.legend:
+        parts.append(f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{COLOURS[op]}"/>')
+        parts.append(
+            f'<text x="{x + 15:.1f}" y="{y:.1f}" font-size="11" fill="currentColor">{NAMES[op]}</text>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def draw(spec: NetworkSpec, dpi: int = 90) -> Figure:
+    """The picture as matplotlib's figure."""
+    drawing = layout(spec)
+    # the figure itself rather than pyplot: nothing global, nothing to close
+    figure = Figure(figsize=(drawing.width / 72, drawing.height / 72), dpi=dpi)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0))
+    axes.axis("off")
+    for box in drawing.boxes:
+        edge = {"edgecolor": "black", "linestyle": (0, (3, 2))} if box.dashed else {"edgecolor": "none"}
+        axes.add_patch(
+            FancyBboxPatch(
+                (box.x + 2, box.y + 2),
+                box.width - 4,
+                box.height - 4,
+                boxstyle="round,pad=2,rounding_size=3",
+                facecolor=COLOURS[box.op],
+                **edge,
+            )
+        )
+        if box.dot:
+            axes.add_patch(Circle((box.x + box.width / 2, box.y + 8), 3, color="white"))
+    for label in drawing.labels:
+        axes.text(
+            label.x,
+            label.y,
+            label.text,
+            fontsize=label.size * 0.92,
+            ha="left" if label.start else "center",
+            color="0.4" if label.faint else "black",
+        )
+    for x, y, op in drawing.legend:
+        axes.add_patch(FancyBboxPatch((x, y - 9), 10, 10, boxstyle="square,pad=0", facecolor=COLOURS[op]))
+        axes.text(x + 15, y, NAMES[op], fontsize=10)
+    return figure
+
+
+def write_diagram(spec: NetworkSpec, path: Path) -> None:
+    """Write the picture as the file's suffix says; raises `InputError` for another than .svg and .png."""
+    if path.suffix == ".svg":
+        write_atomically(path, to_svg(spec))
+    elif path.suffix == ".png":
+        stream = io.BytesIO()
+        FigureCanvasAgg(draw(spec, dpi=110)).print_png(stream)
+        write_atomically(path, stream.getvalue())
+    else:
+        raise InputError(f"diagram {str(path)!r}: expected a name that ends in .svg or .png")
+
+
+_ANSI = {"conv": "blue", "ds": "cyan", "dsa": "cyan", "mbconv": "yellow", "basic": "magenta"}
+_SHADES = ((1.0, "░"), (3.0, "▒"), (4.5, "▓"), (64.0, "█"))
+
+
+def terminal_diagram(spec: NetworkSpec) -> Text:
+    """A line for each stage: a bar for each block, as long as its kernel, as dark as its expansion."""
+    parts = cost(spec).stages
+    text = Text()
+    text.append(f"{parts[0].resolution:4} px  ")
+    text.append("───", "bright_black")
+    text.append(f"  stem k{spec.stem.kernel} c{spec.stem.channels}\n")
+    bars = []
+    for stage in spec.stages:
+        shade = next(glyph for limit, glyph in _SHADES if stage.expansion <= limit)
+        bars.append(" ".join([shade * stage.kernel] * stage.repeats))
+    width = max(map(len, bars))
+    for index, (stage, bar) in enumerate(zip(spec.stages, bars, strict=True)):
+        text.append(f"{parts[index + 1].resolution:4} px  ")
+        text.append(bar, _ANSI.get(stage.op, "magenta"))
+        text.append(f"{' ' * (width - len(bar))}  {_words(stage)} c{stage.channels}\n")
+    text.append(f"{parts[-1].resolution:4} px  ")
+    text.append("───", "bright_black")
+    head = f"head c{spec.head_channels}" if spec.head_channels else "head"
+    text.append(f"  {head}, {spec.num_classes} classes\n")
+    text.append("a bar: a block; length: kernel; ░ expansion 1, ▒ 3, ▓ 4, █ 6", "bright_black")
+    return text
+
+
+def _words(stage: StageSpec | None) -> str:
+    if stage is None:
+        return ""
+    name = f"MBConv{stage.expansion:g}" if stage.op == "mbconv" else stage.op
+    more = [f"{name} k{stage.kernel}"]
+    if stage.se_ratio:
+        more.append(f"SE {stage.se_ratio:g}")
+    if stage.skip != "identity":
+        more.append("no skip" if stage.skip == "none" else f"{stage.skip} skip")
+    return " ".join(more)

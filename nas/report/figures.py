@@ -1,0 +1,135 @@
+"""Figures of a search, drawn by matplotlib without a display: for TensorBoard's images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from controller.pareto import pareto_front
+from nas.network.cost import cost
+from nas.report.tables import si
+from nas.search.trial import FINISHED, Record
+from search_spaces.decision import Decision
+from search_spaces.reference import reference
+
+REFERENCES = ("efficientnet-b0", "mnasnet-a1", "mobilenet-v2", "mobilenet-v1")
+_BINS = 24
+
+
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    """A figure as an image, height x width x 3."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return image
+
+
+def pareto_figure(records: Sequence[Record], name: str, target: float | None) -> Figure:
+    """Accuracy against a cost: the front, what it dominates, the target, and known networks.
+
+    Args:
+        records: of the run; those that were evaluated to the end are shown.
+        name: of the cost.
+        target: of it, if there is one.
+    """
+    figure = Figure(figsize=(7, 4.6), dpi=90, layout="constrained")
+    axes = figure.add_subplot()
+    done = [r for r in records if r.state == FINISHED and r.accuracy is not None and name in r.costs]
+    points = [(float(r.accuracy or 0), -r.costs[name]) for r in done]
+    front = set(pareto_front(points))
+    rest = [points[i] for i in range(len(points)) if i not in front]
+    best = [points[i] for i in sorted(front)]
+    axes.scatter([-c for _, c in rest], [a for a, _ in rest], color="0.65", s=12, label="dominated")
+    axes.scatter([-c for _, c in best], [a for a, _ in best], color="tab:orange", s=28, label="Pareto front")
+    steps = sorted((-points[i][1], points[i][0]) for i in front)
+    if steps:
+        axes.step(*zip(*steps, strict=True), where="post", color="tab:orange", linewidth=1)
+    if target is not None:
+        axes.axvline(target, color="tab:red", linestyle="--", linewidth=1, label="target")
+    if name in ("macs", "params", "benchmark_macs"):
+        _mark_references(axes, done, name)
+    axes.set(xscale="log", xlabel=_axis(name), ylabel="accuracy (of the evaluator)")
+    axes.xaxis.set_major_formatter(lambda value, _: si(value))
+    axes.xaxis.set_minor_formatter(lambda value, _: si(value))
+    axes.tick_params(axis="x", which="both", labelsize=8)
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def _mark_references(axes: Any, records: Sequence[Record], name: str) -> None:
+    """Known networks: a star where the search has evaluated one, else a line at its cost."""
+    low, high = axes.get_xlim()
+    found = {record.digest: record for record in records}
+    for label in REFERENCES:
+        spec = reference(label)
+        value = float(getattr(cost(spec), name))
+        if spec.digest in found:
+            axes.scatter(
+                [value], [found[spec.digest].accuracy], marker="*", s=140, color="tab:blue", zorder=4
+            )
+        elif not low <= value <= high:
+            continue
+        axes.axvline(value, color="tab:blue", linestyle=":", linewidth=0.8)
+        axes.annotate(
+            label,
+            (value, 0.02),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            fontsize=7,
+            color="tab:blue",
+        )
+
+
+def _axis(name: str) -> str:
+    units = {
+        "macs": "MACs (multiply-adds)",
+        "params": "parameters",
+        "benchmark_macs": "MACs (benchmark's count)",
+    }
+    return units.get(name, name)
+
+
+def choices_figure(records: Sequence[Record], decisions: Sequence[Decision]) -> Figure:
+    """How often each choice was proposed, over the course of the search: a row for each choice."""
+    decisions = [decision for decision in decisions if len(decision.choices) > 1]
+    rows = np.asarray([record.architecture for record in records])
+    order = np.argsort([record.trial for record in records], kind="stable")
+    bins = np.array_split(order, min(_BINS, len(order)))
+    shares: list[list[float]] = []
+    labels: list[str] = []
+    edges: list[int] = []
+    for decision, values in zip(decisions, _columns(rows, records, decisions), strict=True):
+        edges.append(len(labels))
+        for index, choice in enumerate(decision.choices):
+            shares.append([float(np.mean(values[part] == index)) for part in bins])
+            labels.append(f"{decision.name} {choice}")
+    figure = Figure(figsize=(8, 1.2 + 0.125 * len(labels)), dpi=80, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        np.asarray(shares),
+        aspect="auto",
+        vmin=0,
+        vmax=1,
+        cmap="viridis",
+        extent=(0, len(records), len(labels), 0),
+    )
+    axes.set_yticks(np.arange(len(labels)) + 0.5, labels, fontsize=6)
+    for edge in edges[1:]:
+        axes.axhline(edge, color="white", linewidth=0.6)
+    axes.set(xlabel="trials", title="share of each choice among the proposals")
+    figure.colorbar(image, ax=axes, fraction=0.03, label="share")
+    return figure
+
+
+def _columns(
+    rows: NDArray[np.int64], records: Sequence[Record], decisions: Sequence[Decision]
+) -> list[NDArray[np.int64]]:
+    """Choice indices by decision; a record has its choices by name, in the space's order."""
+    names = list(records[0].choices)
+    return [rows[:, names.index(decision.name)] for decision in decisions]

@@ -1,0 +1,320 @@
+"""A run as one self-contained HTML file: what was found, how, and how to find it again."""
+
+from __future__ import annotations
+
+import html
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+
+from nas.network.cost import cost
+from nas.network.scaling import family
+from nas.report.charts import Line, Point, chart
+from nas.report.diagram import to_svg
+from nas.report.figures import REFERENCES
+from nas.report.importance import importances
+from nas.report.page import SCRIPT, STYLE
+from nas.report.tables import si
+from nas.search.loop import pareto_records
+from nas.search.run import Run
+from nas.search.settings import SearchSettings
+from nas.search.trial import FAILED, FINISHED, Record
+from search_spaces.document import dump_yaml, write_atomically
+from search_spaces.errors import InputError
+from search_spaces.mbconv import StagedSpace
+from search_spaces.notation import network_notation, to_notation
+from search_spaces.reference import reference
+from search_spaces.spec import NetworkSpec
+
+_TOP = 10
+_MOST_POINTS = 4000
+
+
+def write_report(run: Run, records: Sequence[Record], path: Path) -> None:
+    """Write the report of a run.
+
+    Raises:
+        InputError: no trial has finished yet, or the file can't be written.
+    """
+    best = run.winner(records)
+    if best is None:
+        raise InputError(f"{run.folder}: no trial has finished yet: there is nothing to report")
+    title = f"Search {run.folder.name}"
+    body = [
+        f"<h1>{_text(title)}</h1>",
+        _summary(run, records, best),
+        _winner(run, best),
+        _front(run, records, best),
+        _progress(records),
+        _top(run, records),
+        _importance(run, records),
+        _family(run.spec(best)),
+        _failures(records),
+        _again(run, records),
+    ]
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">"
+        f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main>'
+        f'{"".join(body)}</main><div id="tip"></div><script>{SCRIPT}</script></body></html>\n'
+    )
+    write_atomically(path, page)
+
+
+def _summary(run: Run, records: Sequence[Record], best: Record) -> str:
+    failed = sum(record.state == FAILED for record in records)
+    seconds = sum(record.seconds for record in records if record.same_as is None)
+    times = [r.started for r in records if r.started]
+    when = ""
+    if times:
+        moment = datetime.fromtimestamp(min(times), timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        span = max(r.started + r.seconds for r in records if r.started) - min(times)
+        when = f"Started {moment}, {_time(span)}; {_time(seconds)} of trials. "
+    settings = run.settings
+    scored = "ImageNet top-1 by the benchmark" if settings.evaluator == "benchmark" else _proxy(settings)
+    cards = [
+        ("best reward", f"{best.reward:.4f}"),
+        ("its accuracy", f"{best.accuracy:.4f}"),
+        ("its MACs", si(best.macs)),
+        ("its parameters", si(best.costs["params"])),
+        ("trials", f"{len(records):,}" + (f", {failed} failed" if failed else "")),
+        ("space", f"{run.space.size:.3g}"),
+    ]
+    shown = "".join(f"<div><span class=faint>{name}</span><b>{value}</b></div>" for name, value in cards)
+    return (
+        f'<p class="faint">{when}Space {_text(run.space.name)}, controller {_text(settings.controller)}, '
+        f"reward {_text(settings.reward)}, seed {settings.seed}; scored on {_text(scored)}.</p>"
+        f'<div class="cards">{shown}</div>'
+    )
+
+
+def _proxy(settings: SearchSettings) -> str:
+    proxy, recipe = settings.make_proxy(), settings.make_recipe()
+    return f"{settings.data} at {proxy.resolution} px, width x {proxy.width:g}, {recipe.epochs} epochs"
+
+
+def _winner(run: Run, best: Record) -> str:
+    spec = run.spec(best)
+    return f'<h2>The best network</h2><div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
+
+
+def _stages(spec: NetworkSpec) -> str:
+    parts = cost(spec).stages
+    names = ["stem", *(to_notation(stage) for stage in spec.stages), "head"]
+    rows = [
+        (part.name, f"<code>{_text(name)}</code>", f"{part.resolution} px", si(part.macs), si(part.params))
+        for part, name in zip(parts, names, strict=True)
+    ]
+    return _table(("part", "blocks", "output", "MACs", "params"), rows, numbers=3)
+
+
+def _front(run: Run, records: Sequence[Record], best: Record) -> str:
+    objective = run.settings.make_reward().objectives[0]
+    name = objective.cost
+    done = [r for r in records if r.state == FINISHED and r.accuracy is not None and name in r.costs]
+    front = {r.trial for r in pareto_records(records)} if name == "macs" else _front_of(done, name)
+    done.sort(key=lambda r: (r.trial == best.trial, r.trial in front))
+    kept = done if len(done) <= _MOST_POINTS else [r for r in done if r.trial in front] + done[-_MOST_POINTS:]
+    points = [
+        Point(
+            r.costs[name],
+            float(r.accuracy or 0),
+            "win" if r.trial == best.trial else "front" if r.trial in front else "trial",
+            f"trial {r.trial}\naccuracy {r.accuracy:.4f}\n{_unit(name)} {si(r.costs[name])}\n"
+            f"reward {r.reward:.4f}",
+        )
+        for r in kept
+    ]
+    marks = [(float(objective.target), "target", "target")]
+    seen = {r.digest: r for r in done}
+    if name in ("macs", "params", "benchmark_macs"):
+        for label in REFERENCES:
+            spec = reference(label)
+            value = float(getattr(cost(spec), name))
+            marks.append((value, label, "ref"))
+            if spec.digest in seen:
+                points.append(Point(value, float(seen[spec.digest].accuracy or 0), "star", label))
+    steps: list[tuple[float, float]] = []
+    for record in sorted((r for r in done if r.trial in front), key=lambda r: r.costs[name]):
+        if steps:
+            steps.append((record.costs[name], steps[-1][1]))
+        steps.append((record.costs[name], float(record.accuracy or 0)))
+    picture = chart(
+        points,
+        [Line(steps, "front")],
+        f"{_unit(name)} (log scale)",
+        "accuracy (fraction)",
+        f"Accuracy against {_unit(name)} of {len(done)} networks; {len(front)} on the Pareto front; the best "
+        f"has accuracy {best.accuracy:.4f} at {si(best.costs[name])}.",
+        log_x=True,
+        marks=marks,
+    )
+    left = f" {len(done) - len(kept)} dominated points are not drawn." if len(kept) < len(done) else ""
+    return (
+        f'<h2>Accuracy against {_text(_unit(name))}</h2><div class="wide">{picture}</div>'
+        f'<p class="faint">Orange: the Pareto front; red: the best by reward; dashed: the target; dotted: '
+        f"known networks' cost (a blue point where the search has evaluated one).{left}</p>"
+    )
+
+
+def _front_of(records: Sequence[Record], name: str) -> set[int]:
+    found, highest = set(), float("-inf")
+    for record in sorted(records, key=lambda r: (r.costs[name], -float(r.accuracy or 0))):
+        if float(record.accuracy or 0) > highest:
+            highest = float(record.accuracy or 0)
+            found.add(record.trial)
+    return found
+
+
+def _unit(name: str) -> str:
+    known = {"macs": "MACs", "params": "parameters", "benchmark_macs": "MACs (the benchmark's count)"}
+    if name.startswith("latency"):
+        return f"{name}, ms"
+    return known.get(name, name)
+
+
+def _progress(records: Sequence[Record]) -> str:
+    points: list[Point] = []
+    line: list[tuple[float, float]] = []
+    best = float("-inf")
+    every = max(1, len(records) // _MOST_POINTS)
+    for step, record in enumerate(records, start=1):
+        if record.reward is None:
+            continue
+        if record.state == FINISHED and record.reward > best:
+            if line:
+                line.append((float(step), best))
+            best = record.reward
+            line.append((float(step), best))
+        if step % every == 0:
+            points.append(Point(step, record.reward, "trial", f"trial {record.trial}: {record.reward:.4f}"))
+    line.append((float(len(records)), best))
+    picture = chart(
+        points,
+        [Line(line, "best")],
+        "trials ended",
+        "reward",
+        f"Reward by trials: the best rises to {best:.4f} over {len(records)} trials.",
+    )
+    return f'<h2>Progress</h2><div class="wide">{picture}</div>'
+
+
+def _top(run: Run, records: Sequence[Record]) -> str:
+    scored = sorted(
+        (r for r in records if r.reward is not None), key=lambda r: (-float(r.reward or 0), r.trial)
+    )
+    parts = []
+    for rank, record in enumerate(scored[:_TOP], start=1):
+        spec = run.spec(record)
+        parts.append(
+            f"<details><summary>{rank}. trial {record.trial}: reward {record.reward:.4f}, accuracy "
+            f"{record.accuracy:.4f}, {si(record.macs)} MACs</summary>"
+            f'<div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
+            f'<p class="wide"><code>{_text(network_notation(spec))}</code></p></details>'
+        )
+    return f"<h2>The top {len(parts)}</h2>{''.join(parts)}"
+
+
+def _importance(run: Run, records: Sequence[Record]) -> str:
+    if not isinstance(run.space, StagedSpace):
+        return ""
+    found = importances(records, run.space.decisions)
+    if not found:
+        return ""
+    widest = max(item.accuracy_span for item in found) or 1.0
+    rows = []
+    for item in found:
+        ranked = sorted(item.effects, key=lambda effect: -effect.accuracy)
+        choices = ", ".join(
+            f"{_text(str(e.choice))} {100 * e.accuracy:+.2f} / {'+' if e.macs > 0 else '-'}{si(abs(e.macs))}"
+            for e in ranked
+        )
+        bar = f'<span class="bar" style="width:{max(1, round(120 * item.accuracy_span / widest))}px"></span>'
+        rows.append(
+            (_text(item.decision), f"{100 * item.accuracy_span:.2f}", si(item.macs_span), bar, choices)
+        )
+    table = _table(
+        (
+            "decision",
+            "accuracy, points",
+            "MACs",
+            "",
+            "its choices: points of accuracy / MACs, against the average",
+        ),
+        rows,
+        numbers=0,
+    )
+    return (
+        "<h2>What matters</h2><p class=faint>From its worst to its best choice, a decision moves accuracy "
+        "and MACs by so much: coefficients of a ridge regression on all choices at once over the finished "
+        f"trials. Interactions between decisions are not in them.</p>{table}"
+    )
+
+
+def _family(spec: NetworkSpec) -> str:
+    rows = []
+    for phi, member in enumerate(family(spec)):
+        counted = cost(member)
+        blocks = sum(stage.repeats for stage in member.stages)
+        rows.append((f"phi {phi}", str(member.resolution), str(blocks), si(counted.macs), si(counted.params)))
+    return (
+        "<h2>The scaled family</h2>"
+        + _table(("member", "px", "blocks", "MACs", "params"), rows, numbers=1)
+        + '<p class="faint">By the steps of EfficientNet-B0 to B7; other coefficients and budgets: '
+        "<code>nas scale</code>.</p>"
+    )
+
+
+def _failures(records: Sequence[Record]) -> str:
+    reasons: dict[str, int] = {}
+    for record in records:
+        if record.state == FAILED:
+            reasons[record.reason or ""] = reasons.get(record.reason or "", 0) + 1
+    if not reasons:
+        return ""
+    rows = [(_text(reason), str(count)) for reason, count in sorted(reasons.items(), key=lambda i: -i[1])]
+    return f"<h2>Failed trials</h2>{_table(('reason', 'trials'), rows, numbers=1)}"
+
+
+def _again(run: Run, records: Sequence[Record]) -> str:
+    settings = run.settings
+    versions = records[-1].versions if records else {}
+    shown = ", ".join(f"{name} {value}" for name, value in versions.items())
+    digest = settings.surrogate_digest if settings.evaluator == "benchmark" else settings.data_digest
+    command = shlex.join(["nas", "search", "--config", f"{run.folder}/search.yaml", "--out", "runs/again"])
+    what = "surrogate" if settings.evaluator == "benchmark" else "data"
+    kept = f"digest of the {what}: {digest or 'not kept'}"
+    return (
+        "<h2>To find it again</h2>"
+        f"<pre>{_text(command)}</pre><p>Seed {settings.seed}; {_text(kept)}; {_text(shown)}.</p>"
+        "<details><summary>All settings</summary>"
+        f"<pre>{_text(dump_yaml(asdict(settings)))}</pre></details>"
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> str:
+    """A table; the last `numbers` columns are numbers."""
+    first = len(head) - numbers
+
+    def cells(row: Sequence[str], tag: str) -> str:
+        return "".join(
+            f"<{tag}{' class=n' if index >= first else ''}>{cell}</{tag}>" for index, cell in enumerate(row)
+        )
+
+    lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    first_line = cells([_text(name) for name in head], "th")
+    return f'<div class="wide"><table><tr>{first_line}</tr>{lines}</table></div>'
+
+
+def _text(text: str) -> str:
+    return html.escape(text)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
