@@ -13,6 +13,7 @@ import click
 
 from controller.registry import CONTROLLERS
 from nas.commands.common import out, pairs, print_json, progress, seconds
+from nas.search.journal import read_records
 from nas.search.mirror import fetch_run, has_run
 from nas.search.run import BEST, Run
 from nas.search.session import Placement, resume_search, start_search
@@ -139,12 +140,21 @@ def resume(run: str, folder: str | None, trials: int | None, as_json: bool, **op
 
 @click.command(epilog="Example: nas tensorboard runs/")
 @click.argument("folder", default="runs")
+@click.option("--trial", "trials", type=int, multiple=True, help="Also the curves of this trial by epoch.")
 @click.option("--port", type=int, default=6006, help="Default: 6006.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on. Default: this machine only.")
-def tensorboard(folder: str, port: int, host: str) -> None:
+def tensorboard(folder: str, trials: tuple[int, ...], port: int, host: str) -> None:
     """Start TensorBoard on a run folder, or on a folder of them."""
     if not Path(folder).is_dir():
         raise InputError(f"folder {folder!r}: no such folder")
+    if trials:
+        from nas.report.tensorboard import write_trial_curves
+
+        records = {record.trial: record for record in read_records(Path(folder))}
+        for trial in trials:
+            if trial not in records:
+                raise InputError(f"trial {trial}: not among the {len(records)} ended trials of {folder}")
+        write_trial_curves(Path(folder), [records[trial] for trial in trials])
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, "--host", host]
     sys.exit(subprocess.call([*command, "--port", str(port)]))
 

@@ -84,15 +84,14 @@ class SearchProgress:
     def render(self) -> RenderableType:
         """The view as it is now."""
         head = Table.grid(padding=(0, 1))
+        head.add_row(
+            ProgressBar(total=self.trials, completed=self.ended_count, width=24),
+            f"{self.ended_count}/{self.trials} trials, {len(self.running)} running, {self.failed} failed",
+        )
         left = self.seconds_left()
         elapsed = _clock(time.monotonic() - self._began)
         remaining = "" if left is None else f", about {_clock(left)} left"
-        head.add_row(
-            ProgressBar(total=self.trials, completed=self.ended_count, width=24),
-            f"{self.ended_count}/{self.trials} trials, {len(self.running)} running, "
-            f"{self.failed} failed, {elapsed}{remaining}",
-        )
-        parts: list[RenderableType] = [head]
+        parts: list[RenderableType] = [head, Text(f"{elapsed} so far{remaining}")]
         if self.best:
             best = self.best
             parts.append(
@@ -103,15 +102,16 @@ class SearchProgress:
             )
             parts.append(Text(f"best reward so far: {self._sparkline()}"))
         table = Table(box=None, pad_edge=False)
-        for name in ("running", "MACs", "epoch", "accuracy"):
-            table.add_column(name, justify="left" if name == "running" else "right")
+        for name in ("running", "MACs", "epoch", "accuracy", "images/s"):
+            table.add_column(name, justify="left" if name == "running" else "right", no_wrap=True)
         shown = list(self.running.values())[:8]
         for trial, row in shown:
             accuracy = f"{row['accuracy']:.4f}" if row else ""
             epoch = f"{row.get('epoch', 0):g}/{self.epochs}"
-            table.add_row(f"trial {trial.id}", si(trial.costs["macs"]), epoch, accuracy)
+            speed = f"{row['images_per_second']:,.0f}" if "images_per_second" in row else ""
+            table.add_row(f"trial {trial.id}", si(trial.costs["macs"]), epoch, accuracy, speed)
         if len(self.running) > len(shown):
-            table.add_row(f"and {len(self.running) - len(shown)} more", "", "", "")
+            table.add_row(f"and {len(self.running) - len(shown)} more")
         return Group(*parts, table)
 
     def _count(self, record: Record) -> None:
@@ -147,4 +147,6 @@ class SearchProgress:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 100:
+        return f"{hours / 24:,.0f} days"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -9,25 +9,21 @@ journal's trials as if each had a run. The other dashboards don't see them.
 from __future__ import annotations
 
 import copy
-import math
 import os
-import re
-from collections.abc import Collection, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tensorboard.data import provider
 from tensorboard.plugins.base_plugin import TBLoader
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from nas.search.journal import TRIALS, read_records
-from nas.search.trial import Record
+from nas.search.trial import FAILED, Record
 from search_spaces.decision import Choice
 from search_spaces.errors import InputError
 
 METRICS = ("reward", "accuracy", "MACs", "params", "seconds")
-_STRING = provider.HyperparameterDomainType.DISCRETE_STRING
-_FLOAT = provider.HyperparameterDomainType.DISCRETE_FLOAT
 
 
 class TrialTableLoader(TBLoader):  # type: ignore[misc]
@@ -45,7 +41,7 @@ class TrialTableLoader(TBLoader):  # type: ignore[misc]
 
 
 class _WithTrials(provider.DataProvider):  # type: ignore[misc]
-    """TensorBoard's data and, as sessions of hyper-parameters, the trials of the runs below a folder."""
+    """TensorBoard's data and, as runs of their own, the trials of the searches below a folder."""
 
     def __init__(self, inner: Any, logdir: Path) -> None:
         self.inner, self.logdir = inner, logdir
@@ -90,7 +86,12 @@ class _WithTrials(provider.DataProvider):  # type: ignore[misc]
         return found
 
     def list_tensors(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.list_tensors(ctx, **query)
+        """The event files' tensors, and where a session begins and ends for each trial."""
+        found = dict(self.inner.list_tensors(ctx, **query))
+        if query.get("plugin_name") == metadata.PLUGIN_NAME:
+            for name, record in self._trials():
+                found[name] = self._session(name, record)
+        return found
 
     def read_tensors(self, ctx: Any = None, **query: Any) -> Any:
         return self.inner.read_tensors(ctx, **query)
@@ -104,65 +105,37 @@ class _WithTrials(provider.DataProvider):  # type: ignore[misc]
     def read_blob(self, ctx: Any = None, **query: Any) -> Any:
         return self.inner.read_blob(ctx, **query)
 
-    def list_hyperparameters(
-        self, ctx: Any = None, *, experiment_ids: Collection[str], limit: int | None = None
-    ) -> Any:
-        """Every decision, with the choices that were seen."""
-        values: dict[str, set[Any]] = {}
-        for _, record in self._trials():
-            for name, value in _choices(record).items():
-                values.setdefault(name, set()).add(value)
-        found = [
-            provider.Hyperparameter(
-                hyperparameter_name=name,
-                hyperparameter_display_name=name,
-                domain_type=_kind(seen),
-                domain=sorted(seen, key=str) if _kind(seen) is _STRING else sorted(seen),
-                differs=len(seen) > 1,
+    @staticmethod
+    def _session(name: str, record: Record) -> dict[str, Any]:
+        """What a trial's own event file would have held for the dashboard."""
+        status = api_pb2.STATUS_FAILURE if record.state == FAILED else api_pb2.STATUS_SUCCESS
+        # a group of its own, or trials of equal networks would share a row
+        start = plugin_data_pb2.SessionStartInfo(group_name=name, start_time_secs=record.started)
+        for decision, value in _choices(record).items():
+            if isinstance(value, float):
+                start.hparams[decision].number_value = value
+            else:
+                start.hparams[decision].string_value = value
+        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=record.started + record.seconds)
+        version = metadata.PLUGIN_DATA_VERSION
+        contents = {
+            metadata.SESSION_START_INFO_TAG: plugin_data_pb2.HParamsPluginData(
+                version=version, session_start_info=start
+            ),
+            metadata.SESSION_END_INFO_TAG: plugin_data_pb2.HParamsPluginData(
+                version=version, session_end_info=end
+            ),
+        }
+        return {
+            tag: provider.TensorTimeSeries(
+                max_step=0,
+                max_wall_time=record.started,
+                plugin_content=content.SerializeToString(),
+                description="",
+                display_name="",
             )
-            for name, seen in values.items()
-        ]
-        # decisions that vary first, as the dashboard shows a limited number
-        found.sort(key=lambda parameter: not parameter.differs)
-        groups = self.read_hyperparameters(ctx, experiment_ids=experiment_ids)
-        return provider.ListHyperparametersResult(
-            hyperparameters=found[: limit or None], session_groups=groups
-        )
-
-    def read_hyperparameters(
-        self,
-        ctx: Any = None,
-        *,
-        experiment_ids: Collection[str],
-        filters: Sequence[Any] | None = None,
-        sort: Sequence[Any] | None = None,
-        hparams_to_include: Collection[str] | None = None,
-    ) -> list[Any]:
-        """A group for each trial, filtered and sorted by its choices."""
-        (experiment, *_) = list(experiment_ids) or [""]
-        rows = [(name, _choices(record)) for name, record in self._trials()]
-        for wanted in filters or ():
-            rows = [row for row in rows if _passes(wanted, row[1].get(wanted.hyperparameter_name))]
-        for order in reversed(sort or ()):
-            key = order.hyperparameter_name
-            descending = order.sort_direction is provider.HyperparameterSortDirection.DESCENDING
-            rows.sort(key=partial(_sort_key, key), reverse=descending)
-        groups = []
-        for name, choices in rows:
-            run = provider.HyperparameterSessionRun(experiment_id=experiment, run=name)
-            values = [
-                provider.HyperparameterValue(
-                    hyperparameter_name=key,
-                    domain_type=_FLOAT if isinstance(value, float) else _STRING,
-                    value=value,
-                )
-                for key, value in choices.items()
-                if hparams_to_include is None or key in hparams_to_include
-            ]
-            groups.append(
-                provider.HyperparameterSessionGroup(root=run, sessions=[run], hyperparameter_values=values)
-            )
-        return groups
+            for tag, content in contents.items()
+        }
 
     def _trials(self) -> Iterator[tuple[str, Record]]:
         """The name of each trial's row, and the trial."""
@@ -196,27 +169,3 @@ def as_value(choice: Choice) -> float | str:
 def _metrics(record: Record) -> dict[str, float]:
     values = (record.reward, record.accuracy, record.macs, record.costs.get("params"), record.seconds)
     return {name: float(value) for name, value in zip(METRICS, values, strict=True) if value is not None}
-
-
-def _kind(values: Collection[Any]) -> Any:
-    return _FLOAT if all(isinstance(value, float) for value in values) else _STRING
-
-
-def _sort_key(name: str, row: tuple[str, dict[str, float | str]]) -> tuple[int, float, str]:
-    return _sortable(row[1].get(name))
-
-
-def _sortable(value: float | str | None) -> tuple[int, float, str]:
-    if value is None:
-        return 2, math.inf, ""
-    return (0, value, "") if isinstance(value, float) else (1, 0.0, value)
-
-
-def _passes(wanted: Any, value: float | str | None) -> bool:
-    kinds = provider.HyperparameterFilterType
-    if wanted.filter_type is kinds.REGEX:
-        return re.search(wanted.filter, "" if value is None else str(value)) is not None
-    if wanted.filter_type is kinds.INTERVAL:
-        low, high = wanted.filter
-        return isinstance(value, float) and low <= value <= high
-    return value in wanted.filter
