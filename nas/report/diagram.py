@@ -231,11 +231,16 @@ def write_diagram(spec: NetworkSpec, path: Path) -> None:
 
 
 _ANSI = {"conv": "blue", "ds": "cyan", "dsa": "cyan", "mbconv": "yellow", "basic": "magenta"}
+_MOST = 36
+"""Characters that a stage's bars may take."""
 _SHADES = ((1.0, "░"), (3.0, "▒"), (4.5, "▓"), (64.0, "█"))
 
 
 def terminal_diagram(spec: NetworkSpec) -> Text:
-    """A line for each stage: a bar for each block, as long as its kernel, as dark as its expansion."""
+    """A line for each stage, a bar for each block (or one, and their number).
+
+    A bar is as long as the kernel is large, and as dark as the block expands.
+    """
     parts = cost(spec).stages
     text = Text()
     text.append(f"{parts[0].resolution:4} px  ")
@@ -244,9 +249,13 @@ def terminal_diagram(spec: NetworkSpec) -> Text:
     bars = []
     for stage in spec.stages:
         shade = next(glyph for limit, glyph in _SHADES if stage.expansion <= limit)
-        bars.append(" ".join([shade * stage.kernel] * stage.repeats))
-    width = max(map(len, bars))
-    for index, (stage, bar) in enumerate(zip(spec.stages, bars, strict=True)):
+        bars.append((shade * stage.kernel, stage.repeats))
+    # as many bars as blocks, unless a line would be too long for a terminal
+    drawn = [" ".join([bar] * count) for bar, count in bars]
+    if max(map(len, drawn)) > _MOST:
+        drawn = [f"{bar} x {count}" for bar, count in bars]
+    width = max(map(len, drawn))
+    for index, (stage, bar) in enumerate(zip(spec.stages, drawn, strict=True)):
         text.append(f"{parts[index + 1].resolution:4} px  ")
         text.append(bar, _ANSI.get(stage.op, "magenta"))
         text.append(f"{' ' * (width - len(bar))}  {_words(stage)} c{stage.channels}\n")

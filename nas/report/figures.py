@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from controller.pareto import pareto_front
 from nas.network.cost import cost
 from nas.report.tables import si
+from nas.search.run import Run
 from nas.search.trial import FINISHED, Record
 from search_spaces.decision import Decision
 from search_spaces.reference import reference
 
 REFERENCES = ("efficientnet-b0", "mnasnet-a1", "mobilenet-v2", "mobilenet-v1")
 _BINS = 24
+
+
+def weighed_cost(run: Run) -> tuple[str, float | None]:
+    """The cost that a run's reward weighs first, and its target; MACs where it weighs none."""
+    objectives = run.settings.make_reward().objectives
+    return (objectives[0].cost, float(objectives[0].target)) if objectives else ("macs", None)
 
 
 def pixels(figure: Figure) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from nas.network.cost import cost
 from nas.network.scaling import family
 from nas.report.charts import Line, Point, chart
 from nas.report.diagram import to_svg
-from nas.report.figures import REFERENCES
+from nas.report.figures import REFERENCES, weighed_cost
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
 from nas.report.tables import si
@@ -113,8 +113,7 @@ def _stages(spec: NetworkSpec) -> str:
 
 
 def _front(run: Run, records: Sequence[Record], best: Record) -> str:
-    objective = run.settings.make_reward().objectives[0]
-    name = objective.cost
+    name, target = weighed_cost(run)
     done = [r for r in records if r.state == FINISHED and r.accuracy is not None and name in r.costs]
     front = {r.trial for r in pareto_records(records)} if name == "macs" else _front_of(done, name)
     done.sort(key=lambda r: (r.trial == best.trial, r.trial in front))
@@ -129,7 +128,7 @@ def _front(run: Run, records: Sequence[Record], best: Record) -> str:
         )
         for r in kept
     ]
-    marks = [(float(objective.target), "target", "target")]
+    marks = [] if target is None else [(target, "target", "target")]
     seen = {r.digest: r for r in done}
     if name in ("macs", "params", "benchmark_macs"):
         for label in REFERENCES:

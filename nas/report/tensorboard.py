@@ -22,9 +22,10 @@ from torch.utils.tensorboard.summary import hparams
 
 from controller.pareto import hypervolume
 from nas.network.builder import build
+from nas.network.cost import cost
 from nas.network.scaling import MODES
 from nas.report.diagram import draw
-from nas.report.figures import choices_figure, pareto_figure, pixels
+from nas.report.figures import choices_figure, pareto_figure, pixels, weighed_cost
 from nas.report.tables import si
 from nas.report.trial_table import METRICS, as_value
 from nas.search.run import Run
@@ -32,6 +33,7 @@ from nas.search.study import BASELINE, StudyPoint
 from nas.search.trial import FINISHED, Measurement, Record, Trial
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import network_notation
+from search_spaces.reference import reference
 
 WINDOW = 20
 """Trials that moving averages go over."""
@@ -79,8 +81,7 @@ class TensorBoardWriter:
         for old in (*folder.glob("events.out.tfevents.*"), folder / _PROJECTOR):
             old.unlink(missing_ok=True)
         shutil.rmtree(folder / "00000", ignore_errors=True)
-        objective = run.settings.make_reward().objectives[0]
-        self._cost, self._target = objective.cost, float(objective.target)
+        self._cost, self._target = weighed_cost(run)
         self._writer = SummaryWriter(str(folder), flush_secs=10)  # type: ignore[no-untyped-call]
         own = _CONTROLLERS.get(run.settings.controller)
         layout = _LAYOUT | ({"controller": own} if own else {})
@@ -169,8 +170,12 @@ class TensorBoardWriter:
         self._front.append(point)
 
     def _hypervolume(self) -> float:
-        """Of accuracy from 0 and the cost up to twice its target, as a share of that rectangle."""
-        inside = [(a, 1 + c / (2 * self._target)) for a, c in self._front if -c < 2 * self._target]
+        """Of accuracy from 0 and the cost up to twice its target, as a share of that rectangle.
+
+        Without a target, up to twice the cost of EfficientNet-B0.
+        """
+        most = 2 * (self._target or cost(reference("efficientnet-b0")).macs)
+        inside = [(a, 1 + c / most) for a, c in self._front if -c < most]
         return float(hypervolume(inside, (0.0, 0.0))) if inside else 0.0
 
     def _draw(self) -> None:
