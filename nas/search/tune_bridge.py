@@ -298,10 +298,13 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
             self.search.error = self.search.error or error
 
     def _clean(self, trial: Any) -> None:
-        """Tune keeps a folder for each trial, and there is nothing in it for us.
+        """Tune keeps much of every trial to the end; with thousands of them that adds up.
 
-        Not at once: a worker that dies after its trial has ended is still noted there.
+        Its folder goes later: a worker that dies after its trial has ended is still noted there.
         """
+        # half of what Tune keeps of an ended trial: windows of each of its metrics, that nobody asks for
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
         self._folders.append(trial.local_path)
         if len(self._folders) > _KEPT_FOLDERS:
             shutil.rmtree(self._folders.popleft() or "", ignore_errors=True)
