@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +16,37 @@ from search_spaces.errors import InputError, unknown
 from search_spaces.spec import NetworkSpec
 
 _LIBRARIES = ("timm", "torchvision")
+_PROGRAMS = {"onnx": ".onnx", "exported": ".pt2", "torchscript": ".ts"}
 
 
 @click.command(epilog="Example: nas export winner.pt --to onnx --out winner.onnx")
 @click.argument("spec", metavar="SPEC|CHECKPOINT")
-@click.option("--to", "form", required=True, help="timm, torchvision, onnx, yaml or json.")
-@click.option("--out", "target", help="File to write. Default: stdout (onnx: NAME.onnx).")
+@click.option(
+    "--to", "form", required=True, help="timm, torchvision, onnx, exported, torchscript, yaml or json."
+)
+@click.option("--out", "target", help="File to write. Default: stdout, or NAME with a suffix.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
 def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
     """Write a network for another library: exactly, or not at all with the reason.
 
-    For timm and torchvision it is a small Python module with a build() function; of a checkpoint
-    the weights go beside it as safetensors, under that library's names.
+    For timm and torchvision it is a small Python module with a build() function, or, where --out ends
+    in .json, its arguments alone; of a checkpoint the weights go beside it as safetensors, under that
+    library's names.
     """
-    if form not in (*FORMATS, *_LIBRARIES, "onnx"):
-        raise unknown("format", form, [*_LIBRARIES, "onnx", *FORMATS])
+    if form not in (*FORMATS, *_LIBRARIES, *_PROGRAMS):
+        raise unknown("format", form, [*_LIBRARIES, *_PROGRAMS, *FORMATS])
     network, model = _load(spec)
     if form in FORMATS:
         _finish(to_text(network, form), [], target, form, as_json)
-    elif form == "onnx":
-        from nas.export.onnx import OPSET, onnx_bytes
-        from nas.network.builder import build
-
-        content = onnx_bytes(network, model if model is not None else build(network, seed=0))
-        path = target or f"{network.name.replace(' ', '-')}.onnx"
+    elif form in _PROGRAMS:
+        content, remark = _program(network, model, form)
+        path = target or f"{network.name.replace(' ', '-')}{_PROGRAMS[form]}"
         write_atomically(path, content)
-        remark = f"opset {OPSET}, any batch, checked in ONNX Runtime"
         if model is None:
             remark += "; the weights are random: give a checkpoint for trained ones"
         _report([path], form, remark, as_json)
     else:
-        text, weights = _module(network, model, form)
+        text, weights = _module(network, model, form, bool(target) and Path(str(target)).suffix == ".json")
         written = []
         if weights is not None:
             if target is None:
@@ -72,16 +73,34 @@ def _load(spec: str) -> tuple[NetworkSpec, Any]:
     return network, model
 
 
-def _module(network: NetworkSpec, model: Any, form: str) -> tuple[str, bytes | None]:
-    """(source of the module, the weights under the library's names if there are any)."""
+def _program(network: NetworkSpec, model: Any, form: str) -> tuple[bytes, str]:
+    """(content of the file, what to say of it); with random weights where there is no model."""
+    from nas.network.builder import build
+
+    model = model if model is not None else build(network, seed=0)
+    if form == "onnx":
+        from nas.export.onnx import OPSET, onnx_bytes
+
+        return onnx_bytes(network, model), f"opset {OPSET}, any batch, checked in ONNX Runtime"
+    from nas.export.program import program_bytes
+
+    return program_bytes(network, model, form), "any batch, loaded again and compared"
+
+
+def _module(network: NetworkSpec, model: Any, form: str, arguments_only: bool) -> tuple[str, bytes | None]:
+    """(source of the module or its arguments as JSON, the weights under the library's names if any)."""
     if form == "timm":
         from nas.export.timm import build_timm as make
+        from nas.export.timm import timm_arguments as arguments
         from nas.export.timm import timm_module as write
     else:
         from nas.export.torchvision import build_torchvision as make
+        from nas.export.torchvision import torchvision_arguments as arguments
         from nas.export.torchvision import torchvision_module as write
 
-    text = write(network)
+    text = write(network)  # checks it, too
+    if arguments_only:
+        text = json.dumps(arguments(network), indent=2) + "\n"
     if model is None:
         return text, None
     try:

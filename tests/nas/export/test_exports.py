@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import onnxruntime
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 from nas.export.exact import NotExpressibleError, check_exact
 from nas.export.from_model import import_spec
 from nas.export.onnx import onnx_bytes
+from nas.export.program import program_bytes
 from nas.export.timm import build_timm, timm_arguments, timm_module
 from nas.export.torchvision import build_torchvision, torchvision_arguments, torchvision_module
 from nas.network import known_networks, resolve_spec, scale
@@ -135,6 +138,46 @@ def test_onnx_of_any_network(name, random_specs):
     session = onnxruntime.InferenceSession(onnx_bytes(spec, build(spec, seed=0)))
     (logits,) = session.run(None, {"images": np.zeros((5, 3, 64, 64), np.float32)})
     assert logits.shape == (5, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("space", SPACES)
+def test_onnx_of_200_random_specs(space, random_specs):
+    """Checked inside: ONNX Runtime's outputs within 1e-4 of PyTorch's, for a batch of two and of one."""
+    for spec in random_specs(space, 200, seed=7):
+        onnx_bytes(small(spec), build(small(spec), seed=0))
+
+
+@pytest.mark.parametrize("form", ["exported", "torchscript"])
+@pytest.mark.parametrize("name", ["mnasnet", "resnet50"])
+def test_programs_run_without_this_package(form, name, random_specs, tmp_path):
+    spec = small(random_specs("mnasnet", 1, seed=2)[0] if name == "mnasnet" else reference(name))
+    model = build(spec, seed=3).eval()
+    (tmp_path / "program").write_bytes(program_bytes(spec, model, form))
+    code = (
+        "import sys, torch; load = torch.export.load if sys.argv[2] == 'exported' else torch.jit.load;"
+        "program = load(sys.argv[1]); program = program.module() if sys.argv[2] == 'exported' else program;"
+        "torch.manual_seed(0); print(program(torch.randn(5, 3, 64, 64)).sum(1).tolist(), 'nas' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "program"), form],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    with torch.no_grad():
+        expected = model(torch.randn(5, 3, 64, 64)).sum(1)
+    text, imported = done.stdout.rsplit(" ", 1)
+    assert imported.strip() == "False"
+    assert np.allclose(json.loads(text), expected.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_arguments_as_json(library, tmp_path):
+    good("export", "efficientnet-b0", "--to", library, "--out", str(tmp_path / "b0.json"))
+    make = timm_arguments if library == "timm" else torchvision_arguments
+    written = json.loads((tmp_path / "b0.json").read_text())
+    assert written == json.loads(json.dumps(make(reference("efficientnet-b0"))))
 
 
 @pytest.mark.timeout(280)
