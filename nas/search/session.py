@@ -16,6 +16,7 @@ from nas.search.loop import SearchLoop, run_in_process
 from nas.search.mirror import Mirror, storage_of
 from nas.search.run import Run
 from nas.search.settings import SearchSettings
+from nas.search.storage import open_storage
 from nas.search.trial import Record
 from search_spaces.errors import InputError
 
@@ -65,6 +66,7 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         Run.create(folder, settings)  # raises, with the reason
     if placement.storage:
+        open_storage(placement.storage)
         placement = replace(placement, storage=f"{placement.storage.rstrip('/')}/{folder.name}")
     return _run(settings, folder, placement, settings.trials, console, new=True)
 

@@ -1,12 +1,13 @@
 """The commands as a user types them: their output, and one clear line for bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from nas.search.journal import Journal
+from nas.search.journal import Journal, read_records
 from nas.search.loop import run_in_process
 from nas.search.run import Run
 from nas.search.settings import SearchSettings
@@ -220,6 +221,18 @@ BAD = {
     "format": (["export", "efficientnet-b0", "--to", "yml"], "did you mean 'yaml'"),
     "out": (["export", "efficientnet-b0", "--to", "yaml", "--out", "no/such/x.yaml"], "cannot write"),
     "folder": (["tensorboard", "nowhere"], "no such folder"),
+    "time limit": (["search", "--trial-timeout", "soon"], "expected a time such as"),
+    "autoscaling": (["search", "--autoscaling"], "give --concurrent"),
+    "ray client": (["search", "--address", "ray://127.0.0.1:10001"], "nas launch --to job"),
+    "storage": (["search", "--evaluator", "benchmark", "--storage", "nosuch://x", "--out", "x"], "nosuch"),
+    "or-resume": (["search", "--or-resume"], "give --out"),
+    "storage run": (["resume", "memory://nowhere/first"], "no run there"),
+    "status": (["status", "nowhere"], "no run there"),
+    "status both": (["status", "nowhere", "--address", "auto"], "only without RUN"),
+    "logs": (["logs", "3", "nowhere"], "no run there"),
+    "report": (["report", "nowhere"], "no run there"),
+    "diagram": (["show", "resnet50", "--diagram", "x.jpg"], "ends in .svg or .png"),
+    "diagram of two": (["show", "resnet50", "resnet50", "--diagram", "x.svg"], "of one network"),
 }
 
 
@@ -243,6 +256,32 @@ def test_bad_input_is_one_line_and_exit_code_2(name, tmp_path, monkeypatch, caps
     arguments, message = BAD[name]
     refused(arguments, message, monkeypatch, capsys, tmp_path)
     assert list(tmp_path.iterdir()) == []  # nothing left behind
+
+
+def test_status_and_logs_of_a_run(run):
+    document = json.loads(good("status", run.folder, "--json"))
+    assert document["driven"] is False
+    assert sum(document["ended"].values()) == len(read_records(run.folder))
+    assert document["now"] is None
+    assert "not running here" in good("status", run.folder)
+    (run.folder / "logs").mkdir(exist_ok=True)
+    (run.folder / "logs" / "trial_000001.log").write_text("attempt 1 on host:12 [GPU 0]\n")
+    text = good("logs", "1", run.folder)
+    assert text.startswith("attempt 1 on host:12 [GPU 0]\n")
+    assert "finished, reward" in text
+    missing = nas("logs", "999", run.folder)
+    assert (missing.returncode, "no log of it" in missing.stderr) == (2, True)
+
+
+def test_or_resume_goes_on_with_a_run_that_is_there(tmp_path):
+    """The same command twice: a search, then the same search with more trials asked of it."""
+    command = ["search", "--evaluator", "benchmark", "--controller", "random", "--trials", "5"]
+    command += ["--out", tmp_path / "x", "--or-resume", "--storage", tmp_path / "kept", "--json"]
+    first = json.loads(good(*command))
+    assert json.loads(good(*command))["best"] == first["best"]
+    shutil.rmtree(tmp_path / "x")  # the machine is lost; the command is repeated on another
+    assert json.loads(good(*command))["best"] == first["best"]
+    assert len(read_records(tmp_path / "x")) == 5
 
 
 def test_an_existing_run_is_not_overwritten(run):

@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
         return real(handle, data)
 
     monkeypatch.setattr("os.write", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match="No space left on device.*nas resume"):
         search(tmp_path, trials=20)
     monkeypatch.undo()
     kept = len(read_records(tmp_path))

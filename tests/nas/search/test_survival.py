@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -84,8 +85,7 @@ def epochs_logged(folder):
     """By trial: the epochs that its log tells of, in order."""
     found = {}
     for path in (folder / "logs").glob("trial_*.log"):
-        lines = [line for line in path.read_text().splitlines() if " epoch " in line]
-        found[path.name] = [int(line.split(" epoch ")[1].split(",")[0]) for line in lines]
+        found[path.name] = [int(epoch) for epoch in re.findall(r"\d epoch (\d+), ", path.read_text())]
     return found
 
 
