@@ -67,6 +67,7 @@ def where(folder):
     }
 
 
+@pytest.mark.slow
 def test_a_node_is_lost_and_another_joins(tmp_path):
     """One search: a worker killed, a node lost with its trials, a node added, all seen from outside."""
     folder = tmp_path / "run"
