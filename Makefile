@@ -24,8 +24,9 @@ demo: $(BIN)/.installed
 	@echo "the winner's spec:    $(RUN)/winner.yaml"
 	@echo "curves of the search: $(BIN)/nas tensorboard $(RUN)"
 
+# Two processes: half of the time the tests wait for Ray to start. A file stays in one of them.
 test: $(BIN)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(BIN)/.installed-test
 	$(BIN)/python -m pytest -m slow --timeout 3600
@@ -40,6 +41,7 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python benchmarks/tune_overhead.py
 	$(BIN)/python benchmarks/proxy_spread.py
 	$(BIN)/python benchmarks/controllers.py
+	$(BIN)/python benchmarks/report_cost.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

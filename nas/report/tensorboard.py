@@ -87,6 +87,8 @@ class TensorBoardWriter:
         layout = _LAYOUT | ({"controller": own} if own else {})
         self._writer.add_custom_scalars(layout)  # type: ignore[no-untyped-call]
         self._announce_trials()
+        # a list of networks (a grid, a study) has no decisions to look at
+        self._drawable = isinstance(run.space, StagedSpace)
         self._records: list[Record] = []
         self._failed = 0
         self._best: Record | None = None
@@ -118,7 +120,7 @@ class TensorBoardWriter:
         for tag, value in self._points(record).items():
             self._writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
         # half as many again as last time, and only within the share of time that drawing may take
-        if not replayed and step >= 10 and step >= 1.5 * self._drawn_at:
+        if self._drawable and not replayed and step >= 10 and step >= 1.5 * self._drawn_at:
             allowed = _SHARE * (time.monotonic() - self._began)
             if self._spent + max(1.0, self._spent) <= allowed:
                 self._draw()
@@ -236,7 +238,7 @@ class TensorBoardWriter:
     def close(self) -> None:
         """Draw what is new since the last time, and write what is buffered."""
         try:
-            if self._records and isinstance(self.run.space, StagedSpace):
+            if self._records and self._drawable:
                 self._draw()
                 self._final()
         finally:
