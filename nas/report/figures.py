@@ -116,8 +116,10 @@ def choices_figure(records: Sequence[Record], decisions: Sequence[Decision]) -> 
         for index, choice in enumerate(decision.choices):
             shares.append([float(np.mean(values[part] == index)) for part in bins])
             labels.append(f"{decision.name} {choice}")
-    figure = Figure(figsize=(8, 1.2 + 0.125 * len(labels)), dpi=80, layout="constrained")
-    axes = figure.add_subplot()
+    height = 1.2 + 0.125 * len(labels)
+    figure = Figure(figsize=(8, height), dpi=80)
+    # by hand: a constrained layout draws all these labels once more to measure them
+    axes = figure.add_axes((0.2, 0.6 / height, 0.7, 1 - 1.0 / height))
     image = axes.imshow(
         np.asarray(shares),
         aspect="auto",
