@@ -40,7 +40,7 @@ WINDOW = 20
 _SHARE = 0.01
 """Part of the search's time that drawing may take."""
 _TOP = 10
-_GRAPH_PIXELS = 64
+_GRAPH_PIXELS = 32
 
 _LAYOUT = {
     "search": {
@@ -221,9 +221,11 @@ class TensorBoardWriter:
             return
         spec = self.run.spec(self._best)
         image = torch.zeros(1, spec.in_channels, _GRAPH_PIXELS, _GRAPH_PIXELS)
-        with warnings.catch_warnings():  # the tracer's, on shapes that don't change here
+        with warnings.catch_warnings(), torch.no_grad():  # the tracer's, on shapes that don't change here
             warnings.simplefilter("ignore")
-            self._writer.add_graph(build(spec).eval(), image)  # type: ignore[no-untyped-call]
+            # traced here, since add_graph would run the trace again to check it, which takes most of the time
+            traced = torch.jit.trace(build(spec).eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
+            self._writer.add_graph(traced, image)  # type: ignore[no-untyped-call]
         scored = [r for r in self._records if r.reward is not None]
         rows = np.asarray([r.architecture for r in scored])
         sizes = [len(decision.choices) for decision in self.run.space.decisions]
