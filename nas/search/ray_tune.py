@@ -21,6 +21,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.search import Searcher
 
 from controller.base import Controller, SpaceExhaustedError
@@ -199,7 +200,7 @@ def run_on_ray(
     for logger in quiet:
         logger.setLevel(logging.CRITICAL)
     try:
-        with _rays_words(folder), _gentle_stop(loop, say):
+        with _rays_words(folder), _memory_kills_are_losses(), _gentle_stop(loop, say):
             try:
                 tuner.fit()
             finally:
@@ -252,6 +253,27 @@ def _rays_words(folder: Path) -> Iterator[None]:
     """Ray prints the cluster's errors on stdout, which belongs to our results; they go into a log."""
     with redirect_stdout(_RayLog(folder / LOGS / "ray.log")):
         yield
+
+
+@contextmanager
+def _memory_kills_are_losses() -> Iterator[None]:
+    """Make a worker that Ray kills to save its node's memory a lost worker like any other.
+
+    Tune knows two kinds of a task's end, the actor's death and the task's own error; at Ray's
+    OutOfMemoryError, which is neither, it gives up the whole experiment.
+    """
+    known = RayActorManager._actor_task_failed
+
+    def translated(self: Any, task: Any, exception: Exception) -> None:
+        if isinstance(exception, ray.exceptions.OutOfMemoryError):
+            exception = ray.exceptions.RayActorError(error_msg=str(exception))
+        known(self, task, exception)
+
+    RayActorManager._actor_task_failed = translated
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = known
 
 
 @contextmanager
