@@ -264,10 +264,10 @@ def _memory_kills_are_losses() -> Iterator[None]:
     """
     known = RayActorManager._actor_task_failed
 
-    def translated(self: Any, task: Any, exception: Exception) -> None:
+    def translated(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, ray.exceptions.OutOfMemoryError):
             exception = ray.exceptions.RayActorError(error_msg=str(exception))
-        known(self, task, exception)
+        known(self, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = translated
     try:
