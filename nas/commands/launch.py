@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import click
 
 from nas.commands.common import out, pairs, print_json, progress
 from nas.launch.kuberay import ray_cluster, ray_job
-from nas.launch.request import Request, complete
+from nas.launch.request import Request
 from nas.launch.slurm import batch_script
+from nas.search.mirror import is_copy
 from search_spaces.document import dump_yaml
 from search_spaces.errors import InputError, unknown
 
@@ -39,6 +41,7 @@ TARGETS = ("job", "kuberay", "slurm")
 @click.option("--cpus", type=int, default=8, help="kuberay, slurm: CPUs of each. Default: 8.")
 @click.option("--memory", type=int, default=32, help="kuberay, slurm: GiB of each. Default: 32.")
 @click.option("--image", default="baseline-nas:latest", help="kuberay: container (launch/Dockerfile).")
+@click.option("--ray-version", default="2.52.0", help="kuberay: of the image. Default: 2.52.0.")
 @click.option("--cluster-only", is_flag=True, help="kuberay: a cluster that stays, without the search.")
 @click.option("--hours", type=float, default=24, help="slurm: time limit. Default: 24.")
 @click.option("--partition", help="slurm: where to queue.")
@@ -51,11 +54,14 @@ def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> 
         raise unknown("to", to, TARGETS)
     if options["cluster_only"] and to != "kuberay":
         raise InputError("cluster-only: only for --to kuberay")
-    command = complete(command or (("search",) if options["cluster_only"] else ()))
-    _check(command)
-    fields = ("name", "workers", "gpus", "cpus", "memory", "image", "hours", "partition")
+    if options["cluster_only"] and command:
+        raise InputError(f"cluster-only: takes no command, given: {' '.join(command)}")
+    folder = ""
+    if not options["cluster_only"]:
+        command, folder = _complete(command, to)
+    fields = ("name", "workers", "gpus", "cpus", "memory", "image", "ray_version", "hours", "partition")
     chosen = {name: options[name] for name in fields}
-    request = Request(command, **chosen, environment=pairs(options["environment"], "--env"))
+    request = Request(command, folder, **chosen, environment=pairs(options["environment"], "--env"))
     if to == "job":
         _job(request, options, as_json)
         return
@@ -74,15 +80,33 @@ def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> 
         out().print(said, highlight=False)
 
 
-def _check(command: tuple[str, ...]) -> None:
-    """Refuse here what the command itself would refuse there, after the queue."""
+def _complete(command: tuple[str, ...], to: str) -> tuple[tuple[str, ...], str]:
+    """(the command, with a run folder whose name is known, and that folder).
+
+    Refuses here what the command itself would refuse there, after the queue.
+    """
     from nas.commands.search import resume, search
 
-    target = search if command[0] == "search" else resume
+    known = {"search": search, "resume": resume}
+    if not command or command[0] not in known:
+        raise unknown("command", command[0] if command else "", known)
     try:
-        target.make_context(command[0], list(command[1:]), resilient_parsing=False)
+        given = known[command[0]].make_context(command[0], list(command[1:])).params
     except click.exceptions.Exit:
         raise InputError(f"{command[0]}: a --help has nothing to launch") from None
+    if given["address"] is not None:
+        raise InputError(f"address {given['address']!r}: the launched search knows its own; leave it out")
+    if to == "job" and command[0] == "resume" and not is_copy(given["run"]):
+        raise InputError(f"run {given['run']!r}: a run folder doesn't travel; give its copy in a storage")
+    if given["folder"] is not None:
+        return command, given["folder"]
+    if command[0] == "search":
+        folder = f"runs/{time.strftime('%Y%m%d-%H%M%S')}"
+    elif is_copy(given["run"]):
+        folder = f"runs/{given['run'].rstrip('/').rpartition('/')[2]}"
+    else:
+        return command, given["run"]
+    return (*command, "--out", folder), folder
 
 
 def _submit(submit: list[str], text: str) -> str:

@@ -14,11 +14,10 @@ import click
 from controller.registry import CONTROLLERS
 from nas.commands.common import out, pairs, print_json, progress, seconds
 from nas.search.journal import read_records
-from nas.search.mirror import fetch_run, has_run
+from nas.search.mirror import fetch_run, has_run, is_copy
 from nas.search.run import BEST, Run
 from nas.search.session import Placement, resume_search, start_search
 from nas.search.settings import SearchSettings
-from nas.search.storage import is_url
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
 
@@ -131,7 +130,9 @@ def resume(run: str, folder: str | None, trials: int | None, as_json: bool, **op
     if trials is not None and trials < 1:
         raise InputError(f"trials {trials}: expected an integer of at least 1")
     placement = _take_placement(options)
-    if is_url(run) or folder is not None:
+    if folder is not None and not is_copy(run):
+        raise InputError(f"out {folder!r}: only where RUN is the copy in a storage, {run!r} is none")
+    if is_copy(run):
         folder = folder or f"runs/{run.rstrip('/').rpartition('/')[2]}"
         fetch_run(run, Path(folder), lambda text: progress().print(text, highlight=False))
         run = folder

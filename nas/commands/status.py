@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,7 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
         raise InputError(f"{run}: no run there (no search.yaml)")
     settings = Run.open(folder).settings
     records, now = read_records(folder), read_status(folder)
-    states: dict[str, int] = {}
-    for record in records:
-        states[record.state] = states.get(record.state, 0) + 1
+    states = Counter(record.state for record in records)
     driven = is_driven(folder)
     best = max((r.reward for r in records if r.reward is not None), default=None)
     if as_json:
@@ -60,14 +59,11 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
     doing = "running" if driven else "not running here"
     reward = "" if best is None else f", best reward {best:.4f}"
     console.print(f"{run}: {doing}; {counts} of {settings.trials} trials{reward}", highlight=False)
-    if now is None:
-        if not driven and sum(states.values()) < settings.trials:
-            console.print(f"go on with: nas resume {run}", highlight=False)
-        return
-    age = time.time() - now.at
-    if age > 15:
-        console.print(f"the driver wrote this {age:.0f} s ago", style="yellow")
-    _show_running(console, now)
+    # the driver may be on another machine that shares the folder: then only its file tells
+    if now is not None and (driven or time.time() - now.at < 15):
+        _show_running(console, now)
+    elif not driven and len(records) < settings.trials:
+        console.print(f"go on with: nas resume {run}", highlight=False)
 
 
 def _show_running(console: Any, now: Status) -> None:
@@ -140,10 +136,7 @@ def logs(trial: int, run: str) -> None:
                 f"trial {trial}: has trial {record.same_as}'s result: nas logs {record.same_as} {run}"
             )
         raise InputError(f"trial {trial}: no log of it in {folder / LOGS}")
-    console = out()
-    console.print(path.read_text(encoding="utf-8", errors="replace"), end="", markup=False, highlight=False)
+    click.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
     if record is not None:
         value = "" if record.reward is None else f", reward {record.reward:.4f}"
-        console.print(
-            f"{record.state}{value}" + (f": {record.reason}" if record.reason else ""), highlight=False
-        )
+        click.echo(f"{record.state}{value}" + (f": {record.reason}" if record.reason else ""))

@@ -65,7 +65,7 @@ def make_job(request: Request, working_dir: str | None, hand_back: bool = True) 
     if working_dir is not None and not Path(working_dir).is_dir():
         raise InputError(f"working-dir {working_dir!r}: no such folder")
     submission = f"{request.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
-    entrypoint = shlex.join(["python", "-m", "nas", *request.command])
+    entrypoint = shlex.join(["python", "-m", "nas", *request.command, "--address", "auto"])
     if hand_back:
         back = shlex.join(["python", "-m", "nas.launch.outputs", request.folder, submission])
         entrypoint = f"{entrypoint}; code=$?; {back}; exit $code"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from nas.launch.request import Request
@@ -14,7 +15,7 @@ def ray_job(request: Request) -> dict[str, Any]:
         "kind": "RayJob",
         "metadata": {"name": request.name},
         "spec": {
-            "entrypoint": request.shell,
+            "entrypoint": shlex.join(["nas", *request.command, "--address", "auto"]),
             "submissionMode": "K8sJobMode",
             # an evicted head starts again, and the search goes on from its storage (--or-resume)
             "backoffLimit": 3,
@@ -41,8 +42,9 @@ def cluster_spec(request: Request) -> dict[str, Any]:
     if request.gpus:
         worker["nvidia.com/gpu"] = request.gpus
     return {
+        "rayVersion": request.ray_version,
         "enableInTreeAutoscaling": True,
-        # a pod whose Ray shows no token gets no answer; the operator makes the token a secret
+        # a pod whose Ray shows no token gets no answer; the operator (KubeRay 1.5.1 on) makes it a secret
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
             # a service inside the cluster only: no port is public

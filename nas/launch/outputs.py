@@ -23,7 +23,7 @@ _LEFT_OUT = ("ray", "checkpoints", ".lock", "running.json")
 
 def file_name(job: str) -> str:
     """Of a job's packed outputs, in the log folder."""
-    return f"nas-{job}.tar.gz"
+    return f"outputs-{job}.tar.gz"
 
 
 def pack(folder: Path) -> bytes:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
-import time
 from dataclasses import dataclass, field
 
-from search_spaces.errors import InputError, unknown
-
-LAUNCHED = ("search", "resume")
+from search_spaces.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -17,13 +13,15 @@ class Request:
     """A search on its way to a cluster.
 
     Attributes:
-        command: `search` or `resume` and their arguments, complete: with `--address` and `--out`.
+        command: `search` or `resume` and their arguments, without `--address`: each target has its own.
+        folder: the run folder that it writes.
         name: of the job; letters, digits and dashes.
         workers: machines with GPUs, at most; a Kubernetes cluster starts with none.
         gpus: of each of them.
         cpus: of each of them.
         memory: of each, GiB.
         image: container with this package.
+        ray_version: that the image has; tokens need 2.52.
         hours: after which the batch system ends the job.
         partition: of the batch system; None: its default.
 
@@ -32,12 +30,14 @@ class Request:
     """
 
     command: tuple[str, ...]
+    folder: str
     name: str = "nas"
     workers: int = 4
     gpus: int = 1
     cpus: int = 8
     memory: int = 32
     image: str = "baseline-nas:latest"
+    ray_version: str = "2.52.0"
     hours: float = 24
     partition: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
@@ -55,44 +55,7 @@ class Request:
         ):
             if not low <= value <= 100_000:
                 raise InputError(f"{label} {value}: expected at least {low}")
+        if not re.fullmatch(r"\d+\.\d+\.\d+", self.ray_version):
+            raise InputError(f"ray-version {self.ray_version!r}: expected one such as 2.52.0")
         if not 0 < self.hours <= 10_000:
             raise InputError(f"hours {self.hours:g}: expected more than 0")
-
-    @property
-    def shell(self) -> str:
-        """The command as a shell takes it."""
-        return shlex.join(["nas", *self.command])
-
-    @property
-    def folder(self) -> str:
-        """The run folder that it writes."""
-        return value_of(self.command, "--out") or self.command[1]
-
-
-def complete(command: tuple[str, ...]) -> tuple[str, ...]:
-    """A command with what it needs on a cluster: its address, and a run folder whose name is known.
-
-    Raises:
-        InputError: it is no search, or names another cluster.
-    """
-    if not command or command[0] not in LAUNCHED:
-        given = command[0] if command else ""
-        raise unknown("command", given, LAUNCHED)
-    address = value_of(command, "--address")
-    if address not in (None, "auto"):
-        raise InputError(f"address {address!r}: on the cluster it is always `auto`; leave it out")
-    if address is None:
-        command = (*command, "--address", "auto")
-    if command[0] == "search" and value_of(command, "--out") is None:
-        command = (*command, "--out", f"runs/{time.strftime('%Y%m%d-%H%M%S')}")
-    return command
-
-
-def value_of(command: tuple[str, ...], option: str) -> str | None:
-    """The value of an option in a command line; None if it isn't there."""
-    for index, word in enumerate(command):
-        if word == option and index + 1 < len(command):
-            return command[index + 1]
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-    return None

@@ -85,17 +85,5 @@ def batch_script(request: Request) -> str:
         partition=f"#SBATCH --partition={request.partition}\n" if request.partition else "",
     )
     variables = "".join(f"export {key}={shlex.quote(text)}\n" for key, text in request.environment.items())
-    words = [request.command[0], *_placed(request.command[1:])]
-    return f'{head}{_BODY}{variables}{shlex.join(["nas", *words])} --address "$head_ip:$port" &\n{_END}'
-
-
-def _placed(arguments: tuple[str, ...]) -> list[str]:
-    """Without `--address auto`: the script knows it better."""
-    kept, skip = [], False
-    for word in arguments:
-        if skip or word == "--address":
-            skip = not skip
-            continue
-        if not word.startswith("--address="):
-            kept.append(word)
-    return kept
+    command = shlex.join(["nas", *request.command])
+    return f'{head}{_BODY}{variables}{command} --address "$head_ip:$port" &\n{_END}'

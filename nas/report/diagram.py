@@ -11,10 +11,8 @@ import html
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyBboxPatch
 from rich.text import Text
 
 from nas.network.cost import cost
@@ -22,6 +20,9 @@ from nas.report.tables import si
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec, StageSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = {
     "stem": "#8a8f98",
@@ -183,6 +184,10 @@ def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
 
 def draw(spec: NetworkSpec, dpi: int = 90) -> Figure:
     """The picture as matplotlib's figure."""
+    # the tables and the terminal's diagram do without it
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Circle, FancyBboxPatch
+
     drawing = layout(spec)
     # the figure itself rather than pyplot: nothing global, nothing to close
     figure = Figure(figsize=(drawing.width / 72, drawing.height / 72), dpi=dpi)
@@ -224,7 +229,7 @@ def write_diagram(spec: NetworkSpec, path: Path) -> None:
         write_atomically(path, to_svg(spec))
     elif path.suffix == ".png":
         stream = io.BytesIO()
-        FigureCanvasAgg(draw(spec, dpi=110)).print_png(stream)
+        draw(spec, dpi=110).savefig(stream, format="png")
         write_atomically(path, stream.getvalue())
     else:
         raise InputError(f"diagram {str(path)!r}: expected a name that ends in .svg or .png")

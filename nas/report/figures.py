@@ -60,7 +60,7 @@ def pareto_figure(records: Sequence[Record], name: str, target: float | None) ->
         axes.axvline(target, color="tab:red", linestyle="--", linewidth=1, label="target")
     if name in ("macs", "params", "benchmark_macs"):
         _mark_references(axes, done, name)
-    axes.set(xscale="log", xlabel=_axis(name), ylabel="accuracy (of the evaluator)")
+    axes.set(xscale="log", xlabel=cost_label(name), ylabel="accuracy (of the evaluator)")
     axes.xaxis.set_major_formatter(lambda value, _: si(value))
     axes.xaxis.set_minor_formatter(lambda value, _: si(value))
     axes.tick_params(axis="x", which="both", labelsize=8)
@@ -93,13 +93,10 @@ def _mark_references(axes: Any, records: Sequence[Record], name: str) -> None:
         )
 
 
-def _axis(name: str) -> str:
-    units = {
-        "macs": "MACs (multiply-adds)",
-        "params": "parameters",
-        "benchmark_macs": "MACs (benchmark's count)",
-    }
-    return units.get(name, name)
+def cost_label(name: str) -> str:
+    """How an axis names a cost, with its unit."""
+    names = {"macs": "MACs", "params": "parameters", "benchmark_macs": "MACs (the benchmark's count)"}
+    return names.get(name, f"{name}, ms" if name.startswith("latency") else name)
 
 
 def choices_figure(records: Sequence[Record], decisions: Sequence[Decision]) -> Figure:

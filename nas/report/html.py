@@ -9,15 +9,15 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
+from controller.pareto import pareto_front
 from nas.network.cost import cost
 from nas.network.scaling import family
 from nas.report.charts import Line, Point, chart
 from nas.report.diagram import to_svg
-from nas.report.figures import REFERENCES, weighed_cost
+from nas.report.figures import REFERENCES, cost_label, weighed_cost
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
 from nas.report.tables import si
-from nas.search.loop import pareto_records
 from nas.search.run import Run
 from nas.search.settings import SearchSettings
 from nas.search.trial import FAILED, FINISHED, Record
@@ -115,7 +115,7 @@ def _stages(spec: NetworkSpec) -> str:
 def _front(run: Run, records: Sequence[Record], best: Record) -> str:
     name, target = weighed_cost(run)
     done = [r for r in records if r.state == FINISHED and r.accuracy is not None and name in r.costs]
-    front = {r.trial for r in pareto_records(records)} if name == "macs" else _front_of(done, name)
+    front = {done[i].trial for i in pareto_front([(float(r.accuracy or 0), -r.costs[name]) for r in done])}
     done.sort(key=lambda r: (r.trial == best.trial, r.trial in front))
     kept = done if len(done) <= _MOST_POINTS else [r for r in done if r.trial in front] + done[-_MOST_POINTS:]
     points = [
@@ -123,7 +123,7 @@ def _front(run: Run, records: Sequence[Record], best: Record) -> str:
             r.costs[name],
             float(r.accuracy or 0),
             "win" if r.trial == best.trial else "front" if r.trial in front else "trial",
-            f"trial {r.trial}\naccuracy {r.accuracy:.4f}\n{_unit(name)} {si(r.costs[name])}\n"
+            f"trial {r.trial}\naccuracy {r.accuracy:.4f}\n{cost_label(name)} {si(r.costs[name])}\n"
             f"reward {r.reward:.4f}",
         )
         for r in kept
@@ -145,35 +145,19 @@ def _front(run: Run, records: Sequence[Record], best: Record) -> str:
     picture = chart(
         points,
         [Line(steps, "front")],
-        f"{_unit(name)} (log scale)",
+        f"{cost_label(name)} (log scale)",
         "accuracy (fraction)",
-        f"Accuracy against {_unit(name)} of {len(done)} networks; {len(front)} on the Pareto front; the best "
-        f"has accuracy {best.accuracy:.4f} at {si(best.costs[name])}.",
+        f"Accuracy against {cost_label(name)} of {len(done)} networks; {len(front)} on the Pareto front; "
+        f"the best has accuracy {best.accuracy:.4f} at {si(best.costs[name])}.",
         log_x=True,
         marks=marks,
     )
     left = f" {len(done) - len(kept)} dominated points are not drawn." if len(kept) < len(done) else ""
     return (
-        f'<h2>Accuracy against {_text(_unit(name))}</h2><div class="wide">{picture}</div>'
+        f'<h2>Accuracy against {_text(cost_label(name))}</h2><div class="wide">{picture}</div>'
         f'<p class="faint">Orange: the Pareto front; red: the best by reward; dashed: the target; dotted: '
         f"known networks' cost (a blue point where the search has evaluated one).{left}</p>"
     )
-
-
-def _front_of(records: Sequence[Record], name: str) -> set[int]:
-    found, highest = set(), float("-inf")
-    for record in sorted(records, key=lambda r: (r.costs[name], -float(r.accuracy or 0))):
-        if float(record.accuracy or 0) > highest:
-            highest = float(record.accuracy or 0)
-            found.add(record.trial)
-    return found
-
-
-def _unit(name: str) -> str:
-    known = {"macs": "MACs", "params": "parameters", "benchmark_macs": "MACs (the benchmark's count)"}
-    if name.startswith("latency"):
-        return f"{name}, ms"
-    return known.get(name, name)
 
 
 def _progress(records: Sequence[Record]) -> str:

@@ -40,21 +40,15 @@ class TrialTableLoader(TBLoader):  # type: ignore[misc]
         backend._tb_context = own
 
 
-class _WithTrials(provider.DataProvider):  # type: ignore[misc]
-    """TensorBoard's data and, as runs of their own, the trials of the searches below a folder."""
+class _WithTrials:
+    """TensorBoard's data provider with, as runs of their own, the trials of the searches below a folder."""
 
     def __init__(self, inner: Any, logdir: Path) -> None:
         self.inner, self.logdir = inner, logdir
         self._read: dict[Path, tuple[tuple[int, int], list[Record]]] = {}
 
-    def experiment_metadata(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.experiment_metadata(ctx, **query)
-
-    def list_plugins(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.list_plugins(ctx, **query)
-
-    def list_runs(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.list_runs(ctx, **query)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
     def list_scalars(self, ctx: Any = None, **query: Any) -> Any:
         """The event files' scalars, and each trial's metrics."""
@@ -71,9 +65,6 @@ class _WithTrials(provider.DataProvider):  # type: ignore[misc]
                 for metric in _metrics(record)
             }
         return found
-
-    def read_scalars(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.read_scalars(ctx, **query)
 
     def read_last_scalars(self, ctx: Any = None, **query: Any) -> Any:
         """The same, with values."""
@@ -92,18 +83,6 @@ class _WithTrials(provider.DataProvider):  # type: ignore[misc]
             for name, record in self._trials():
                 found[name] = self._session(name, record)
         return found
-
-    def read_tensors(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.read_tensors(ctx, **query)
-
-    def list_blob_sequences(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.list_blob_sequences(ctx, **query)
-
-    def read_blob_sequences(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.read_blob_sequences(ctx, **query)
-
-    def read_blob(self, ctx: Any = None, **query: Any) -> Any:
-        return self.inner.read_blob(ctx, **query)
 
     @staticmethod
     def _session(name: str, record: Record) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def check_room(resources: Resources) -> int:
     )
 
 
-def check_nodes(checkpoints: Checkpoints | None, folders: Sequence[str], timeout: float = 120) -> int:
+def check_nodes(checkpoints: Checkpoints | None, folders: Sequence[str], timeout: float = 120) -> None:
     """See that every node can do the work, before the first trial starts.
 
     Args:
@@ -190,17 +190,13 @@ def check_nodes(checkpoints: Checkpoints | None, folders: Sequence[str], timeout
         folders: that they must be able to read.
         timeout: seconds for all nodes together.
 
-    Returns:
-        How many nodes there are.
-
     Raises:
         InputError: the first problem, with its node's name.
     """
     mark = checkpoints.mark() if checkpoints else None
-    nodes = [node for node in ray.nodes() if node["Alive"]]
     task = ray.remote(num_cpus=0, max_retries=1)(_problem_of_this_node)
     asked = {}
-    for node in nodes:
+    for node in (node for node in ray.nodes() if node["Alive"]):
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         asked[task.options(scheduling_strategy=here).remote(checkpoints, mark, list(folders))] = node
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=timeout)
@@ -213,7 +209,6 @@ def check_nodes(checkpoints: Checkpoints | None, folders: Sequence[str], timeout
             problem = f"cannot run this package: {str(error).strip().splitlines()[-1]}"
         if problem:
             raise InputError(f"{node_name(asked[reference])}: {problem}")
-    return len(nodes)
 
 
 def _problem_of_this_node(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ray.util.metrics import Gauge
@@ -18,14 +19,14 @@ class Gauges:
         self._running = Gauge("nas_trials_running", "Trials under evaluation.")
         self._room = Gauge("nas_room", "Trials that the cluster can run at once.")
         self._best = Gauge("nas_best_reward", "The highest reward so far.")
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
         self._seen = 0
         self._reward: float | None = None
 
     def set(self, status: Status, records: Sequence[Record]) -> None:
         """Take on the state of now; only records that are new since the last time are looked at."""
         for record in records[self._seen :]:
-            self._counts[record.state] = self._counts.get(record.state, 0) + 1
+            self._counts[record.state] += 1
             if record.reward is not None and (self._reward is None or record.reward > self._reward):
                 self._reward = record.reward
         self._seen = len(records)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from nas.search.journal import PROPOSALS, TRIALS
-from nas.search.storage import open_storage, write_object
+from nas.search.storage import is_url, open_storage, write_object
 from search_spaces.document import MAX_BYTES, write_atomically
 from search_spaces.errors import InputError
 
@@ -51,21 +51,19 @@ class Mirror:
         self.error: Exception | None = None
         self._token = uuid.uuid4().hex.encode()
         self._done: dict[str, int] = {name: _size(self.files, self.root, name) for name in _GROWING}
-        self._stamps: dict[str, int] = {}
+        self._sent: dict[str, bytes] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
-        try:
-            self._put(_WRITER, self._token)
-        except Exception as error:  # each store raises its own kinds
-            raise InputError(f"storage {url!r}: cannot write: {error}") from None
         for name in _GROWING:
-            path = folder / name
-            here = path.stat().st_size if path.exists() else 0
-            if here < self._done[name]:
+            if len(_content(folder / name) or b"") < self._done[name]:
                 raise InputError(
                     f"storage {url!r}: has more of {name} than {folder}: it is another run's, or this "
                     f"folder is an old copy; `nas resume {url}` takes the newer one"
                 )
+        try:  # only now: it takes the copy away from whoever had it
+            self._put(_WRITER, self._token)
+        except Exception as error:  # each store raises its own kinds
+            raise InputError(f"storage {url!r}: cannot write: {error}") from None
         write_atomically(folder / STORAGE, f"{url}\n")
 
     def __enter__(self) -> Mirror:
@@ -78,8 +76,11 @@ class Mirror:
         self._stop.set()
         self._thread.join()
         if self.error is None:
-            self.sync()
-        elif error is None:
+            try:
+                self.sync()
+            except Exception as failure:  # each store raises its own kinds
+                self.error = failure
+        if error is None:
             self.check()
 
     def check(self) -> None:
@@ -89,40 +90,30 @@ class Mirror:
 
     def sync(self) -> None:
         """Bring the copy up to date now."""
-        if not self._changed():
+        lines = {name: self._new_lines(name) for name in _GROWING}
+        whole = {name: _content(self.folder / name) for name in _WHOLE}
+        changed = {name: c for name, c in whole.items() if c is not None and c != self._sent.get(name)}
+        if not changed and not any(lines.values()):
             return
-        held = self.files.cat_file(f"{self.root}/{_WRITER}")
-        if held != self._token:
+        if self.files.cat_file(f"{self.root}/{_WRITER}") != self._token:
             raise InputError("another process has taken over this run")
-        for name in _GROWING:
-            path = self.folder / name
-            if not path.exists():
-                continue
-            with path.open("rb") as stream:
-                stream.seek(self._done[name])
-                new = stream.read()
-            new = new[: new.rfind(b"\n") + 1]
+        for name, new in lines.items():
             if new:
                 self._put(f"{name}/{self._done[name]:015d}", new)
                 self._done[name] += len(new)
-        for name in _WHOLE:
-            path = self.folder / name
-            if path.exists() and path.stat().st_mtime_ns != self._stamps.get(name):
-                stamp = path.stat().st_mtime_ns
-                self._put(name, path.read_bytes())
-                self._stamps[name] = stamp
+        for name, content in changed.items():
+            self._put(name, content)
+            self._sent[name] = content
 
-    def _changed(self) -> bool:
-        for name in (*_GROWING, *_WHOLE):
-            path = self.folder / name
-            if not path.exists():
-                continue
-            state = path.stat()
-            if name in _GROWING and state.st_size > self._done[name]:
-                return True
-            if name in _WHOLE and state.st_mtime_ns != self._stamps.get(name):
-                return True
-        return False
+    def _new_lines(self, name: str) -> bytes:
+        """The whole lines of a growing file that aren't up yet."""
+        path = self.folder / name
+        if not path.exists() or path.stat().st_size <= self._done[name]:
+            return b""
+        with path.open("rb") as stream:
+            stream.seek(self._done[name])
+            new = stream.read()
+        return new[: new.rfind(b"\n") + 1]
 
     def _put(self, name: str, data: bytes) -> None:
         write_object(self.files, f"{self.root}/{name}", data)
@@ -141,6 +132,10 @@ class Mirror:
                 if time.monotonic() - failing > _PATIENCE:
                     self.error = error
                     return
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 def _size(files: Any, root: str, name: str) -> int:
@@ -170,30 +165,38 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
     files, root = open_storage(url)
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: exists; remove it, or `nas resume {folder}` to go on from it")
+    if not has_run(url):
+        raise InputError(f"{url}: no run there (no search.yaml)")
+    content: dict[str, bytes] = {}
     try:
-        if files.size(f"{root}/search.yaml") > MAX_BYTES:
-            raise InputError(f"{url}: search.yaml is larger than {MAX_BYTES} bytes")
-        content = {name: files.cat_file(f"{root}/{name}") for name in _WHOLE if _is_there(files, root, name)}
-    except FileNotFoundError:
-        raise InputError(f"{url}: no run there (no search.yaml)") from None
+        for name in _WHOLE:
+            if files.exists(f"{root}/{name}"):
+                if files.size(f"{root}/{name}") > MAX_BYTES and name.endswith(".yaml"):
+                    raise InputError(f"{url}: {name} is larger than {MAX_BYTES} bytes")
+                content[name] = files.cat_file(f"{root}/{name}")
+        for name in _GROWING:
+            content[name] = _joined(files, root, name, url)
     except InputError:
         raise
     except Exception as error:  # each store raises its own kinds
         raise InputError(f"{url}: cannot read: {error}") from None
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _GROWING:
-        parts = _parts(files, root, name)
-        data = files.cat(parts) if parts else {}
-        whole = b""
-        for path in parts:
-            if int(path.rsplit("/", 1)[1]) != len(whole):
-                raise InputError(f"{url}: {name} has a gap at byte {len(whole)}")
-            whole += data[path] if isinstance(data, dict) else data
-        write_atomically(folder / name, whole)
-    for name, text in content.items():
-        write_atomically(folder / name, text)
+    for name, data in content.items():
+        write_atomically(folder / name, data)
     write_atomically(folder / STORAGE, f"{url}\n")
     say(f"{url} -> {folder}")
+
+
+def _joined(files: Any, root: str, name: str, url: str) -> bytes:
+    """A growing file, put together again."""
+    parts = _parts(files, root, name)
+    data = files.cat(parts) if parts else {}
+    whole = b""
+    for path in parts:
+        if int(path.rsplit("/", 1)[1]) != len(whole):
+            raise InputError(f"{url}: {name} has a gap at byte {len(whole)}")
+        whole += data[path] if isinstance(data, dict) else data
+    return whole
 
 
 def has_run(url: str) -> bool:
@@ -205,10 +208,9 @@ def has_run(url: str) -> bool:
         raise InputError(f"{url}: cannot read: {error}") from None
 
 
-def _is_there(files: Any, root: str, name: str) -> bool:
-    if name == "search.yaml":
-        return True  # without it there is no run: reading it says so
-    return bool(files.exists(f"{root}/{name}"))
+def is_copy(place: str) -> bool:
+    """Whether a place is a storage's copy of a run, rather than a run folder."""
+    return is_url(place) or (Path(place) / _WRITER).is_file()
 
 
 def storage_of(folder: Path) -> str | None:

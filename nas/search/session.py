@@ -13,10 +13,9 @@ from nas.search.benchmark.load import load_surrogate
 from nas.search.evaluators.base import Evaluator
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop, run_in_process
-from nas.search.mirror import Mirror, storage_of
+from nas.search.mirror import Mirror, has_run, storage_of
 from nas.search.run import Run
 from nas.search.settings import SearchSettings
-from nas.search.storage import open_storage
 from nas.search.trial import Record
 from search_spaces.errors import InputError
 
@@ -66,8 +65,13 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         Run.create(folder, settings)  # raises, with the reason
     if placement.storage:
-        open_storage(placement.storage)
-        placement = replace(placement, storage=f"{placement.storage.rstrip('/')}/{folder.name}")
+        copy = f"{placement.storage.rstrip('/')}/{folder.name}"
+        if has_run(copy):
+            raise InputError(
+                f"storage {copy!r}: there is a run already; `nas resume {copy}` goes on with it, "
+                "or choose another --out"
+            )
+        placement = replace(placement, storage=copy)
     return _run(settings, folder, placement, settings.trials, console, new=True)
 
 
@@ -95,7 +99,7 @@ def _run(
 
     prepare = _in_process if settings.evaluator == "benchmark" else _on_ray
     evaluator, concurrent, runner = prepare(settings, folder, placement, console, new)
-    if not new and settings.data_digest not in (None, evaluator.data_digest):
+    if settings.data_digest not in (None, evaluator.data_digest):
         raise InputError(
             f"data {settings.data!r}: its digest is {evaluator.data_digest}, the run was started with "
             f"{settings.data_digest}: the accuracies would not compare"

@@ -46,9 +46,8 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         assert space is not None
         assert reward is not None
         assert checkpoints is not None
-        if evaluator.uses_torch:
-            import torch
-
+        # an evaluator that computes with torch has brought it along; others are spared loading it
+        if torch := sys.modules.get("torch"):
             torch.set_num_threads(threads)
         self.evaluator, self.space, self.reward, self.checkpoints = evaluator, space, reward, checkpoints
         context = ray.get_runtime_context()

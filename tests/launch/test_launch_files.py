@@ -165,6 +165,20 @@ def test_a_job_is_shown_exactly(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("command", "ending"),
+    [
+        (["resume", "--trials", "9", "runs/first"], "nas resume --trials 9 runs/first --address"),
+        (["resume", "s3://b/first"], "nas resume s3://b/first --out runs/first --address"),
+        (["search", "--out=x"], "nas search --out=x --address"),
+    ],
+)
+def test_the_run_folder_is_known(command, ending):
+    printed = invoke("launch", "--to", "slurm", "--dry-run", "--", *command)
+    assert printed.exit_code == 0
+    assert f"\n{ending}" in printed.stdout
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--to", "yarn", "--", "search"], "to 'yarn'"),
@@ -178,6 +192,10 @@ def test_a_job_is_shown_exactly(tmp_path):
         (["--to", "slurm", "--hours", "0", "--", "search"], "hours 0"),
         (["--to", "kuberay", "--name", "Upper", "--", "search"], "name 'Upper'"),
         (["--to", "slurm", "--cluster-only"], "only for --to kuberay"),
+        (["--to", "kuberay", "--cluster-only", "--", "search"], "takes no command"),
+        (["--to", "kuberay", "--ray-version", "new", "--", "search"], "ray-version 'new'"),
+        (["--to", "job", "--", "resume", "--trials", "9", "runs/first"], "doesn't travel"),
+        (["--to", "slurm", "--", "resume"], "RUN"),
     ],
 )
 def test_bad_launches_are_refused(arguments, message, monkeypatch, capsys, tmp_path):

@@ -226,6 +226,7 @@ BAD = {
     "ray client": (["search", "--address", "ray://127.0.0.1:10001"], "nas launch --to job"),
     "storage": (["search", "--evaluator", "benchmark", "--storage", "nosuch://x", "--out", "x"], "nosuch"),
     "or-resume": (["search", "--or-resume"], "give --out"),
+    "resume out": (["resume", "nowhere", "--out", "x"], "'nowhere' is none"),
     "storage run": (["resume", "memory://nowhere/first"], "no run there"),
     "status": (["status", "nowhere"], "no run there"),
     "status both": (["status", "nowhere", "--address", "auto"], "only without RUN"),
@@ -279,6 +280,13 @@ def test_or_resume_goes_on_with_a_run_that_is_there(tmp_path):
     command += ["--out", tmp_path / "x", "--or-resume", "--storage", tmp_path / "kept", "--json"]
     first = json.loads(good(*command))
     assert json.loads(good(*command))["best"] == first["best"]
+    again = nas(*(word for word in command if word != "--or-resume"), "--out", tmp_path / "y" / "x")
+    assert (again.returncode, "there is a run already" in again.stderr) == (2, True)
+    assert not (tmp_path / "y").exists()
+    copied = nas("resume", tmp_path / "x", "--out", tmp_path / "z")  # a run folder is no copy
+    assert (copied.returncode, "copy in a storage" in copied.stderr) == (2, True)
+    fetched = json.loads(good("resume", tmp_path / "kept" / "x", "--out", tmp_path / "z", "--json"))
+    assert fetched["best"] == first["best"]
     shutil.rmtree(tmp_path / "x")  # the machine is lost; the command is repeated on another
     assert json.loads(good(*command))["best"] == first["best"]
     assert len(read_records(tmp_path / "x")) == 5

@@ -37,7 +37,6 @@ class Evaluator(ABC):
         name: `train` ...
         epochs: measurements of one full evaluation.
         checkpoints: whether evaluations have a state worth saving.
-        uses_torch: whether it computes with torch, whose threads a worker then bounds.
         folders: that it reads while evaluating, so that every node must have them.
         data_digest: of what it measures on, if that could be another one next time.
         noisy: whether the same network could have been measured otherwise: then the highest reward
@@ -47,7 +46,6 @@ class Evaluator(ABC):
     name: str
     epochs: int = 1
     checkpoints: bool = False
-    uses_torch: bool = False
     folders: tuple[str, ...] = ()
     data_digest: str | None = None
     noisy: bool = True

@@ -30,7 +30,6 @@ class TrainEvaluator(Evaluator):
 
     name = "train"
     checkpoints = True
-    uses_torch = True
 
     def __init__(
         self,

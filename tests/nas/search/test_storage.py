@@ -73,6 +73,29 @@ def test_the_later_driver_wins(url, folder):
         first.sync()
 
 
+def test_who_is_refused_takes_nothing_over(url, folder, tmp_path):
+    add(folder, 0)
+    with Mirror(url, folder) as mirror:
+        mirror.sync()
+        old = tmp_path / "old"
+        old.mkdir()
+        with pytest.raises(InputError, match="has more of trials"):
+            Mirror(url, old)
+        add(folder, 1)
+        mirror.sync()
+
+
+def test_what_fails_at_the_end_is_said(url, folder, monkeypatch):
+    with pytest.raises(InputError, match="storage .*: gone"), Mirror(url, folder, every=60) as mirror:
+        add(folder, 0)
+        monkeypatch.setattr(mirror, "_put", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+    other = Mirror(url, folder, every=60)
+    monkeypatch.setattr(other, "_put", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+    with pytest.raises(KeyError), other:  # the first error is the one that counts
+        add(folder, 1)
+        raise KeyError
+
+
 def test_a_gap_is_refused(url, folder, tmp_path):
     with Mirror(url, folder, every=0.01):
         for number in range(3):
