@@ -227,3 +227,4 @@ def test_a_job_runs_the_demo_search_and_its_outputs_come_back(tmp_path):
     for name in ("best.yaml", "pareto.csv", "search.yaml", "logs/trial_000000.log"):
         assert (folder / name).stat().st_size > 0
     assert list(folder.glob("events.out.tfevents.*"))
+    assert (folder / "projector_config.pbtxt").exists()

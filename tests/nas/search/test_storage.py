@@ -169,10 +169,13 @@ def test_outputs_are_unpacked_as_plain_files_only(tmp_path, folder):
 
     (folder / "logs").mkdir()
     (folder / "logs" / "trial_000000.log").write_text("x")
+    (folder / "00000" / "architectures").mkdir(parents=True)  # TensorBoard's projector
+    (folder / "00000" / "architectures" / "tensors.tsv").write_text("1")
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "trial_000000.pt").write_text("big")
     unpack(pack(folder), tmp_path / "back")
     assert (tmp_path / "back" / "logs" / "trial_000000.log").read_text() == "x"
+    assert (tmp_path / "back" / "00000" / "architectures" / "tensors.tsv").read_text() == "1"
     assert not (tmp_path / "back" / "checkpoints").exists()
     with pytest.raises(InputError, match="exists"):
         unpack(pack(folder), tmp_path / "back")
@@ -180,7 +183,7 @@ def test_outputs_are_unpacked_as_plain_files_only(tmp_path, folder):
     for name, kind in (
         ("run/../../x", tarfile.REGTYPE),
         ("run/x", tarfile.SYMTYPE),
-        ("run/a/b", tarfile.REGTYPE),
+        ("/run/x", tarfile.REGTYPE),
     ):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
