@@ -9,6 +9,7 @@ search's time, and at the end. The HParams dashboard reads the journal itself (`
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 import warnings
 from collections import deque
@@ -82,6 +83,8 @@ class TensorBoardWriter:
             old.unlink(missing_ok=True)
         shutil.rmtree(folder / "00000", ignore_errors=True)
         self._cost, self._target = weighed_cost(run)
+        self._hook = threading.excepthook
+        threading.excepthook = self._thread_died
         self._writer = SummaryWriter(str(folder), flush_secs=10)  # type: ignore[no-untyped-call]
         own = _CONTROLLERS.get(run.settings.controller)
         layout = _LAYOUT | ({"controller": own} if own else {})
@@ -238,13 +241,25 @@ class TensorBoardWriter:
         )
 
     def close(self) -> None:
-        """Draw what is new since the last time, and write what is buffered."""
+        """Draw what is new since the last time, and write what is buffered.
+
+        Raises:
+            OSError: the events can't be written; `ended` may raise it too.
+        """
         try:
             if self._records and self._drawable:
                 self._draw()
                 self._final()
         finally:
-            self._writer.close()  # type: ignore[no-untyped-call]
+            try:
+                self._writer.close()  # type: ignore[no-untyped-call]
+            finally:
+                threading.excepthook = self._hook
+
+    def _thread_died(self, args: threading.ExceptHookArgs) -> None:
+        """The writer's thread keeps an error of the disk for the next call: its traceback is no news."""
+        if not isinstance(args.exc_value, OSError) or type(args.thread).__name__ != "_AsyncWriterThread":
+            self._hook(args)
 
 
 _PROJECTOR = "projector_config.pbtxt"

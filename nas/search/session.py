@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -150,9 +150,19 @@ def _run(
                 )
             elif len(loop.records) < trials and loop.done:
                 console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
-        finally:
-            events.close()
-            run.write_results(records, incumbent)
+        except BaseException as error:
+            # written as far as it goes; what is reported is why the search ended
+            for write in (events.close, lambda: run.write_results(records, incumbent)):
+                with suppress(InputError, OSError):
+                    write()
+            if isinstance(error, OSError):  # of a trial's log or the event file, say, on a full disk
+                raise InputError(
+                    f"{folder}: cannot write: {error.strerror or error}; what had ended is kept, "
+                    f"continue with: nas resume {folder}"
+                ) from None
+            raise
+        events.close()
+        run.write_results(records, incumbent)
     if not any(record.reward is not None for record in records):
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run
