@@ -23,6 +23,7 @@ _COMMANDS = {
     "show": ("nas.commands.show", "show"),
     "report": ("nas.commands.show", "report"),
     "cost": ("nas.commands.network", "cost_command"),
+    "latency": ("nas.commands.latency", "latency"),
     "scale": ("nas.commands.scaling", "scale_command"),
     "train": ("nas.commands.train", "train"),
     "export": ("nas.commands.export", "export"),

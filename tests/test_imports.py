@@ -16,8 +16,9 @@ MAY_IMPORT = {
 }
 INSIDE_NAS = {
     "network": {"network"},
+    "latency": {"network", "latency"},
     "training": {"network", "training", "errors"},
-    "search": {"network", "training", "search", "errors", "report"},
+    "search": {"network", "latency", "training", "search", "errors", "report"},
     "export": {"network", "export"},
     "launch": {"launch", "search"},
     "report": {"network", "search", "report", "errors"},

@@ -66,6 +66,7 @@ def _placement(function: Any) -> Any:
     help="train: on a proxy task; benchmark: ImageNet accuracies by a surrogate. Default: train.",
 )
 @click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
+@click.option("--latency-table", help="Table by `nas latency`: adds the cost `latency`, milliseconds.")
 @click.option("--surrogate", help="Of the benchmark: mlp or gb. Default: mlp.")
 @click.option("--noise/--no-noise", default=None, help="Answer with the noise of repeated trainings.")
 @click.option("--data", help="digits, fashion-mnist, cifar10, cifar100 or imagefolder:PATH. Default: digits.")

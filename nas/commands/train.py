@@ -11,8 +11,8 @@ import click
 from nas.commands.common import out, pairs, print_json, progress
 from nas.network.resolve import resolve_spec
 from nas.search.settings import proxy_defaults
+from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
-from nas.training.recipe import make_recipe
 from search_spaces.errors import InputError
 
 

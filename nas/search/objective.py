@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.base import Objective
+from nas.latency.table import LATENCY, LatencyTable
 from nas.network.cost import COSTS, cost
 from nas.network.cost_table import CostTable
 from nas.search.benchmark.surrogate import Surrogate
@@ -19,7 +20,10 @@ from search_spaces.mbconv import StagedSpace
 
 
 def make_objective(
-    space: StagedSpace | ListedSpace, reward: Reward, surrogate: Surrogate | None = None
+    space: StagedSpace | ListedSpace,
+    reward: Reward,
+    surrogate: Surrogate | None = None,
+    latency: LatencyTable | None = None,
 ) -> Objective:
     """The reward's slope and offset for any architectures of `space`.
 
@@ -27,13 +31,17 @@ def make_objective(
         space: of the architectures.
         reward: whose objectives are analytic costs, or costs that `surrogate` predicts.
         surrogate: of the benchmark search, if it is one.
+        latency: of the device that the search is for, if there is one.
     """
     table = CostTable(space) if isinstance(space, StagedSpace) else partial(_listed, space)
 
     def objective(architectures: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        measured: Mapping[str, NDArray[np.float64]] = {}
-        if surrogate is not None and any(o.cost not in COSTS for o in reward.objectives):
-            measured = surrogate.measured(architectures)
+        measured: dict[str, NDArray[np.float64]] = {}
+        names = {o.cost for o in reward.objectives} - set(COSTS)
+        if latency is not None and LATENCY in names:
+            measured[LATENCY] = latency.predict(space, architectures)
+        if surrogate is not None and names - {LATENCY}:
+            measured |= surrogate.measured(architectures)
         slope, offset = reward.line(partial(_values, table, architectures, measured))
         shape = (len(architectures),)
         return np.broadcast_to(slope, shape), np.broadcast_to(offset, shape)

@@ -170,12 +170,16 @@ def parse_target(
 ) -> float:
     """A target as a number (`400M`, `0.4G`) or as the cost of a reference network or spec file.
 
+    A latency is counted in milliseconds, with or without `ms` behind it.
+
     `measure` gives that cost of a network where it is none of `nas.network.COSTS`.
 
     Raises:
         InputError: neither; or the number is not positive.
     """
     text = str(text)
+    if cost_name.startswith("latency"):
+        text = re.sub(r"(?<=\d)\s*ms\s*$", "", text)  # which is what it is counted in
     if re.match(r"\s*[-+.\d]", text):
         value = parse_number(text, f"target for {cost_name}")
         if not (value > 0 and math.isfinite(value)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nas.search.convergence import Convergence
@@ -18,6 +19,8 @@ from search_spaces.notation import network_notation
 from search_spaces.spec import NetworkSpec, read_spec
 
 SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
+LATENCY_TABLE = "latency.json"
+"""The run's copy of its latency table, so that it doesn't depend on the file any more."""
 
 
 class Run:
@@ -51,6 +54,8 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out {folder}: cannot be made: {error.strerror}") from None
+        if (table := settings.make_latency()) is not None:
+            table.write(str(folder / LATENCY_TABLE))
         write_document(folder / SETTINGS, settings.to_document())
         return cls(folder, settings)
 
@@ -61,6 +66,8 @@ class Run:
             raise InputError(f"{folder}: no run there (no {SETTINGS})")
         path = folder / SETTINGS
         settings = SearchSettings.from_document(read_document(path), str(path))
+        if (folder / LATENCY_TABLE).is_file():
+            settings = replace(settings, latency_table=str(folder / LATENCY_TABLE))
         settings.check()
         return cls(folder, settings)
 

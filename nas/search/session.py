@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from nas.latency.table import LATENCY, LatencyTable
 from nas.search.benchmark.load import load_surrogate
 from nas.search.evaluators.base import Evaluator
 from nas.search.journal import Journal
@@ -18,6 +19,7 @@ from nas.search.run import Run
 from nas.search.settings import SearchSettings
 from nas.search.trial import Record
 from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ def _run(
                 mirror.check()
 
         try:
-            loop = run.loop(journal, trials, (progress, events, results), evaluator.costs)
+            costs = _costs(evaluator, settings.make_latency())
+            loop = run.loop(journal, trials, (progress, events, results), costs)
             if not loop.retraced:
                 console.print(
                     "this run was made by another version: its trials are kept, the controller goes on "
@@ -166,6 +169,15 @@ def _run(
     if not any(record.reward is not None for record in records):
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run
+
+
+def _costs(evaluator: Evaluator, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
+    """The costs of a network beside the analytic ones."""
+
+    def costs(spec: NetworkSpec) -> dict[str, float]:
+        return evaluator.costs(spec) | ({} if latency is None else {LATENCY: latency(spec)})
+
+    return costs
 
 
 def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | None]:

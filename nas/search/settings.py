@@ -9,13 +9,15 @@ from typing import Any
 
 from controller.base import Controller
 from controller.registry import CONTROLLERS, make_controller
+from nas.latency.table import LATENCY, LatencyTable
 from nas.search.benchmark.load import load_surrogate
 from nas.search.convergence import Convergence
 from nas.search.evaluators.benchmark import MEASURED, BenchmarkEvaluator
 from nas.search.objective import make_objective
 from nas.search.reward import Reward, make_reward
+from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
-from nas.training.recipe import Recipe, make_recipe
+from nas.training.recipe import Recipe
 from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.architecture import Architecture
 from search_spaces.document import check_fields, check_schema
@@ -63,6 +65,7 @@ class SearchSettings:
         benchmark_data: path of Accel-NASBench's records; None: the embedded surrogate.
         surrogate: `mlp` or `gb`.
         surrogate_digest: of the surrogate that the run was started with.
+        latency_table: path of a table by `nas latency`, which adds the cost `latency`; a run keeps a copy.
         noise: whether the benchmark answers with the noise that its repeated trainings show.
         data: name, as `load_data` takes it.
         data_root: folder to look in first.
@@ -90,6 +93,7 @@ class SearchSettings:
     benchmark_data: str | None = None
     surrogate: str = "mlp"
     surrogate_digest: str | None = None
+    latency_table: str | None = None
     noise: bool = False
     data: str = "digits"
     data_root: str | None = None
@@ -139,7 +143,10 @@ class SearchSettings:
             raise InputError(f"benchmark-data {self.benchmark_data!r}: only for --evaluator benchmark")
         elif self.noise:
             raise InputError("noise: only for --evaluator benchmark (a training has its own)")
-        make_controller(self.controller, self.make_space(), self.seed, self.controller_options)
+        space, latency = self.make_space(), self.make_latency()
+        if latency is not None:
+            latency.check(space)
+        make_controller(self.controller, space, self.seed, self.controller_options)
         self.make_reward()
         self.make_recipe()
         self.make_proxy()
@@ -160,7 +167,15 @@ class SearchSettings:
             measured = {name: partial(_measured, evaluator, name) for name in MEASURED}
         elif name := next((name for name in self.targets if name in MEASURED), None):
             raise InputError(f"cost {name!r}: only the benchmark knows it (--evaluator benchmark)")
+        if (latency := self.make_latency()) is not None:
+            measured[LATENCY] = latency
+        elif LATENCY in self.targets:
+            raise InputError(f"cost {LATENCY!r}: give --latency-table, which `nas latency --space` makes")
         return make_reward(self.reward, self.targets, self.exponent, measured)
+
+    def make_latency(self) -> LatencyTable | None:
+        """The latency table, if there is one; raises `InputError` as `LatencyTable.read`."""
+        return None if self.latency_table is None else LatencyTable.read(self.latency_table)
 
     def make_benchmark(self) -> BenchmarkEvaluator:
         """The benchmark's evaluator.
@@ -182,7 +197,7 @@ class SearchSettings:
         """The controller, told of the reward what can be known in advance."""
         space = self.make_space()
         surrogate = self.make_benchmark().surrogate if self.evaluator == "benchmark" else None
-        objective = make_objective(space, self.make_reward(), surrogate)
+        objective = make_objective(space, self.make_reward(), surrogate, self.make_latency())
         return make_controller(self.controller, space, self.seed, self.controller_options, objective)
 
     def _check_space(self) -> None:

@@ -1,15 +1,15 @@
-"""The training recipe: every setting that decides a result, as plain data, and named presets."""
+"""The training recipe: every setting that decides a result, as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import get_type_hints
+from dataclasses import dataclass
 
 from search_spaces.errors import InputError, unknown
+from search_spaces.spec import NetworkSpec
 
 OPTIMIZERS = ("rmsprop", "sgd", "adamw")
 SCHEDULES = ("cosine", "exponential", "constant")
+AUGMENTS = ("none", "autoaugment", "randaugment", "trivialaugment")
 
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
@@ -24,6 +24,13 @@ _RANGES: dict[str, tuple[float, float]] = {
     "ema": (0, 0.999999),
     "bn_momentum": (0, 1),
     "shift": (0, 0.5),
+    "lr_batch": (0, 1 << 20),
+    "mixup": (0, 100),
+    "cutmix": (0, 100),
+    "erase": (0, 1),
+    "dropout": (-1, 0.999),
+    "stochastic_depth": (-1, 0.999),
+    "layer_decay": (0.01, 1),
 }
 
 
@@ -35,7 +42,9 @@ class Recipe:
         epochs: passes over the training images.
         batch: images per step.
         optimizer: `rmsprop` (decay .9, epsilon .001), `sgd` (Nesterov), `adamw`.
-        lr: peak learning rate, for this batch.
+        lr: peak learning rate, for `lr_batch` images; see `peak_lr`.
+        lr_batch: images that `lr` is stated for, it grows in proportion (Goyal et al. 2017, section 2.1);
+            0: it is stated for `batch` as it is.
         momentum: of RMSprop and SGD; AdamW's first beta.
         weight_decay: on convolution and linear weights only, not on BN and biases.
         schedule: after the warm-up: `cosine` to 0, `exponential` by `decay_rate` every
@@ -43,15 +52,25 @@ class Recipe:
         warmup: epochs (fractions too) of linear growth from 0, at most half of all.
         decay_rate, decay_epochs: of the exponential schedule.
         label_smoothing: as in Szegedy et al. 2016.
-        ema: decay of the weights' moving average, which is then what is evaluated; 0: none.
+        ema: decay of the weights' moving average, which is then what is evaluated; 0: none. It starts
+            lower, at (1 + n) / (10 + n) after n steps, so that a short training isn't an average of its
+            beginning (as TensorFlow's ExponentialMovingAverage does it for EfficientNet).
         bn_momentum: replaces the spec's, where few steps are too few for it; 0: the spec's.
         mixed_precision: bfloat16 (or float16) where the device has it; single precision elsewhere.
         channels_last: memory format; about twice as fast for small MBConv networks on CPUs.
         shift: random shift of each image, up to this part of its side.
         flip: mirror half of the images, where the data set allows it.
+        augment: a policy of torchvision: `autoaugment` (Cubuk et al. 2019), `randaugment` (Cubuk et al.
+            2020: two operations of magnitude 9), `trivialaugment` (Mueller & Hutter 2021), or `none`.
+        mixup: alpha of mixup (Zhang et al. 2018); 0: none.
+        cutmix: alpha of CutMix (Yun et al. 2019); 0: none. With both, each batch gets one of them.
+        erase: chance that a rectangle of an image is erased (Zhong et al. 2020).
+        dropout, stochastic_depth: replace the spec's; -1: the spec's.
+        layer_decay: of a fine-tuning: each stage's rate is this part of that of the stage behind it.
+        compile: run the model through `torch.compile`.
 
     Raises:
-        InputError: a value out of its range, or an unknown optimizer or schedule.
+        InputError: a value out of its range, or an unknown optimizer, schedule or augmentation.
     """
 
     epochs: int = 6
@@ -71,8 +90,32 @@ class Recipe:
     channels_last: bool = True
     shift: float = 0.0
     flip: bool = True
+    lr_batch: int = 0
+    augment: str = "none"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    erase: float = 0.0
+    dropout: float = -1.0
+    stochastic_depth: float = -1.0
+    layer_decay: float = 1.0
+    compile: bool = False
+
+    def adapt(self, spec: NetworkSpec) -> NetworkSpec:
+        """The network with the rates that the recipe replaces: dropout, stochastic depth, BN momentum."""
+        return spec.replace(
+            dropout=spec.dropout if self.dropout < 0 else self.dropout,
+            stochastic_depth=spec.stochastic_depth if self.stochastic_depth < 0 else self.stochastic_depth,
+            bn_momentum=self.bn_momentum or spec.bn_momentum,
+        )
+
+    @property
+    def peak_lr(self) -> float:
+        """The highest learning rate, for this batch."""
+        return self.lr * self.batch / self.lr_batch if self.lr_batch else self.lr
 
     def __post_init__(self) -> None:
+        if self.augment not in AUGMENTS:
+            raise unknown("augment", self.augment, AUGMENTS)
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         if self.schedule not in SCHEDULES:
@@ -81,61 +124,6 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not low <= value <= high:
                 raise InputError(f"recipe: {name} {value!r}: expected a number from {low:g} to {high:g}")
-
-
-PRESETS: dict[str, Recipe] = {
-    # quick ranking of small networks on small images: peaks early, discriminates after few epochs
-    "adamw": Recipe(),
-    # Tan & Le 2019, section 5 and the released code: .256 per 4096 images is .016 per 256
-    "efficientnet": Recipe(
-        epochs=350,
-        batch=256,
-        optimizer="rmsprop",
-        lr=0.016,
-        weight_decay=1e-5,
-        schedule="exponential",
-        warmup=5,
-        label_smoothing=0.1,
-        ema=0.9999,
-        bn_momentum=0,
-    ),
-    "sgd": Recipe(
-        epochs=30,
-        batch=128,
-        optimizer="sgd",
-        lr=0.1,
-        weight_decay=5e-4,
-        warmup=2,
-        label_smoothing=0.1,
-        shift=0.125,
-    ),
-}
-
-
-def make_recipe(preset: str, changes: Mapping[str, object] | None = None) -> Recipe:
-    """The preset with some settings changed; the values may be text, as from a command line.
-
-    Raises:
-        InputError: unknown preset or setting, or a value that is none of the setting's.
-    """
-    if preset not in PRESETS:
-        raise unknown("recipe", preset, PRESETS)
-    hints = get_type_hints(Recipe)
-    values: dict[str, object] = {}
-    for name, value in (changes or {}).items():
-        if name not in hints:
-            raise unknown("recipe setting", name, [field.name for field in fields(Recipe)])
-        values[name] = _convert(name, value, hints[name])
-    return replace(PRESETS[preset], **values)  # type: ignore[arg-type]
-
-
-def _convert(name: str, value: object, kind: type) -> object:
-    if kind is bool:
-        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        if str(value).lower() not in words:
-            raise InputError(f"recipe: {name} {value!r}: expected true or false")
-        return words[str(value).lower()]
-    try:
-        return kind(value)
-    except (TypeError, ValueError):
-        raise InputError(f"recipe: {name} {value!r}: expected a value of type {kind.__name__}") from None
+        for name in ("dropout", "stochastic_depth"):
+            if -1 < getattr(self, name) < 0:
+                raise InputError(f"recipe: {name} {getattr(self, name)!r}: expected 0 to 0.999, or -1")

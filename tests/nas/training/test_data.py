@@ -12,7 +12,7 @@ from PIL import Image
 
 from nas.training.batches import Batches
 from nas.training.data import load_data
-from nas.training.recipe import make_recipe
+from nas.training.presets import make_recipe
 from search_spaces import InputError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

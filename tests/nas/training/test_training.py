@@ -11,8 +11,9 @@ from nas.training.augment import normalise, random_flip, random_shift
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.data import load_data
+from nas.training.presets import PRESETS, make_recipe
 from nas.training.proxy import ProxyTask
-from nas.training.recipe import PRESETS, Recipe, make_recipe
+from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, lr_factor, make_optimizer
 from search_spaces import InputError, NetworkSpec, StageSpec, StemSpec, reference
 

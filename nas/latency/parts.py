@@ -1,0 +1,104 @@
+"""A network as the parts that a latency table knows: stem, blocks, head, each at its input's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+
+from nas.network.cost import cost
+from search_spaces.architecture import Architecture
+from search_spaces.listed import ListedSpace
+from search_spaces.mbconv import StagedSpace
+from search_spaces.spec import BlockSpec, NetworkSpec
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a network; two are equal if they are the same layers on inputs of the same size.
+
+    Attributes:
+        key: all that its latency depends on, as one line.
+        channels, size: of its input; size in pixels.
+        spec: a network that has it, for the settings that all parts share.
+        block: the block; None for the stem and the head.
+        is_stem: whether it is the stem.
+    """
+
+    key: str
+    channels: int = field(compare=False)
+    size: int = field(compare=False)
+    spec: NetworkSpec = field(compare=False)
+    block: BlockSpec | None = field(default=None, compare=False)
+    is_stem: bool = field(default=False, compare=False)
+
+
+def grouped_parts(spec: NetworkSpec) -> list[list[Part]]:
+    """The parts of a network by where they stand: the stem, each stage's blocks, the head."""
+    costs = cost(spec).stages
+    stem = spec.stem
+    pool = " pool" if stem.pool else ""
+    key = f"stem {spec.in_channels}>{stem.channels} k{stem.kernel} s{stem.stride}{pool}"
+    groups = [[_part(key, spec.in_channels, spec.resolution, spec, is_stem=True)]]
+    channels = stem.channels
+    for number, stage in enumerate(spec.stages):
+        before, after = costs[number].resolution, costs[number + 1].resolution
+        first, *rest = stage.blocks(channels)
+        groups.append([block_part(first, before, spec), *(block_part(block, after, spec) for block in rest)])
+        channels = stage.channels
+    return [*groups, [head_part(spec, channels, costs[-2].resolution)]]
+
+
+def parts(spec: NetworkSpec) -> list[Part]:
+    """The parts of a network in order, equal ones as often as it has them."""
+    return [part for group in grouped_parts(spec) for part in group]
+
+
+def head_part(spec: NetworkSpec, in_channels: int, size: int) -> Part:
+    """The head of `spec` behind a last stage of `in_channels` at `size` pixels."""
+    middle = f">{spec.head_channels}" if spec.head_channels else ""
+    return _part(f"head {in_channels}{middle}>{spec.num_classes}", in_channels, size, spec)
+
+
+def block_part(block: BlockSpec, size: int, spec: NetworkSpec) -> Part:
+    """A block at an input of `size` pixels, with the settings of `spec`."""
+    expansion = f" e{block.expansion:g}" if block.expansion != 1 else ""
+    se = f" se{block.se_ratio:g}" if block.se_ratio else ""
+    skip = f" {block.skip}" if block.skip != "none" else ""
+    shape = f"{block.in_channels}>{block.out_channels}{expansion} k{block.kernel} s{block.stride}"
+    return _part(f"{block.op} {shape}{se}{skip}", block.in_channels, size, spec, block)
+
+
+def _part(
+    key: str,
+    channels: int,
+    size: int,
+    spec: NetworkSpec,
+    block: BlockSpec | None = None,
+    is_stem: bool = False,
+) -> Part:
+    return Part(f"{key} {spec.activation} @{size}", channels, size, spec, block, is_stem)
+
+
+def space_parts(space: StagedSpace | ListedSpace) -> list[Part]:
+    """All parts that networks of a space can have, each once."""
+    found: dict[str, Part] = {}
+    if isinstance(space, ListedSpace):
+        specs = [space.decode(Architecture((index,))) for index in range(int(space.size))]
+        return list({part.key: part for spec in specs for part in parts(spec)}.values())
+    template = space.template
+    first = space.decode(Architecture(0 for _ in space.decisions))
+    costs = cost(first).stages
+    found = {part.key: part for part in parts(first)[:1]}
+    widths: tuple[int, ...] = (template.stem.channels,)
+    for number, choices in enumerate(space.stages):
+        fields = (choices.op, choices.kernel, choices.se_ratio, choices.skip, choices.channels)
+        for before, chosen in product(widths, product(*fields)):
+            blocks = space.stage(number, *chosen, max(choices.repeats)).blocks(before)
+            for place, block in enumerate(blocks[:2]):
+                part = block_part(block, costs[number + min(place, 1)].resolution, first)
+                found.setdefault(part.key, part)
+        widths = choices.channels
+    for width in widths:
+        part = head_part(first, width, costs[-2].resolution)
+        found.setdefault(part.key, part)
+    return list(found.values())

@@ -1,0 +1,52 @@
+"""Where and how a latency is measured: what must be equal for two latencies to compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from search_spaces.errors import InputError, unknown
+
+RUNTIMES = ("torch", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How latencies are measured; inference in single precision.
+
+    Attributes:
+        device: `cpu`, `cuda` or `cuda:N`.
+        runtime: `torch` (eager, channels_last) or `onnxruntime`.
+        batch: images at once.
+        threads: of the CPU that one inference uses; 0: as many as the runtime takes by itself.
+        hardware: the processor's name, filled in by `nas.latency.runtimes.prepare`.
+        version: of the runtime, filled in likewise.
+
+    Raises:
+        InputError: an unknown runtime or device, a batch or a number of threads out of range.
+    """
+
+    device: str = "cpu"
+    runtime: str = "torch"
+    batch: int = 1
+    threads: int = 0
+    hardware: str = ""
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.runtime not in RUNTIMES:
+            raise unknown("runtime", self.runtime, RUNTIMES)
+        kind, _, index = str(self.device).partition(":")
+        if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+            raise InputError(f"device {self.device!r}: expected cpu, cuda or cuda:N")
+        for name, low, high in (("batch", 1, 1 << 16), ("threads", 0, 1 << 12)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise InputError(f"{name} {value!r}: expected an integer from {low} to {high}")
+
+    def describe(self) -> str:
+        """One line for people."""
+        threads = f", {self.threads} threads" if self.device == "cpu" else ""
+        return (
+            f"{self.runtime} {self.version} on {self.device} ({self.hardware}), batch {self.batch}{threads}, "
+            "single precision"
+        )
