@@ -26,6 +26,7 @@ _COMMANDS = {
     "latency": ("nas.commands.latency", "latency"),
     "scale": ("nas.commands.scaling", "scale_command"),
     "train": ("nas.commands.train", "train"),
+    "proxy": ("nas.commands.proxy", "proxy"),
     "export": ("nas.commands.export", "export"),
     "import": ("nas.commands.export", "import_command"),
     "space": ("nas.commands.network", "space"),

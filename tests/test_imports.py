@@ -21,7 +21,7 @@ INSIDE_NAS = {
     "search": {"network", "latency", "training", "search", "errors", "report"},
     "export": {"network", "export"},
     "launch": {"launch", "search"},
-    "report": {"network", "search", "report", "errors"},
+    "report": {"network", "search", "training", "report", "errors"},
 }
 
 

@@ -63,13 +63,11 @@ def _load(spec: str) -> tuple[NetworkSpec, Any]:
         return resolve_spec(spec), None
     from nas.network.builder import build
     from nas.training.checkpoint import load_checkpoint
+    from nas.training.transfer import trained_weights
 
     network, state, _ = load_checkpoint(Path(spec))
     model = build(network, seed=0)
-    weights = state["model"]
-    if state.get("ema"):  # what was evaluated
-        weights = {k.removeprefix("module."): v for k, v in state["ema"].items() if k != "n_averaged"}
-    model.load_state_dict(weights)
+    model.load_state_dict(trained_weights(state))
     return network, model
 
 

@@ -231,11 +231,14 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
     from nas.report.scaling import coefficients_document, study_document, write_study
     from nas.report.tables import coefficients_table, study_table
     from nas.search.journal import read_records
+    from nas.search.stage_two import STAGE_TWO
     from nas.search.study import COEFFICIENTS, STUDY, study_points
 
     if not isinstance(run.space, ListedSpace):
         return None
     records = read_records(run.folder)
+    if run.space.name == STAGE_TWO:
+        return report_stage_two(run, quiet)
     if run.space.name == COEFFICIENTS:
         if not quiet:
             out().print(coefficients_table(records))
@@ -248,3 +251,25 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
         out().print(study_table(points))
         out().print(f"wrote {run.folder}/study.png", highlight=False, soft_wrap=True)
     return study_document(run, points)
+
+
+def report_stage_two(run: Run, quiet: bool = False) -> dict[str, Any]:
+    """Print which network won when all were trained fully; the same as data."""
+    from nas.report.tables import stage_two_table
+    from nas.search.journal import read_records
+    from nas.search.stage_two import agreement, full_results
+
+    results = full_results(run.folder, read_records(run.folder))
+    tau = agreement(results)
+    if not quiet and results:
+        first = max(results, key=lambda r: r.proxy_reward)
+        same = "as in the search" if results[0].trial == first.trial else f"not trial {first.trial}"
+        out().print(stage_two_table(results))
+        out().print(
+            f"Winner: trial {results[0].trial}, {same}: {results[0].checkpoint}"
+            + ("" if tau is None else f"\nKendall tau of search and full training: {tau:.2f}"),
+            highlight=False,
+            soft_wrap=True,
+        )
+    rows = [vars(result) | {"checkpoint": str(result.checkpoint)} for result in results]
+    return {"run": str(run.folder), "kendall_tau": tau, "networks": rows}

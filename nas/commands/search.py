@@ -15,6 +15,7 @@ from controller.registry import CONTROLLERS
 from nas.commands.common import out, pairs, print_json, progress, seconds
 from nas.search.journal import read_records
 from nas.search.mirror import fetch_run, has_run, is_copy
+from nas.search.proxy_design import read_proxy
 from nas.search.run import BEST, Run
 from nas.search.session import Placement, resume_search, start_search
 from nas.search.settings import SearchSettings
@@ -77,6 +78,7 @@ def _placement(function: Any) -> Any:
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01."
 )
+@click.option("--proxy", "proxy_file", help="Proxy task, data and recipe from a file by `nas proxy`.")
 @click.option("--resolution", type=int, help="Proxy task: image size, pixels.")
 @click.option("--width", type=float, help="Proxy task: multiplier of all widths.")
 @click.option("--stem-stride", type=int, help="Proxy task: stride of the stem.")
@@ -193,6 +195,11 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
     base = SearchSettings()
     if path:
         base = SearchSettings.from_document(read_document(path), path)
+    if (proxy := options.pop("proxy_file")) is not None:
+        base = replace(base, **read_proxy(proxy))
+        if options["data"] not in (None, base.data):
+            raise InputError(f"data {options['data']!r}: the proxy task of {proxy} is one for {base.data!r}")
+        base.make_recipe(), base.make_proxy()  # a value out of its range is the file's, whatever follows
     changes = dict(base.recipe_changes) | pairs(options.pop("changes"), "--set")
     if (epochs := options.pop("epochs")) is not None:
         changes["epochs"] = epochs

@@ -1,27 +1,41 @@
-"""`nas train`: train one network on one data set, to a checkpoint."""
+"""`nas train`: train one network fully, to a checkpoint."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.scaling import report_stage_two
+from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
-from nas.search.settings import proxy_defaults
-from nas.training.presets import make_recipe
+from nas.search.journal import read_records
+from nas.search.run import Run
+from nas.search.session import Placement, start_search
+from nas.search.settings import SearchSettings, proxy_defaults
+from nas.search.stage_two import stage_two_settings
+from nas.training.presets import PRESETS, make_recipe
 from nas.training.proxy import ProxyTask
+from nas.training.recipe import Recipe
 from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from nas.training.data import DataSet
+    from nas.training.full import FullTraining
 
 
 @click.command(epilog="Example: nas train runs/first/best.yaml --data digits --epochs 30 --out winner.pt")
-@click.argument("spec")
-@click.option("--data", default="digits", help="As for `nas search`. Default: digits.")
+@click.argument("spec", required=False, metavar="[SPEC|RUN]")
+@click.option("--data", help="As for `nas search`. Default: digits; with --top the run's.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
 @click.option("--download", is_flag=True, help="Fetch the data set if it is missing.")
-@click.option("--recipe", "preset", default="adamw", help="adamw, sgd or efficientnet. Default: adamw.")
+@click.option("--subset", type=float, default=1.0, help="Part of the images to train on. Default: 1.")
+@click.option("--recipe", "preset", default="adamw", help=f"{', '.join(PRESETS)}. Default: adamw.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01."
 )
@@ -30,13 +44,23 @@ from search_spaces.errors import InputError
 @click.option("--width", type=float, default=1.0, help="Multiplier of all widths. Default: 1.")
 @click.option("--stem-stride", type=int, help="Default: 1 for small images, else the network's.")
 @click.option("--seed", type=int, default=0, help="Default: 0.")
-@click.option("--out", "target", help="Checkpoint to write. Default: NAME-DATA.pt.")
+@click.option("--from", "start", metavar="CKPT", help="Start from its weights, with a new classifier.")
+@click.option("--freeze", "frozen", type=int, default=0, help="Parts that keep them: 1 the stem, 2 ...")
+@click.option("--workers", type=int, default=2, help="Decoding processes, for image files. Default: 2.")
+@click.option("--top", type=int, help="SPEC is a run: train its best so many side by side on Ray.")
+@click.option("--concurrent", type=int, default=0, help="With --top: trainings at once.")
+@click.option("--cpus-per-trial", type=float, help="With --top: CPUs of each. Default: 1.")
+@click.option("--gpus-per-trial", type=float, help="With --top: GPUs of each. Default: 0.")
+@click.option("--address", help="With --top: Ray cluster to join. Default: this machine.")
+@click.option("--resume", metavar="OUT", help="Go on with an interrupted training, exactly as it would have.")
+@click.option("--out", "target", help="OUT.pt (and a folder OUT), or a folder. Default: NAME-DATA.pt.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def train(
-    spec: str,
-    data: str,
+    spec: str | None,
+    data: str | None,
     data_root: str | None,
     download: bool,
+    subset: float,
     preset: str,
     changes: tuple[str, ...],
     epochs: int | None,
@@ -44,73 +68,196 @@ def train(
     width: float,
     stem_stride: int | None,
     seed: int,
+    start: str | None,
+    frozen: int,
+    workers: int,
+    top: int | None,
+    concurrent: int,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+    address: str | None,
+    resume: str | None,
     target: str | None,
     as_json: bool,
 ) -> None:
-    """Train a network, score it on held-out images each epoch and on the test split at the end."""
-    network = resolve_spec(spec)
+    """Train a network fully: checkpoints, curves, test scores, a model card.
+
+    It is scored on held-out images after each epoch and on the test split at the end. Interrupted, it goes
+    on with --resume and ends as if it had not been.
+    """
+    if not 0 <= workers <= 256:
+        raise InputError(f"workers {workers}: expected an integer from 0 to 256")
+    if resume is not None:
+        if spec is not None or target is not None:
+            raise InputError(f"resume {resume!r}: all its settings are kept there; leave SPEC and --out out")
+        from nas.training.full import FullTraining
+
+        training = FullTraining.resume(Path(resume), workers)
+        _run(training, as_json)
+        return
     values: dict[str, Any] = dict(pairs(changes, "--set"))
     if epochs is not None:
         values["epochs"] = epochs
     recipe = make_recipe(preset, values)
-    path = Path(target or f"{network.name}-{data.partition(':')[0]}.pt")
-    if path.exists():
-        raise InputError(f"out {path}: exists already; choose another --out")
+    if top is not None:
+        if spec is None or start is not None:
+            raise InputError(f"top {top}: give the run folder of a search, and no --from")
+        settings = SearchSettings(
+            data=data or "",
+            data_root=data_root,
+            recipe=preset,
+            recipe_changes=values,
+            subset=subset,
+            resolution=resolution,
+            width=width,
+            stem_stride=stem_stride,
+            cpus_per_trial=cpus_per_trial or 1,
+            gpus_per_trial=gpus_per_trial or 0,
+            seed=seed,
+        )
+        placement = Placement(
+            concurrent=concurrent,
+            cpus=cpus_per_trial,
+            gpus=gpus_per_trial,
+            address=address,
+            download=download,
+        )
+        _train_top(Path(spec), top, settings, placement, target, as_json)
+        return
+    data = data or "digits"
+    if start is None and spec is None:
+        raise InputError("spec: give a network, or --from with a checkpoint")
+    if start is None and frozen:
+        raise InputError(f"freeze {frozen}: only with --from, random weights must be trained")
+    if not 0 <= seed < 1 << 63:
+        raise InputError(f"seed {seed}: expected an integer from 0 to 2^63 - 1")
+    network = None if spec is None else resolve_spec(spec)
+    source = None
+    if start is not None:
+        from nas.training.checkpoint import load_checkpoint
 
-    # the heavy imports wait until the cheap checks have passed
-    from nas.network.builder import build
-    from nas.network.cost import cost
-    from nas.training.batches import Batches
-    from nas.training.checkpoint import save_checkpoint
+        source = load_checkpoint(Path(start))[0]
+    named = network or source
+    assert named is not None
+    path = Path(target or f"{named.name}-{data.partition(':')[0]}.pt")
+
+    from nas.training.full import FullTraining, Outputs, Plan
+
+    outputs = Outputs.at(path)
+    outputs.check_new(path)
+    # the heavy work waits until the cheap checks have passed
     from nas.training.data import load_data
-    from nas.training.trainer import Trainer, pick_device
 
     dataset = load_data(data, data_root, download)
-    small = proxy_defaults(data) if not data.startswith("imagefolder:") else None
+    concrete = _concrete(network, source, data, dataset, recipe, resolution, width, stem_stride)
+    plan = Plan(concrete, recipe, data, data_root, subset, seed, start, frozen)
+    training = FullTraining(plan, outputs, workers=workers)
+    training.prepare(dataset)
+    _run(training, as_json)
+
+
+def _train_top(
+    folder: Path, top: int, settings: SearchSettings, placement: Placement, target: str | None, as_json: bool
+) -> None:
+    """Stage two of the search in `folder`."""
+    run = Run.open(folder)
+    if not settings.data:
+        given = run.settings.evaluator == "train"
+        settings = replace(settings, data=run.settings.data if given else "digits")
+        settings = replace(settings, data_root=settings.data_root or run.settings.data_root)
+    settings = stage_two_settings(run, read_records(folder), top, settings)
+    place = Path(target or f"{str(folder).rstrip('/')}-top{top}")
+    finished = start_search(settings, place, placement, progress())
+    document = report_stage_two(finished, quiet=as_json)
+    if as_json:
+        print_json(document)
+
+
+def _concrete(
+    network: NetworkSpec | None,
+    source: NetworkSpec | None,
+    data: str,
+    dataset: DataSet,
+    recipe: Recipe,
+    resolution: int | None,
+    width: float,
+    stem_stride: int | None,
+) -> NetworkSpec:
+    """The network as it is trained: on this data, at this size; a checkpoint's own where none is given."""
+    if network is None:
+        assert source is not None
+        if width != 1 or stem_stride is not None:
+            raise InputError("width and stem-stride: of a checkpoint they are given; leave them out")
+        task = ProxyTask(resolution or source.resolution, 1.0, source.stem.stride)
+        return recipe.adapt(task.apply(source, dataset.num_classes, dataset.in_channels))
+    small = proxy_defaults(data) if data.partition(":")[1] == "" else None
     task = ProxyTask(
         resolution or (small.resolution if small else network.resolution),
         width,
         stem_stride or (small.stem_stride if small else network.stem.stride),
     )
-    concrete = task.apply(network, dataset.num_classes, dataset.in_channels, recipe.bn_momentum)
-    device = pick_device()
-    batches = Batches(dataset.at(task.resolution), recipe, device)
-    trainer = Trainer(build(concrete, seed), batches, recipe, seed)
-    console = progress()
+    return recipe.adapt(task.apply(network, dataset.num_classes, dataset.in_channels))
+
+
+def _run(training: FullTraining, as_json: bool) -> None:
+    from nas.report.training import TrainingCurves, write_plan, write_result
+
+    plan, data, console = training.plan, training.data, progress()
+    spec, epochs, began = plan.spec, plan.recipe.epochs, time.time()
     console.print(
-        f"training {concrete.name} on {data}: {len(dataset.train):,} images of {task.resolution} px, stem "
-        f"stride {task.stem_stride}, {concrete.num_classes} classes, "
-        f"{cost(concrete).macs / 1e6:.1f}M MACs, on {device}",
+        f"training {spec.name} ({spec.digest}) on {plan.data}: {len(data.train):,} images of "
+        f"{spec.resolution} px, stem stride {spec.stem.stride}, {spec.num_classes} classes, "
+        f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}",
         highlight=False,
     )
-    rows = []
-    began = time.time()
-    about = {"data": data, "data_digest": dataset.digest, "recipe": dict(vars(recipe)), "seed": seed}
-    for _ in range(recipe.epochs):
-        row = trainer.run_epoch()
-        rows.append(row)
-        save_checkpoint(path, concrete, trainer.state_dict(), about)
+    if training.rows:
+        console.print(f"{len(training.rows)} of {epochs} epochs are done already", highlight=False)
+    training.outputs.folder.mkdir(parents=True, exist_ok=True)
+    write_plan(training)
+    curves = TrainingCurves(training)
+
+    def tick(row: dict[str, float]) -> None:
+        curves.add(row)
+        left = f"{(epochs - row['epoch']) * row['seconds'] / 60:.0f} min left"
+        skipped = f", {row['unreadable']:.0f} unreadable images" if row.get("unreadable") else ""
         console.print(
-            f"epoch {row['epoch']}/{recipe.epochs}: loss {row['loss']:.4f}, held-out accuracy "
-            f"{row['accuracy']:.4f}, {row['images_per_second']:.0f} images/s",
+            f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.4f}, held-out accuracy "
+            f"{row['accuracy']:.4f}, {row['images_per_second']:.0f} images/s, {left}{skipped}",
             highlight=False,
         )
-    test = trainer.evaluate("test")
+
+    result = None
+    try:
+        training.run(tick)
+        result = training.result()
+    finally:
+        curves.close(result)
+    written = [training.outputs.last, training.outputs.best, *write_result(training, result)]
+    seconds = time.time() - began
+    test, best = result["test"], result["best"]
     if as_json:
         print_json(
             {
-                "checkpoint": str(path),
-                "spec": concrete.to_document(),
-                "epochs": rows,
+                "checkpoint": str(training.outputs.last),
+                "files": [str(path) for path in written],
+                "spec": spec.to_document(),
+                "digest": spec.digest,
+                "data_digest": data.digest,
+                "epochs": training.rows,
                 "test_accuracy": test["accuracy"],
+                "test_top5": test["top5"],
                 "test_loss": test["loss"],
-                "seconds": time.time() - began,
-                **about,
+                "seconds": seconds,
+                **plan.to_document(),
+                **{name: result[name] for name in ("best", "confusion", "unreadable")},
             }
         )
         return
     out().print(
-        f"test accuracy {test['accuracy']:.4f} ({len(dataset.test):,} images)\ncheckpoint: {path}",
+        f"test accuracy {test['accuracy']:.4f}, top-5 {test['top5']:.4f} ({len(data.test):,} images), after "
+        f"{seconds / 60:.1f} minutes; of epoch {best['epoch']}, best on held-out: "
+        f"{best['test']['accuracy']:.4f}\n"
+        f"checkpoint: {training.outputs.last}\nmodel card: {written[-1]}",
         highlight=False,
         soft_wrap=True,
     )

@@ -12,7 +12,9 @@ from nas.network.cost import Cost, cost
 from nas.network.scaling import MODES
 from nas.search.loop import pareto_records
 from nas.search.plan import Plan
+from nas.search.proxy_design import Tried
 from nas.search.rediscovery import Rediscovery
+from nas.search.stage_two import FullResult
 from nas.search.study import BASELINE, StudyPoint, coefficients_of
 from nas.search.trial import Record
 from search_spaces.notation import to_notation
@@ -259,3 +261,41 @@ def rediscovery_tables(found: Rediscovery) -> list[Table]:
         )
     figures.add_row("random, mean", f"{found.random_top1:.2f}", "", "", f"{found.random_reward:.4f}")
     return [stages, figures]
+
+
+def proxy_table(tried: Sequence[Tried], chosen: Tried | None) -> Table:
+    """Proxy settings by cost, with how well each ranks; the recommended one is marked."""
+    table = _table("Proxy settings, cheapest first", ("proxy",), ("cost", "s each", "tau", "95%", "n"))
+    for one in sorted(tried, key=lambda one: one.cost):
+        found = one.correlation
+        mark = " *" if chosen is not None and one.setting == chosen.setting else ""
+        table.add_row(
+            one.setting.label + mark,
+            f"{one.cost:.1%}",
+            f"{one.seconds:.1f}",
+            f"{found.tau:.2f}",
+            f"{found.low:.2f}..{found.high:.2f}",
+            str(found.count),
+        )
+    return table
+
+
+def stage_two_table(results: Sequence[FullResult]) -> Table:
+    """Networks after their full training, best first, with the place that the search gave them."""
+    table = _table(
+        "Trained fully, highest reward first",
+        ("trial",),
+        ("place", "proxy reward", "reward", "held-out", "test", "MACs"),
+    )
+    places = sorted(results, key=lambda r: -r.proxy_reward)
+    for index, result in enumerate(results):
+        table.add_row(
+            str(result.trial) + (" *" if index == 0 else ""),
+            f"{places.index(result) + 1} > {index + 1}",
+            f"{result.proxy_reward:.4f}",
+            f"{result.reward:.4f}",
+            f"{result.accuracy:.4f}",
+            f"{result.test_accuracy:.4f}",
+            si(result.macs),
+        )
+    return table

@@ -36,6 +36,7 @@ class Placement:
         timeout: seconds that a trial may take on a worker.
         storage: folder or URL that keeps the run's files and checkpoints beside the run folder.
         dashboard: start Ray's dashboard, where Ray is started on this machine.
+        stay: leave Ray running at the end, for another search.
     """
 
     concurrent: int = 0
@@ -48,6 +49,7 @@ class Placement:
     timeout: float | None = None
     storage: str | None = None
     dashboard: bool = False
+    stay: bool = False
 
 
 def start_search(settings: SearchSettings, folder: Path, placement: Placement, console: Console) -> Run:
@@ -214,7 +216,12 @@ def _on_ray(
     data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
     workers = max(1, int(resources.cpus) - 1)
     evaluator = TrainEvaluator(
-        data, settings.make_recipe(), settings.make_proxy(), workers, settings.baseline_resolution
+        data,
+        settings.make_recipe(),
+        settings.make_proxy(),
+        workers,
+        settings.baseline_resolution,
+        settings.final,
     )
     if new:
         console.print("starting Ray ...", style="dim")
@@ -236,7 +243,7 @@ def _on_ray(
             timeout=placement.timeout,
             dashboard=dashboard,
             say=lambda text: console.print(text, style="yellow"),
-            disconnect=True,
+            disconnect=not placement.stay,
         )
 
     return evaluator, concurrent, run

@@ -74,6 +74,7 @@ class SearchSettings:
         resolution, width, stem_stride, subset: of the proxy task; None: the data set's defaults.
         baseline_resolution: if given, `resolution` is that of networks of so many pixels, and others are
             trained in proportion (a scaling study); else all are trained at `resolution`.
+        final: full trainings: scored on the test split at their end, their weights kept.
         trials: how many, at most.
         until: `trials`, or `converged`: stop when an improvement would cost more than `price` trials.
         price: trials that a worthwhile improvement may cost.
@@ -105,6 +106,7 @@ class SearchSettings:
     stem_stride: int | None = None
     subset: float | None = None
     baseline_resolution: int | None = None
+    final: bool = False
     trials: int = 24
     until: str = "trials"
     price: float = 100

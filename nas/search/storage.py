@@ -18,6 +18,8 @@ import fsspec
 
 from search_spaces.errors import InputError
 
+MODELS = "models"
+"""Folder of a run, or of its storage, for the checkpoints of full trainings."""
 MAX_CHECKPOINT = 8 << 30
 """Bytes. A proxy network's state has a few megabytes; more than this is none of ours."""
 
@@ -90,6 +92,11 @@ class Checkpoints:
 
         state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
         return state
+
+    def keep(self, trial: int, product: bytes) -> None:
+        """Keep what a trial made, beside the checkpoints (`MODELS`); raises OSError if it can't."""
+        files, root = open_storage(self.url)
+        write_object(files, self._path(f"{root.rstrip('/').rpartition('/')[0]}/{MODELS}", trial), product)
 
     def remove(self, trial: int) -> None:
         """A trial has ended: its state is of no more use."""

@@ -6,7 +6,7 @@ import contextlib
 import io
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 import ray
@@ -103,15 +103,20 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
                 problem = self._save()
         reward = self.reward(self.rows[-1]["accuracy"], self.costs)
         done = self.evaluation.finished
+        if done and problem is None and (product := self.evaluation.product()) is not None:
+            problem = self._write(lambda: self.checkpoints.keep(self.trial, product))
         result = {"epoch": len(self.rows), "reward": reward, "last": done, "done": done}
         return result if problem is None else result | {"unsaved": problem}
 
     def _save(self) -> str | None:
         """Keep the state; the reason if that can't be done, which is not this network's fault."""
         assert self.evaluation is not None
+        state = {"rows": self.rows, "evaluation": self.evaluation.state_dict()}
+        return self._write(lambda: self.checkpoints.save(self.trial, state))
+
+    def _write(self, write: Callable[[], None]) -> str | None:
         try:
-            state = {"rows": self.rows, "evaluation": self.evaluation.state_dict()}
-            self.checkpoints.save(self.trial, state)
+            write()
         except OSError as error:
             return f"{self.checkpoints.url}: cannot write a checkpoint: {error.strerror or error}"
         return None

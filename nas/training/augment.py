@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
+
+from nas.training.recipe import Recipe
+
+_GROUPS = 16
+"""A policy draws its operations for a whole tensor, so a batch is cut into so many, each with its own."""
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -36,3 +44,58 @@ def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image (N, C, H, W) left to right with a chance of one half."""
     chosen = torch.rand(len(images), generator=generator) < 0.5
     return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+class Policy:
+    """A recipe's augmentation policy; it draws from torch's random state.
+
+    Args:
+        name: one of `AUGMENTS` but `none`.
+    """
+
+    def __init__(self, name: str) -> None:
+        kinds = {
+            "autoaugment": v2.AutoAugment,
+            "randaugment": v2.RandAugment,
+            "trivialaugment": v2.TrivialAugmentWide,
+        }
+        self.policy = kinds[name]()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 images (N, C, H, W), a sixteenth of which share their operations, or one (C, H, W)."""
+        if images.ndim == 3:
+            return self.policy(images)  # type: ignore[no-any-return]
+        return torch.cat([self.policy(group) for group in images.chunk(_GROUPS)])
+
+
+def make_mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """Mixup and CutMix of a batch, whose labels become shares of classes (N, classes); None without."""
+    kinds = [
+        kind(alpha=alpha, num_classes=num_classes)
+        for kind, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix))
+        if alpha
+    ]
+    if not kinds:
+        return None
+    return v2.RandomChoice(kinds)  # type: ignore[no-any-return]
+
+
+def random_erase(images: Tensor, chance: float, generator: torch.Generator) -> Tensor:
+    """Set a rectangle of some images (N, C, H, W) to zero, the data set's mean once normalised.
+
+    Area from 2% to a third, aspect from 0.3 to 3.3 (Zhong et al. 2020, section 3), each image its own.
+    """
+    if not chance:
+        return images
+    n, _, height, width = images.shape
+    draw = torch.rand((5, n), generator=generator)
+    area = (0.02 + draw[1] * (0.33 - 0.02)) * height * width
+    aspect = torch.exp((2 * draw[2] - 1) * torch.log(torch.tensor(3.3)))
+    h = (area * aspect).sqrt().clamp(1, height).round()
+    w = (area / aspect).sqrt().clamp(1, width).round()
+    top, left = (draw[3] * (height - h + 1)).floor(), (draw[4] * (width - w + 1)).floor()
+    rows, columns = torch.arange(height), torch.arange(width)
+    inside_rows = (rows >= top[:, None]) & (rows < (top + h)[:, None])
+    inside_columns = (columns >= left[:, None]) & (columns < (left + w)[:, None])
+    erased = inside_rows[:, :, None] & inside_columns[:, None, :] & (draw[0] < chance)[:, None, None]
+    return images.masked_fill(erased.unsqueeze(1).to(images.device), 0)

@@ -4,42 +4,91 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from nas.training.augment import normalise, random_flip, random_shift
+from nas.errors import TrialFailedError
+from nas.training.augment import (
+    Policy,
+    make_mixing,
+    normalise,
+    random_erase,
+    random_flip,
+    random_shift,
+)
 from nas.training.data import ArraySplit, DataSet, FileSplit, Split
+from nas.training.images import UnreadableImageError, read_image
 from nas.training.recipe import Recipe
 
+Sample = tuple[Tensor, int] | tuple[str, str]
+
 _EVALUATION_BATCH = 500
+_PREFETCH = 4
+"""Batches that each decoding process has ready."""
+MAX_UNREADABLE = 0.01
+"""Part of the image files that may be unreadable; they are left out and counted. More are an error."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The place of this process among those that train one model together.
+
+    Attributes:
+        rank: from 0.
+        size: processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+
+ALONE = Ranks()
 
 
 class Batches:
     """The batches of a data set on one device.
 
     Images in memory are copied to the device once (on the CPU they stay where they are, shared by
-    all processes); files are decoded by `workers` processes.
+    all processes); files are decoded by `workers` processes that read ahead.
 
     Args:
         data: at the resolution to train at.
-        recipe: batch size, shifts and flips.
+        recipe: batch size and augmentation.
         device: where the batches are wanted.
-        workers: decoding processes, for files only.
+        workers: decoding processes, for files only; 0: this one.
+        ranks: each process takes its part of every batch, and of an evaluation.
+
+    Attributes:
+        unreadable: files that could not be read so far, with the reason.
     """
 
-    def __init__(self, data: DataSet, recipe: Recipe, device: torch.device, workers: int = 1) -> None:
-        self.data, self.recipe, self.device, self.workers = data, recipe, device, workers
+    def __init__(
+        self,
+        data: DataSet,
+        recipe: Recipe,
+        device: torch.device,
+        workers: int = 1,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.data, self.recipe, self.device = data, recipe, device
+        self.workers, self.ranks = workers, ranks
         self.mean = torch.tensor(data.mean, device=device)
         self.std = torch.tensor(data.std, device=device)
+        self.policy = None if recipe.augment == "none" else Policy(recipe.augment)
+        self.mixing = make_mixing(recipe, data.num_classes)
+        self.unreadable: dict[str, str] = {}
         self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
+        self._loaders: dict[str, tuple[DataLoader[Sample], _Order]] = {}
 
     def train(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass over the training split in an order given by `seed`: (images, labels).
 
-        Images are floats (batch, C, H, W). An incomplete last batch is left out, unless it is the only
-        one: BN's statistics of a few images would disturb.
+        Images are floats (batch, C, H, W); labels are classes (batch,), or with mixup and CutMix their
+        shares (batch, classes). An incomplete last batch is left out, unless it is the only one: BN's
+        statistics of a few images would disturb. Policy and mixing draw from torch's random state.
         """
         generator = torch.Generator().manual_seed(seed)
         pixels = round(self.recipe.shift * self.data.resolution)
@@ -47,15 +96,22 @@ class Batches:
             images = random_shift(images, pixels, generator)
             if self.recipe.flip and self.data.flips:
                 images = random_flip(images, generator)
-            yield normalise(images, self.mean, self.std), labels
+            if self.policy is not None and isinstance(self.data.train, ArraySplit):
+                images = self.policy(images)
+            images = normalise(images, self.mean, self.std)
+            images = random_erase(images, self.recipe.erase, generator)
+            if self.mixing is not None:
+                images, labels = self.mixing(images, labels)
+            yield images, labels
 
     def evaluation(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """All of `held_out` or `test` in order: (images, labels)."""
+        """All of `held_out` or `test` in order, or this process's part of it: (images, labels)."""
         part: Split = getattr(self.data, split)
         if isinstance(part, FileSplit):
-            raw: Iterator[tuple[Tensor, Tensor]] = self._decode(part, train=False, seed=0)
+            raw: Iterator[tuple[Tensor, Tensor]] = self._decode(split, part, seed=0)
         else:
             images, labels = self._arrays(split, part)
+            images, labels = (x[self.ranks.rank :: self.ranks.size] for x in (images, labels))
             size = _EVALUATION_BATCH
             raw = zip(torch.split(images, size), torch.split(labels, size), strict=True)
         for batch, labels in raw:
@@ -70,12 +126,13 @@ class Batches:
         part = self.data.train
         if isinstance(part, FileSplit):
             seed = int(torch.randint(1 << 31, (), generator=generator))
-            yield from self._decode(part, train=True, seed=seed)
+            yield from self._decode("train", part, seed)
             return
         images, labels = self._arrays("train", part)
         order = torch.randperm(len(part), generator=generator).to(self.device)
         for step in range(self.steps):
             chosen = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
+            chosen = chosen[self.ranks.rank :: self.ranks.size]
             yield images[chosen], labels[chosen]
 
     def _arrays(self, name: str, split: ArraySplit) -> tuple[Tensor, Tensor]:
@@ -87,42 +144,89 @@ class Batches:
             self._on_device[name] = images.to(self.device), labels.to(self.device)
         return self._on_device[name]
 
-    def _decode(self, split: FileSplit, train: bool, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        loader = DataLoader(
-            _Decoded(split, self.data.resolution, train),
-            batch_size=self.recipe.batch,
-            shuffle=train,
-            drop_last=train and len(split) >= self.recipe.batch,
+    def _decode(self, name: str, split: FileSplit, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        if name not in self._loaders:
+            self._loaders[name] = self._loader(name, split)
+        loader, order = self._loaders[name]
+        order.seed = seed
+        for images, labels, unreadable in loader:
+            self.unreadable |= unreadable
+            if len(self.unreadable) > max(1, MAX_UNREADABLE * len(split)):
+                path, reason = next(iter(self.unreadable.items()))
+                raise TrialFailedError(
+                    f"data set {self.data.name!r}: {len(self.unreadable)} images can't be read, more than "
+                    f"{MAX_UNREADABLE:.0%}, e.g. {path}: {reason}"
+                )
+            if len(labels):
+                yield (
+                    images.to(self.device, non_blocking=True),
+                    labels.to(self.device, non_blocking=True),
+                )
+
+    def _loader(self, name: str, split: FileSplit) -> tuple[DataLoader[Sample], _Order]:
+        train = name == "train"
+        batch = self.recipe.batch if train else _EVALUATION_BATCH
+        order = _Order(len(split), batch, train, self.ranks)
+        files = _Decoded(split, self.data.resolution, self.policy if train else None, train)
+        ahead = {"prefetch_factor": _PREFETCH, "persistent_workers": True} if self.workers else {}
+        loader: DataLoader[Sample] = DataLoader(
+            files,
+            batch_sampler=order,  # type: ignore[arg-type]
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
-            generator=torch.Generator().manual_seed(seed),
+            collate_fn=_collate,
+            **ahead,  # type: ignore[arg-type]
         )
-        for images, labels in loader:
-            yield (
-                images.to(self.device, non_blocking=True),
-                labels.to(self.device, non_blocking=True),
-            )
+        return loader, order
 
 
-class _Decoded(Dataset[tuple[Tensor, int]]):
-    """Files as uint8 tensors: a random resized crop for training, the centre for evaluation."""
+class _Order(Sampler[list[tuple[int, int]]]):
+    """Batches of (index, seed): what is drawn for an image depends on the seed, not on who decodes it."""
 
-    def __init__(self, split: FileSplit, resolution: int, train: bool) -> None:
-        from torchvision.transforms import v2
+    def __init__(self, length: int, batch: int, train: bool, ranks: Ranks) -> None:
+        self.length, self.batch, self.train, self.ranks = length, batch, train, ranks
+        self.seed = 0
 
-        self.split = split
-        if train:
-            crop = [v2.RandomResizedCrop(resolution, antialias=True)]
-        else:
-            # 224 of 256, the usual share of the image
-            crop = [v2.Resize(round(resolution * 256 / 224), antialias=True), v2.CenterCrop(resolution)]
-        self.transform = v2.Compose([v2.ToImage(), *crop, v2.ToDtype(torch.uint8, scale=True)])
+    def __len__(self) -> int:
+        whole = self.length // self.batch
+        return max(1, whole) if self.train else -(-self.length // self.batch)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(self.length, generator=generator) if self.train else torch.arange(self.length)
+        seeds = torch.randint(1 << 31, (self.length,), generator=generator).tolist()
+        for step in range(len(self)):
+            chosen = order[step * self.batch : (step + 1) * self.batch].tolist()
+            yield [(index, seeds[index]) for index in chosen[self.ranks.rank :: self.ranks.size]]
+
+
+class _Decoded(Dataset[Sample]):
+    """Files as (uint8 image, label), or (file, reason) where one is unreadable."""
+
+    def __init__(self, split: FileSplit, resolution: int, policy: Policy | None, train: bool) -> None:
+        self.split, self.resolution, self.train = split, resolution, train
+        self.policy = policy
 
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        from torchvision.datasets.folder import default_loader
-
-        image = self.transform(default_loader(self.split.paths[index]))
+    def __getitem__(self, item: tuple[int, int]) -> Sample:  # type: ignore[override]
+        index, seed = item
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            try:
+                image = read_image(self.split.content(index), self.resolution, self.train)
+            except (OSError, UnreadableImageError) as error:
+                return self.split.name(index), str(error)
+            if self.policy is not None:
+                image = self.policy(image)
         return image, self.split.labels[index]
+
+
+def _collate(samples: list[Sample]) -> tuple[Tensor, Tensor, dict[str, str]]:
+    """The readable images and their labels, and the unreadable ones with the reason."""
+    good = [(image, label) for image, label in samples if isinstance(image, Tensor)]
+    bad = {str(name): str(reason) for name, reason in samples if isinstance(name, str)}
+    if not good:
+        return torch.empty(0), torch.empty(0, dtype=torch.int64), bad
+    return torch.stack([image for image, _ in good]), torch.tensor([int(label) for _, label in good]), bad

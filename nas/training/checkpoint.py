@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,18 @@ def save_checkpoint(path: Path, spec: NetworkSpec, state: dict[str, Any], about:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        torch.save({"spec": spec.to_document(), "state": state, "about": about}, part)
+        part.write_bytes(checkpoint_bytes(spec, state, about))
         part.replace(path)
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot write: {error}") from None
+
+
+def checkpoint_bytes(spec: NetworkSpec, state: dict[str, Any], about: dict[str, Any]) -> bytes:
+    """The content of a checkpoint file."""
+    buffer = io.BytesIO()
+    torch.save({"spec": spec.to_document(), "state": state, "about": about}, buffer)
+    return buffer.getvalue()
 
 
 def load_checkpoint(path: Path) -> tuple[NetworkSpec, dict[str, Any], dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Image data sets by name, with a part of the training split held out for scoring.
 
 Small sets are held in memory as uint8 arrays, which Ray's object store maps into every worker of a
-node without a copy; `imagefolder` (ImageNet's layout) stays on disk and is decoded by worker
+node without a copy; sets of files (`nas.training.file_data`) stay on disk and are decoded by worker
 processes. The test split is there for `nas train`; a search never reads it.
 """
 
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +27,10 @@ SPLIT_SEED = 0
 
 DATA_FOLDERS = ("~/.cache/baseline-nas", "/usr/share/datasets")
 """Where data sets are looked for beside `--data-root`: our own folder, and that of Debian's packages."""
+
+
+FILE_SETS = ("imagefolder", "webdataset", "huggingface")
+"""Kinds of data sets that stay on disk, see `nas.training.file_data`."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,46 @@ class ArraySplit:
         return len(self.labels)
 
 
+class Source(Protocol):
+    """Where encoded images are read that are no files of their own."""
+
+    def content(self, key: str) -> bytes | str:
+        """The encoded image, or its path; raises OSError."""
+
+    def name(self, key: str) -> str:
+        """What to call it in a message."""
+
+
 @dataclass(frozen=True)
 class FileSplit:
-    """Images on disk: the files and their labels, decoded when they are needed."""
+    """Images on disk, decoded when they are needed.
 
-    paths: tuple[str, ...]
+    Attributes:
+        keys: paths, or what `source` knows the images by.
+        labels: theirs.
+        source: reads the images; None: `keys` are paths.
+    """
+
+    keys: tuple[str, ...]
     labels: tuple[int, ...]
+    source: Source | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def content(self, index: int) -> bytes | str:
+        """The encoded image, or its path; raises OSError."""
+        return self.keys[index] if self.source is None else self.source.content(self.keys[index])
+
+    def name(self, index: int) -> str:
+        """What to call an image in a message."""
+        return self.keys[index] if self.source is None else self.source.name(self.keys[index])
+
+    def part(self, chosen: Iterable[int]) -> FileSplit:
+        """Some of the images."""
+        chosen = list(chosen)
+        keys, labels = tuple(self.keys[i] for i in chosen), tuple(self.labels[i] for i in chosen)
+        return FileSplit(keys, labels, self.source)
 
 
 Split = ArraySplit | FileSplit
@@ -74,6 +108,7 @@ class DataSet:
         flips: whether a mirrored image keeps its label.
         digest: 16 hex digits of the content (of names and sizes for files).
         folders: where its files lie, if they are read while training.
+        classes: their names, where it has some.
     """
 
     name: str
@@ -88,6 +123,7 @@ class DataSet:
     flips: bool
     digest: str
     folders: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def subset(self, share: float) -> DataSet:
         """The data set with a part of its training and held-out images, classes in proportion.
@@ -134,7 +170,7 @@ def _part(split: Split, share: float, data: DataSet) -> Split:
     )
     if isinstance(split, ArraySplit):
         return ArraySplit(split.images[chosen], split.labels[chosen])
-    return FileSplit(tuple(split.paths[i] for i in chosen), tuple(split.labels[i] for i in chosen))
+    return split.part(chosen.tolist())
 
 
 def _resized(split: Split, resolution: int) -> Split:
@@ -153,18 +189,21 @@ def load_data(name: str, root: str | None = None, download: bool = False) -> Dat
     """The data set called `name`.
 
     Args:
-        name: `digits` (embedded), `fashion-mnist`, `cifar10`, `cifar100`, or `imagefolder:PATH` with
-            PATH/train/CLASS/... and PATH/val/CLASS/... .
+        name: `digits` (embedded), `fashion-mnist`, `cifar10`, `cifar100`, or one of `FILE_SETS` with a
+            path, such as `imagefolder:PATH`.
         root: a folder to look in before `DATA_FOLDERS`.
         download: fetch a missing set through torchvision into `root` or our cache folder.
 
     Raises:
         InputError: unknown name; files missing, empty or unreadable.
     """
-    if name.startswith("imagefolder:"):
-        return _image_folder(name, Path(name.partition(":")[2]))
+    kind, colon, rest = name.partition(":")
+    if colon and kind in FILE_SETS:
+        from nas.training import file_data
+
+        return file_data.LOADERS[kind](name, rest)
     if name not in DATA_SETS:
-        raise unknown("data set", name, [*DATA_SETS, "imagefolder:PATH"])
+        raise unknown("data set", name, [*DATA_SETS, *(f"{kind}:PATH" for kind in FILE_SETS)])
     folders = [Path(folder).expanduser() for folder in (*([root] if root else []), *DATA_FOLDERS)]
     train, test, flips = DATA_SETS[name](folders, download)
     return _hold_out(name, train, test, flips)
@@ -196,7 +235,19 @@ def _hold_out(name: str, train: ArraySplit, test: ArraySplit, flips: bool) -> Da
         std=tuple(max(1e-3, float(x)) for x in pixels.std(axes)),
         flips=flips,
         digest=digest.hexdigest()[:16],
+        classes=_CLASSES.get(name, ()),
     )
+
+
+_CLASSES = {
+    "fashion-mnist": (
+        "t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+        "ankle boot",
+    ),
+    "cifar10": (
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    ),
+}  # fmt: skip
 
 
 def _digits(folders: Sequence[Path], download: bool) -> tuple[ArraySplit, ArraySplit, bool]:
@@ -287,58 +338,6 @@ def _missing(name: str, folders: Sequence[Path], hint: str = "") -> InputError:
     looked = ", ".join(str(folder) for folder in folders)
     return InputError(
         f"data set {name!r} not found in {looked}: give --data-root or --download {hint}".strip()
-    )
-
-
-def _image_folder(name: str, path: Path) -> DataSet:
-    from sklearn.model_selection import train_test_split
-    from torchvision.datasets import ImageFolder
-
-    path = path.expanduser().absolute()  # workers have another working directory
-    parts = []
-    for part in ("train", "val"):
-        if not (path / part).is_dir():
-            raise InputError(f"data set {name!r}: no folder {path / part} (expected {part}/CLASS/IMAGE)")
-        try:
-            parts.append(ImageFolder(str(path / part)))
-        except FileNotFoundError as error:
-            # torchvision's message lists the classes without images, or says that there are none
-            raise InputError(f"data set {name!r}: {str(error).splitlines()[0]}") from None
-    train, test = parts
-    if train.classes != test.classes:
-        odd = sorted(set(train.classes) ^ set(test.classes))
-        raise InputError(f"data set {name!r}: classes {odd[:5]} are in only one of train and val")
-    counts = np.bincount(train.targets)
-    if counts.min() < 2:
-        raise InputError(
-            f"data set {name!r}: class {train.classes[int(counts.argmin())]!r} has one training image: "
-            "expected at least 2, one of them to hold out"
-        )
-    held = min(50_000, max(len(counts), len(train) // 6))
-    kept, held_out = train_test_split(
-        np.arange(len(train)), test_size=held, random_state=SPLIT_SEED, stratify=train.targets
-    )
-
-    def split(samples: Sequence[tuple[str, int]]) -> FileSplit:
-        paths, labels = zip(*samples, strict=True)
-        return FileSplit(paths, labels)
-
-    digest = hashlib.sha256()
-    for file, _ in (*train.samples, *test.samples):
-        digest.update(f"{os.path.relpath(file, path)} {os.path.getsize(file)}\n".encode())
-    return DataSet(
-        name=name,
-        train=split([train.samples[i] for i in kept]),
-        held_out=split([train.samples[i] for i in held_out]),
-        test=split(test.samples),
-        num_classes=len(train.classes),
-        in_channels=3,
-        resolution=224,
-        mean=(0.485, 0.456, 0.406),  # ImageNet's, as torchvision states them
-        std=(0.229, 0.224, 0.225),
-        flips=True,
-        digest=digest.hexdigest()[:16],
-        folders=tuple(str(path / part) for part in ("train", "val")),
     )
 
 

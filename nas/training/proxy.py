@@ -35,14 +35,11 @@ class ProxyTask:
         if self.stem_stride not in (1, 2, 4):
             raise InputError(f"stem stride {self.stem_stride!r}: expected 1, 2 or 4")
 
-    def apply(
-        self, spec: NetworkSpec, num_classes: int, in_channels: int, bn_momentum: float = 0
-    ) -> NetworkSpec:
+    def apply(self, spec: NetworkSpec, num_classes: int, in_channels: int) -> NetworkSpec:
         """The network to train for a data set of so many classes and image channels."""
         small = scale_by(spec, width=self.width, resolution=self.resolution, divisor=1)
         return small.replace(
             stem=replace(small.stem, stride=self.stem_stride),
             num_classes=num_classes,
             in_channels=in_channels,
-            bn_momentum=bn_momentum or spec.bn_momentum,
         )

@@ -29,6 +29,10 @@ class Evaluation(ABC, Iterator[Measurement]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
 
+    def product(self) -> bytes | None:
+        """Of a finished evaluation: a checkpoint of what it trained, if that is worth keeping."""
+        return None
+
 
 class Evaluator(ABC):
     """Measures networks. It is pickled once to every worker, so it carries its data with it.

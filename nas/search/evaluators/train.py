@@ -9,6 +9,7 @@ from nas.network.builder import build
 from nas.search.evaluators.base import Evaluation, Evaluator
 from nas.search.trial import Measurement
 from nas.training.batches import Batches
+from nas.training.checkpoint import checkpoint_bytes
 from nas.training.data import DataSet
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
@@ -26,6 +27,8 @@ class TrainEvaluator(Evaluator):
         workers: processes that decode image files, for each trial.
         baseline_resolution: of a network that is trained at the proxy's resolution; others in
             proportion. None: all are.
+        final: these are full trainings: the last measurement has `test_accuracy` and `test_top5` too,
+            and the trained weights are kept.
     """
 
     name = "train"
@@ -38,7 +41,9 @@ class TrainEvaluator(Evaluator):
         proxy: ProxyTask,
         workers: int = 1,
         baseline_resolution: int | None = None,
+        final: bool = False,
     ) -> None:
+        self.final = final
         self.baseline_resolution = baseline_resolution
         self.data = data.at(proxy.resolution) if baseline_resolution is None else data
         self.recipe, self.proxy, self.workers = recipe, proxy, workers
@@ -55,8 +60,9 @@ class TrainEvaluator(Evaluator):
             # once in a process and resolution: on a GPU this copies the images there
             batches = Batches(self.data.at(proxy.resolution), self.recipe, pick_device(), self.workers)
             self._batches = proxy.resolution, batches
-        small = proxy.apply(spec, self.data.num_classes, self.data.in_channels, self.recipe.bn_momentum)
-        return _Training(Trainer(build(small, seed), self._batches[1], self.recipe, seed))
+        small = self.recipe.adapt(proxy.apply(spec, self.data.num_classes, self.data.in_channels))
+        trainer = Trainer(build(small, seed), self._batches[1], self.recipe, seed)
+        return _FullTraining(trainer, small) if self.final else _Training(trainer)
 
     def _resolution(self, spec: NetworkSpec) -> int:
         assert self.baseline_resolution is not None
@@ -91,3 +97,20 @@ class _Training(Evaluation):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.trainer.load_state_dict(state)
+
+
+class _FullTraining(_Training):
+    def __init__(self, trainer: Trainer, spec: NetworkSpec) -> None:
+        super().__init__(trainer)
+        self.spec = spec
+
+    def __next__(self) -> Measurement:
+        row = super().__next__()
+        if self.finished:
+            test = self.trainer.evaluate("test")
+            row |= {"test_accuracy": test["accuracy"], "test_top5": test["top5"]}
+        return row
+
+    def product(self) -> bytes:
+        about = {"data_digest": self.trainer.batches.data.digest, "recipe": dict(vars(self.trainer.recipe))}
+        return checkpoint_bytes(self.spec, self.trainer.state_dict(), about)

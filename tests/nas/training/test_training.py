@@ -201,10 +201,9 @@ def test_subsets_keep_the_classes(digits):
 
 def test_proxy_keeps_choices_apart():
     b0 = reference("efficientnet-b0")
-    small = ProxyTask(16, 0.25, 1).apply(b0, 10, 1, 0.1)
+    small = ProxyTask(16, 0.25, 1).apply(b0, 10, 1)
     assert (small.resolution, small.num_classes, small.in_channels, small.stem.stride) == (16, 10, 1, 1)
     assert [s.channels for s in small.stages] == [4, 6, 10, 20, 28, 48, 80]
-    assert small.bn_momentum == 0.1
     for bad in ({"resolution": 2}, {"width": 0}, {"stem_stride": 3}, {"width": float("nan")}):
         with pytest.raises(InputError):
             ProxyTask(**{"resolution": 16, **bad})

@@ -1,0 +1,231 @@
+"""`nas proxy`: is a cheap training a good judge, and which is the cheapest that is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from nas.commands.common import out, pairs, print_json, progress
+from nas.network.cost import cost
+from nas.search.journal import read_records
+from nas.search.proxy_design import (
+    ProxySetting,
+    Tried,
+    Variance,
+    accuracies,
+    candidate_settings,
+    candidates,
+    correlate,
+    proxy_settings,
+    recommend,
+    variance,
+    write_proxy,
+)
+from nas.search.run import Run
+from nas.search.session import Placement, resume_search, start_search
+from nas.search.settings import SearchSettings, proxy_defaults
+from search_spaces.document import make_folder
+from search_spaces.errors import InputError
+
+_PROXY = "proxy.yaml"
+
+
+@click.command(
+    epilog="Example: nas proxy --data fashion-mnist --epochs 2,4 --subset 0.05,0.1 --out runs/proxy"
+)
+@click.option("--space", default="mnasnet", help="As for `nas search`. Default: mnasnet.")
+@click.option("--data", default="digits", help="As for `nas search`. Default: digits.")
+@click.option("--data-root", help="Folder to look for the data set in first.")
+@click.option("--recipe", default="adamw", help="As for `nas search`. Default: adamw.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe.")
+@click.option("--candidates", "count", type=int, default=12, help="Networks to train. Default: 12.")
+@click.option("--long-epochs", type=int, default=20, help="Epochs of the long training. Default: 20.")
+@click.option("--long-subset", type=float, default=1.0, help="Part of the images it uses. Default: 1.")
+@click.option("--epochs", default="2,4,6", help="Epochs to try. Default: 2,4,6.")
+@click.option("--subset", default="1", help="Parts of the images to try, e.g. 0.1,0.5. Default: 1.")
+@click.option("--resolution", help="Image sizes to try, pixels. Default: the data set's.")
+@click.option("--width", help="Multipliers of all widths to try. Default: the data set's.")
+@click.option("--seeds", type=int, default=3, help="Repetitions for the variance. Default: 3.")
+@click.option("--tau", type=float, default=0.6, help="Kendall tau to reach. Default: 0.6.")
+@click.option("--concurrent", type=int, default=0, help="Trainings at once. Default: all there is room for.")
+@click.option("--cpus-per-trial", type=float, help="Default: 1.")
+@click.option("--gpus-per-trial", type=float, help="Fractions too. Default: 0.")
+@click.option("--address", help="Ray cluster to join. Default: this machine.")
+@click.option("--seed", type=int, default=0, help="Of everything random. Default: 0.")
+@click.option("--out", "target", required=True, help="Folder; if it is there already, go on with it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+def proxy(
+    space: str,
+    data: str,
+    data_root: str | None,
+    recipe: str,
+    changes: tuple[str, ...],
+    count: int,
+    long_epochs: int,
+    long_subset: float,
+    epochs: str,
+    subset: str,
+    resolution: str | None,
+    width: str | None,
+    seeds: int,
+    tau: float,
+    concurrent: int,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+    address: str | None,
+    seed: int,
+    target: str,
+    as_json: bool,
+) -> None:
+    """Find the cheapest proxy task that ranks networks as a long training does.
+
+    Trains candidates spread over the MACs long, and by every combination of the settings to try; prints
+    how well each agrees (Kendall tau, 95% interval) and what it costs, and repeats the recommended one
+    over seeds, so that it is seen which differences mean anything. Writes proxy.yaml for `nas search
+    --proxy`.
+    """
+    if not 2 <= seeds <= 100:
+        raise InputError(f"seeds {seeds}: expected an integer from 2 to 100")
+    if not -1 <= tau <= 1:
+        raise InputError(f"tau {tau:g}: expected a number from -1 to 1")
+    given = proxy_defaults(data)
+    sweep = proxy_settings(
+        _numbers(epochs, "epochs", int),
+        _numbers(subset, "subset", float),
+        _numbers(resolution or str(given.resolution), "resolution", int),
+        _numbers(width or str(given.width), "width", float),
+    )
+    base = SearchSettings(
+        space=space,
+        data=data,
+        data_root=data_root,
+        recipe=recipe,
+        recipe_changes=dict(pairs(changes, "--set")),
+        targets={},
+        cpus_per_trial=cpus_per_trial or 1,
+        gpus_per_trial=gpus_per_trial or 0,
+        seed=seed,
+    )
+    networks = candidates(base.make_space(), count, seed)
+    base = candidate_settings(networks, base)
+    long = ProxySetting(long_epochs, long_subset, given.resolution, given.width)
+    for setting in (long, *sweep):
+        setting.apply(base).check()
+
+    from nas.training.data import load_data
+
+    images = load_data(data, data_root)
+    for share in {setting.subset for setting in (long, *sweep)}:
+        images.subset(share)
+    placement = Placement(
+        concurrent=concurrent, cpus=cpus_per_trial, gpus=gpus_per_trial, address=address, stay=True
+    )
+    folder, console = Path(target), progress()
+    make_folder(target)
+
+    def trained(name: str, settings: SearchSettings) -> Run:
+        return _train(folder / name, settings, placement, console)
+
+    console.print(f"long training of {count} candidates: {long.label}", style="bold", highlight=False)
+    reference = accuracies(read_records(trained("long", long.apply(base)).folder))
+    stem, specs = base.make_proxy().stem_stride, list(networks.values())
+    full = long.macs(specs, stem, len(images.train))
+    tried = []
+    for number, setting in enumerate(sweep):
+        console.print(f"proxy {number + 1} of {len(sweep)}: {setting.label}", style="bold", highlight=False)
+        records = read_records(trained(f"sweep/{setting.label}", setting.apply(base)).folder)
+        seconds = sum(record.seconds for record in records) / len(records)
+        share = setting.macs(specs, stem, len(images.train)) / full
+        tried.append(Tried(setting, correlate(accuracies(records), reference), share, seconds))
+    chosen = recommend(tried, tau)
+    repeated = chosen or max(tried, key=lambda one: one.correlation.tau)
+    runs = [accuracies(read_records(folder / "sweep" / repeated.setting.label))]
+    for other in range(1, seeds):
+        label = f"variance/{repeated.setting.label}-seed{seed + other}"
+        console.print(f"variance: seed {other + 1} of {seeds}", style="bold", highlight=False)
+        settings = replace(repeated.setting.apply(base), seed=seed + other)
+        runs.append(accuracies(read_records(trained(label, settings).folder)))
+    spread = variance(runs)
+    if chosen is not None:
+        write_proxy(folder / _PROXY, chosen.setting.apply(base), chosen, spread)
+    _report(folder, tried, repeated, chosen, spread, tau, reference, networks, as_json)
+
+
+def _train(folder: Path, settings: SearchSettings, placement: Placement, console: Console) -> Run:
+    """A run to its end: new, taken up again, or done already."""
+    if not Run.is_run(folder):
+        return start_search(settings, folder, placement, console)
+    run = Run.open(folder)
+    kept = run.settings
+    differs = [
+        name
+        for name, value in vars(settings).items()
+        if name not in ("data_digest", "cpus_per_trial", "gpus_per_trial") and getattr(kept, name) != value
+    ]
+    if differs:
+        raise InputError(f"out {folder}: was made with another {', '.join(differs)}; choose another --out")
+    if len(read_records(folder)) == kept.trials:
+        return run
+    return resume_search(folder, placement, console)
+
+
+def _numbers(text: str, what: str, kind: type) -> list[Any]:
+    try:
+        values = [kind(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or len(set(values)) != len(values):
+        raise InputError(f"{what} {text!r}: expected different numbers, separated by commas")
+    return values
+
+
+def _report(
+    folder: Path,
+    tried: list[Tried],
+    repeated: Tried,
+    chosen: Tried | None,
+    spread: Variance,
+    wanted: float,
+    reference: dict[str, float],
+    networks: dict[str, Any],
+    as_json: bool,
+) -> None:
+    if as_json:
+        print_json(
+            {
+                "out": str(folder),
+                "wanted_tau": wanted,
+                "tried": [asdict(one) | {"label": one.setting.label} for one in tried],
+                "recommended": None if chosen is None else asdict(chosen.setting),
+                "file": None if chosen is None else str(folder / _PROXY),
+                "variance": asdict(spread) | {"meaningful": spread.meaningful, "of": repeated.setting.label},
+                "long": [
+                    {"candidate": label, "macs": cost(spec).macs, "accuracy": reference.get(label)}
+                    for label, spec in networks.items()
+                ],
+            }
+        )
+        return
+    from nas.report.tables import proxy_table
+
+    console = out()
+    console.print(proxy_table(tried, chosen))
+    console.print(
+        f"Over {spread.seeds} seeds of {repeated.setting.label}: the same network differs by "
+        f"{100 * spread.within:.2f} points (sd), networks among each other by {100 * spread.between:.2f}; "
+        f"{spread.reliability:.0%} of what is seen in one training is the network. Between two trainings a "
+        f"difference below {100 * spread.meaningful:.2f} points means nothing.",
+        highlight=False,
+    )
+    if chosen is None:
+        console.print(f"None reaches tau {wanted:g}: try more epochs, images or candidates.", highlight=False)
+    else:
+        console.print(
+            f"wrote {folder / _PROXY}; use it: nas search --proxy {folder / _PROXY}",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,87 @@
+"""Starting a training from another one's weights: a new head, and a stem for other image channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nas.network.builder import Network
+from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec
+
+
+def trained_weights(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights of a trainer's state that were evaluated: the moving average where there is one."""
+    ema = state.get("ema")
+    if not ema:
+        weights: dict[str, Tensor] = state["model"]
+        return weights
+    return {name.removeprefix("module."): value for name, value in ema.items() if name != "n_averaged"}
+
+
+def same_features(spec: NetworkSpec, other: NetworkSpec) -> bool:
+    """Whether two networks differ at most in what a transfer replaces: classes, channels, size, rates."""
+    return (
+        spec.blocks() == other.blocks()
+        and spec.stem == other.stem
+        and spec.head_channels == other.head_channels
+        and spec.activation == other.activation
+    )
+
+
+def transfer(source: NetworkSpec, weights: dict[str, Tensor], model: Network, where: str) -> list[str]:
+    """Give `model` the weights of a network with the same features; its classifier stays as it is.
+
+    Where the images have other channels the stem's kernels are summed over them (three to one) or
+    repeated and divided (one to three), so that a grey image gives the same activations.
+
+    Args:
+        source: of the weights.
+        weights: by name.
+        model: freshly made.
+        where: names the source in errors.
+
+    Returns:
+        the names that were not taken over.
+
+    Raises:
+        InputError: another network, or channels that can't be adapted.
+    """
+    spec = model.spec
+    if not same_features(source, spec):
+        raise InputError(
+            f"{where}: is of network {source.name!r} ({source.digest}), whose blocks are not those of "
+            f"{spec.name!r} ({spec.digest})"
+        )
+    own = model.state_dict()
+    if set(own) != set(weights):
+        odd = sorted(set(own) ^ set(weights))
+        raise InputError(f"{where}: its weights are not those of its spec, e.g. {odd[0]!r}")
+    classifier = f"head.{len(model.head) - 1}."
+    fresh = []
+    with torch.no_grad():
+        for name, tensor in own.items():
+            given = weights[name]
+            if name.startswith(classifier):
+                fresh.append(name)
+                continue
+            if name == "stem.0.0.weight" and given.shape != tensor.shape:
+                given = _adapt(given, tensor.shape[1], where)
+            if given.shape != tensor.shape:
+                raise InputError(f"{where}: {name} is {tuple(given.shape)}, expected {tuple(tensor.shape)}")
+            tensor.copy_(given)
+    return fresh
+
+
+def _adapt(kernels: Tensor, channels: int, where: str) -> Tensor:
+    """Kernels (out, in, k, k) for images of so many channels."""
+    if channels == 1:
+        return kernels.sum(1, keepdim=True)
+    if kernels.shape[1] == 1:
+        return kernels.repeat(1, channels, 1, 1) / channels
+    raise InputError(
+        f"{where}: takes images of {kernels.shape[1]} channels, the data has {channels}: expected the same "
+        "number, or one of them grey"
+    )
