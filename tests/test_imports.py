@@ -67,7 +67,7 @@ def test_observers_are_wired_in_one_place_only():
             "ray",
             {
                 f"nas/search/{name}.py"
-                for name in ("ray_tune", "cluster", "gauges", "trainable", "tune_bridge")
+                for name in ("ray_tune", "ray_train", "cluster", "gauges", "trainable", "tune_bridge")
             }
             | {"nas/launch/job.py"},
         ),

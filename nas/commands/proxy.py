@@ -34,9 +34,7 @@ from search_spaces.errors import InputError
 _PROXY = "proxy.yaml"
 
 
-@click.command(
-    epilog="Example: nas proxy --data fashion-mnist --epochs 2,4 --subset 0.05,0.1 --out runs/proxy"
-)
+@click.command(epilog="Example: nas proxy --data fashion-mnist --epochs 2,4 --subset 0.1,0.2 --out runs/p")
 @click.option("--space", default="mnasnet", help="As for `nas search`. Default: mnasnet.")
 @click.option("--data", default="digits", help="As for `nas search`. Default: digits.")
 @click.option("--data-root", help="Folder to look for the data set in first.")

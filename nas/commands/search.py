@@ -199,7 +199,6 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
         base = replace(base, **read_proxy(proxy))
         if options["data"] not in (None, base.data):
             raise InputError(f"data {options['data']!r}: the proxy task of {proxy} is one for {base.data!r}")
-        base.make_recipe(), base.make_proxy()  # a value out of its range is the file's, whatever follows
     changes = dict(base.recipe_changes) | pairs(options.pop("changes"), "--set")
     if (epochs := options.pop("epochs")) is not None:
         changes["epochs"] = epochs

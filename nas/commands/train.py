@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from nas.training.full import FullTraining
 
 
+class Together(NamedTuple):
+    """How a training is spread over processes; see `nas.search.ray_train.train_together`."""
+
+    processes: int
+    cpus: float
+    gpus: float
+    address: str | None
+    workers: int
+
+
 @click.command(epilog="Example: nas train runs/first/best.yaml --data digits --epochs 30 --out winner.pt")
 @click.argument("spec", required=False, metavar="[SPEC|RUN]")
 @click.option("--data", help="As for `nas search`. Default: digits; with --top the run's.")
@@ -48,10 +58,11 @@ if TYPE_CHECKING:
 @click.option("--freeze", "frozen", type=int, default=0, help="Parts that keep them: 1 the stem, 2 ...")
 @click.option("--workers", type=int, default=2, help="Decoding processes, for image files. Default: 2.")
 @click.option("--top", type=int, help="SPEC is a run: train its best so many side by side on Ray.")
+@click.option("--processes", type=int, help="Train it on so many GPUs or processes together (DDP), by Ray.")
 @click.option("--concurrent", type=int, default=0, help="With --top: trainings at once.")
-@click.option("--cpus-per-trial", type=float, help="With --top: CPUs of each. Default: 1.")
-@click.option("--gpus-per-trial", type=float, help="With --top: GPUs of each. Default: 0.")
-@click.option("--address", help="With --top: Ray cluster to join. Default: this machine.")
+@click.option("--cpus-per-trial", type=float, help="With Ray: CPUs of each. Default: 1.")
+@click.option("--gpus-per-trial", type=float, help="With Ray: GPUs of each. Default: 0.")
+@click.option("--address", help="With Ray: cluster to join. Default: this machine.")
 @click.option("--resume", metavar="OUT", help="Go on with an interrupted training, exactly as it would have.")
 @click.option("--out", "target", help="OUT.pt (and a folder OUT), or a folder. Default: NAME-DATA.pt.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
@@ -72,6 +83,7 @@ def train(
     frozen: int,
     workers: int,
     top: int | None,
+    processes: int | None,
     concurrent: int,
     cpus_per_trial: float | None,
     gpus_per_trial: float | None,
@@ -87,13 +99,16 @@ def train(
     """
     if not 0 <= workers <= 256:
         raise InputError(f"workers {workers}: expected an integer from 0 to 256")
+    together = None
+    if processes is not None:
+        together = Together(processes, cpus_per_trial or 1, gpus_per_trial or 0, address, workers)
     if resume is not None:
         if spec is not None or target is not None:
             raise InputError(f"resume {resume!r}: all its settings are kept there; leave SPEC and --out out")
         from nas.training.full import FullTraining
 
         training = FullTraining.resume(Path(resume), workers)
-        _run(training, as_json)
+        _run(training, Path(resume), together, as_json)
         return
     values: dict[str, Any] = dict(pairs(changes, "--set"))
     if epochs is not None:
@@ -153,7 +168,7 @@ def train(
     plan = Plan(concrete, recipe, data, data_root, subset, seed, start, frozen)
     training = FullTraining(plan, outputs, workers=workers)
     training.prepare(dataset)
-    _run(training, as_json)
+    _run(training, path, together, as_json)
 
 
 def _train_top(
@@ -199,8 +214,9 @@ def _concrete(
     return recipe.adapt(task.apply(network, dataset.num_classes, dataset.in_channels))
 
 
-def _run(training: FullTraining, as_json: bool) -> None:
+def _run(training: FullTraining, target: Path, together: Together | None, as_json: bool) -> None:
     from nas.report.training import TrainingCurves, write_plan, write_result
+    from nas.training.full import FullTraining
 
     plan, data, console = training.plan, training.data, progress()
     spec, epochs, began = plan.spec, plan.recipe.epochs, time.time()
@@ -228,7 +244,13 @@ def _run(training: FullTraining, as_json: bool) -> None:
 
     result = None
     try:
-        training.run(tick)
+        if together is None:
+            training.run(tick)
+        else:
+            from nas.search.ray_train import train_together
+
+            train_together(plan, target, *together, tick=tick)
+            training = FullTraining.resume(target, together.workers)
         result = training.result()
     finally:
         curves.close(result)

@@ -107,7 +107,8 @@ def candidates(space: StagedSpace | ListedSpace, count: int, seed: int) -> dict[
         raise InputError(f"candidates {count}: only {len(specs)} different networks were found")
     logs = np.log([cost(spec).macs for spec in specs])
     chosen: dict[str, NetworkSpec] = {}
-    for wanted in np.linspace(*np.quantile(logs, [0.02, 0.98]), count):
+    low, high = (float(value) for value in np.quantile(logs, [0.02, 0.98]))
+    for wanted in np.linspace(low, high, count):
         order = np.argsort(abs(logs - wanted), kind="stable")
         spec = next(specs[i] for i in order if specs[i].digest not in {s.digest for s in chosen.values()})
         label = f"candidate {len(chosen)}"

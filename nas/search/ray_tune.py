@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray import tune
@@ -105,9 +105,29 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
         self._proposals = state["proposals"]
 
 
+class Shared(NamedTuple):
+    """An evaluator in the cluster's object store, from where each node's workers map its data together.
+
+    Attributes:
+        light: the evaluator without its data, for this process.
+        stored: the whole one.
+    """
+
+    light: Evaluator
+    stored: Any
+
+
+def share(evaluator: Evaluator) -> Shared:
+    """Put an evaluator into the store of the connected cluster.
+
+    Whoever drops the evaluator then, frees the driver's own copy of the data.
+    """
+    return Shared(evaluator.without_data(), ray.put(evaluator))
+
+
 def run_on_ray(
     loop: SearchLoop,
-    evaluator: Evaluator,
+    evaluator: Evaluator | Shared,
     folder: Path,
     resources: Resources,
     scheduler: str = "none",
@@ -127,7 +147,8 @@ def run_on_ray(
 
     Args:
         loop: what to run.
-        evaluator: put once into the object store; every worker of a node maps its data from there.
+        evaluator: put once into the object store, if `share` hasn't done so; every worker of a node maps
+            its data from there.
         folder: of the run: trial logs, Ray's words (`logs/ray.log`) and `running.json` are written there.
         resources: of a trial, and how many at once; follows the cluster as nodes come and go.
         scheduler: `none`, `asha` or `median`: ends trials early by their reward so far.
@@ -149,6 +170,9 @@ def run_on_ray(
         raise InputError(f"retries {retries}: expected 0 or more")
     if timeout is not None and not 0 < timeout < float("inf"):
         raise InputError(f"trial-timeout {timeout:g}: expected more than 0 seconds")
+    if isinstance(evaluator, Evaluator):
+        evaluator = share(evaluator)
+    evaluator, stored = evaluator
     ender = make_scheduler(scheduler, evaluator.epochs)
     check_room(resources)
     checkpoints = Checkpoints(storage or str(folder / "checkpoints"))
@@ -162,7 +186,7 @@ def run_on_ray(
     search = LoopSearch(loop, resources, evaluator.epochs, report, dashboard)
     trainable = tune.with_parameters(
         EvaluatorTrainable,
-        evaluator=evaluator,
+        evaluator=[stored],
         space=loop.controller.space,
         reward=loop.reward,
         checkpoints=checkpoints,

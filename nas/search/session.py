@@ -203,7 +203,7 @@ def _on_ray(
 ) -> tuple[Evaluator, int, Runner]:
     from nas.search.cluster import Resources, check_room, connect
     from nas.search.evaluators.train import TrainEvaluator
-    from nas.search.ray_tune import make_scheduler, run_on_ray
+    from nas.search.ray_tune import make_scheduler, run_on_ray, share
     from nas.training.data import load_data
 
     resources = Resources(
@@ -213,10 +213,9 @@ def _on_ray(
         placement.autoscaling,
     )
     make_scheduler(settings.scheduler, 1)
-    data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
     workers = max(1, int(resources.cpus) - 1)
-    evaluator = TrainEvaluator(
-        data,
+    whole = TrainEvaluator(
+        load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share()),
         settings.make_recipe(),
         settings.make_proxy(),
         workers,
@@ -227,13 +226,16 @@ def _on_ray(
         console.print("starting Ray ...", style="dim")
     dashboard = connect(placement.address, placement.dashboard)
     concurrent = check_room(resources)
+    shared = share(whole)
+    evaluator = shared.light
+    del whole  # the node holds the data once, in the store
     if dashboard:
         console.print(f"Ray dashboard: {dashboard}", highlight=False)
 
     def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
         run_on_ray(
             loop,
-            evaluator,
+            shared,
             folder,
             resources,
             settings.scheduler,

@@ -35,21 +35,25 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
     def setup(
         self,
         config: dict[str, Any],
-        evaluator: Evaluator | None = None,
+        evaluator: list[Any] | None = None,
         space: SearchSpace | None = None,
         reward: Reward | None = None,
         checkpoints: Checkpoints | None = None,
         threads: int = 1,
     ) -> None:
-        """Once in an actor: bound its threads, take the evaluator out of the object store."""
+        """Once in an actor: bound its threads, take the evaluator out of the object store.
+
+        The evaluator comes as a reference in a list, which Ray hands on as it is.
+        """
         assert evaluator is not None
         assert space is not None
         assert reward is not None
         assert checkpoints is not None
+        self.evaluator: Evaluator = ray.get(evaluator[0])
         # an evaluator that computes with torch has brought it along; others are spared loading it
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(threads)
-        self.evaluator, self.space, self.reward, self.checkpoints = evaluator, space, reward, checkpoints
+        self.space, self.reward, self.checkpoints = space, reward, checkpoints
         context = ray.get_runtime_context()
         self.place = {"node": context.get_node_id(), "gpus": ",".join(map(str, ray.get_gpu_ids()))}
         self._begin(config)

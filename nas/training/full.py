@@ -109,8 +109,18 @@ class FullTraining:
     workers: int = 1
     ranks: Ranks = ALONE
 
-    def prepare(self, data: DataSet | None = None, state: dict[str, Any] | None = None) -> None:
+    def prepare(
+        self,
+        data: DataSet | None = None,
+        state: dict[str, Any] | None = None,
+        device: torch.device | None = None,
+    ) -> None:
         """Load the data, build the model, and go to where `state` was taken.
+
+        Args:
+            data: whole, if it is loaded already.
+            state: of the trainer.
+            device: where to train; None: `pick_device`.
 
         Raises:
             InputError: the data, or weights that don't fit.
@@ -122,7 +132,7 @@ class FullTraining:
         if plan.start is not None and state is None:
             source, source_state, _ = load_checkpoint(Path(plan.start))
             transfer(source, trained_weights(source_state), model, plan.start)
-        batches = Batches(self.data, plan.recipe, pick_device(), self.workers, self.ranks)
+        batches = Batches(self.data, plan.recipe, device or pick_device(), self.workers, self.ranks)
         self.trainer = Trainer(model, batches, plan.recipe, plan.seed, plan.frozen)
         if state is not None:
             try:
@@ -132,7 +142,9 @@ class FullTraining:
                 raise InputError(f"{self.outputs.last}: its state is not of its spec: {cause}") from None
 
     @classmethod
-    def resume(cls, target: Path, workers: int = 1, ranks: Ranks = ALONE) -> FullTraining:
+    def resume(
+        cls, target: Path, workers: int = 1, ranks: Ranks = ALONE, device: torch.device | None = None
+    ) -> FullTraining:
         """The training that was interrupted at `target`, ready to go on.
 
         Raises:
@@ -147,7 +159,7 @@ class FullTraining:
         except (KeyError, TypeError) as error:
             raise InputError(f"{outputs.last}: no checkpoint of `nas train`: {error}") from None
         training = cls(plan, outputs, rows, workers, ranks)
-        training.prepare(state=state)
+        training.prepare(state=state, device=device)
         if training.data.digest != digest:
             raise InputError(
                 f"data {plan.data!r}: its digest is {training.data.digest}, the training was started with "

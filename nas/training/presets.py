@@ -105,6 +105,7 @@ SOURCES: dict[str, dict[str, str]] = {
     },
     "mnasnet-proxy": {
         "epochs": f"{_TAN}: 5 epochs for each sampled model",
+        "batch": "lr grows with it, so any that fits; 4K in the paper",
         "optimizer": f"{_TAN}: RMSProp, decay 0.9",
         "lr": f"{_TAN}: 0.256",
         "lr_batch": f"{_TAN}: batch 4K",

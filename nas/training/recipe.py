@@ -41,7 +41,7 @@ class Recipe:
     Attributes:
         epochs: passes over the training images.
         batch: images per step.
-        optimizer: `rmsprop` (decay .9, epsilon .001), `sgd` (Nesterov), `adamw`.
+        optimizer: `rmsprop` (TensorFlow's, decay .9, epsilon .001), `sgd` (Nesterov), `adamw`.
         lr: peak learning rate, for `lr_batch` images; see `peak_lr`.
         lr_batch: images that `lr` is stated for, it grows in proportion (Goyal et al. 2017, section 2.1);
             0: it is stated for `batch` as it is.

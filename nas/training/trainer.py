@@ -17,6 +17,7 @@ from nas.errors import TrialFailedError
 from nas.network.builder import Network
 from nas.training.batches import Batches
 from nas.training.recipe import Recipe
+from nas.training.rmsprop import RMSpropTF
 from search_spaces.errors import InputError
 
 
@@ -117,6 +118,8 @@ class Trainer:
             self._step(images, labels, rate, total)
             images_seen += len(labels) * ranks.size
             done += 1
+        if ranks.size > 1:
+            self._agree(total)
         mean_loss = total.item() / done if done else math.nan
         trained = time.perf_counter()
         self.epoch += 1
@@ -132,6 +135,14 @@ class Trainer:
         if self.batches.unreadable:
             row["unreadable"] = len(self.batches.unreadable)
         return row
+
+    def _agree(self, total: Tensor) -> None:
+        """The mean loss of all ranks, and rank 0's BN statistics in all, so that they judge alike."""
+        distributed.all_reduce(total)
+        total /= self.batches.ranks.size
+        for module in (self.model, *([] if self.ema is None else [self.ema])):
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
 
     def _step(self, images: Tensor, labels: Tensor, rate: float, total: Tensor) -> None:
         """One update of the weights; adds the loss to `total`."""
@@ -244,8 +255,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     groups = [group for group in groups if group["params"]]
     lr = recipe.peak_lr
     if recipe.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr, alpha=0.9, eps=1e-3, momentum=recipe.momentum)
-    # one kernel for all weights of a group; RMSprop has none
+        return RMSpropTF(groups, lr, momentum=recipe.momentum)
+    # one kernel for all weights of a group
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(groups, lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)

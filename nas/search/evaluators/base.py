@@ -65,3 +65,7 @@ class Evaluator(ABC):
     def describe(self) -> str:
         """One line for people: what is measured, on what."""
         return self.name
+
+    def without_data(self) -> Evaluator:
+        """What a driver needs of it once the workers have it: all but the data itself."""
+        return self

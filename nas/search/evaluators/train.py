@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -74,6 +75,14 @@ class TrainEvaluator(Evaluator):
             f"{self.data.name}, {len(self.data.train):,} images of {self.proxy.resolution} px to train and "
             f"{len(self.data.held_out):,} held out, width x {self.proxy.width:g}, {self.epochs} epochs"
         )
+
+    def without_data(self) -> TrainEvaluator:
+        """A copy whose splits have a length and nothing else."""
+        light = copy(self)
+        sizes = {name: range(len(getattr(self.data, name))) for name in ("train", "held_out", "test")}
+        light.data = replace(self.data, **sizes)  # type: ignore[arg-type]
+        light._batches = None
+        return light
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_batches": None}

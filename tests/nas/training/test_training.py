@@ -5,15 +5,17 @@ import pytest
 import torch
 
 from nas.errors import TrialFailedError
+from nas.network import resolve_spec
 from nas.network.builder import build
 from nas.search.evaluators.train import TrainEvaluator
-from nas.training.augment import normalise, random_flip, random_shift
+from nas.training.augment import Policy, make_mixing, normalise, random_erase, random_flip, random_shift
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.data import load_data
-from nas.training.presets import PRESETS, make_recipe
+from nas.training.presets import PRESETS, SOURCES, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
+from nas.training.rmsprop import RMSpropTF
 from nas.training.trainer import Trainer, lr_factor, make_optimizer
 from search_spaces import InputError, NetworkSpec, StageSpec, StemSpec, reference
 
@@ -50,7 +52,14 @@ def test_training_learns_real_digits(digits):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"ema": 0.9}, {"optimizer": "rmsprop", "lr": 0.001}, {"optimizer": "sgd", "lr": 0.05}]
+    "changes",
+    [
+        {},
+        {"ema": 0.9},
+        {"optimizer": "rmsprop", "lr": 0.001},
+        {"optimizer": "sgd", "lr": 0.05},
+        {"augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "erase": 0.2, "ema": 0.9},
+    ],
 )
 def test_continued_training_equals_uninterrupted(digits, changes, tmp_path):
     whole = trainer(digits, **changes)
@@ -114,15 +123,183 @@ def test_schedules():
     assert lr_factor(Recipe(schedule="constant", warmup=0), 3) == 1
 
 
-def test_optimizers_as_stated():
+def test_weight_decay_is_on_matrices_and_kernels():
     model = build(SMALL, 0)
     rms = make_optimizer(model, PRESETS["efficientnet"])
-    assert isinstance(rms, torch.optim.RMSprop)
+    assert isinstance(rms, RMSpropTF)
     decayed, others = rms.param_groups
     assert (decayed["alpha"], decayed["momentum"], decayed["eps"]) == (0.9, 0.9, 1e-3)
     assert (decayed["weight_decay"], others["weight_decay"]) == (1e-5, 0)
     assert all(p.ndim > 1 for p in decayed["params"])
     assert len(decayed["params"]) + len(others["params"]) == len(list(model.parameters()))
+
+
+def steps(optimizer, gradients, rate=0.1, **changes):
+    """The values of one weight, from 1, after each gradient."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(model.weight)
+    made = make_optimizer(model, Recipe(optimizer=optimizer, lr=rate, **changes))
+    values = []
+    for gradient in gradients:
+        model.weight.grad = torch.full_like(model.weight, gradient)
+        made.step()
+        values.append(model.weight.item())
+    return values
+
+
+GRADIENTS = [0.5, -1.0, 2.0, 0.25]
+
+
+def test_rmsprop_by_hand():
+    """Tan & Le 2019: decay .9, momentum .9, weight decay 1e-5; TensorFlow's form, see `RMSpropTF`."""
+    weight, square, gathered, expected = 1.0, 1.0, 0.0, []
+    for g in GRADIENTS:
+        g += 1e-5 * weight
+        square = 0.9 * square + 0.1 * g**2
+        gathered = 0.9 * gathered + 0.1 * g / math.sqrt(square + 1e-3)
+        weight -= gathered
+        expected.append(weight)
+    assert steps("rmsprop", GRADIENTS, weight_decay=1e-5) == pytest.approx(expected, rel=1e-6)
+
+
+def test_nesterov_by_hand():
+    """Sutskever et al. 2013, in the form with the momentum at the present weights."""
+    weight, gathered, expected = 1.0, 0.0, []
+    for index, g in enumerate(GRADIENTS):
+        g += 5e-4 * weight
+        gathered = g if index == 0 else 0.9 * gathered + g
+        weight -= 0.1 * (g + 0.9 * gathered)
+        expected.append(weight)
+    assert steps("sgd", GRADIENTS, weight_decay=5e-4) == pytest.approx(expected, rel=1e-6)
+
+
+def test_adamw_by_hand():
+    """Loshchilov & Hutter 2019, algorithm 2."""
+    weight, m, v, expected = 1.0, 0.0, 0.0, []
+    for t, g in enumerate(GRADIENTS, 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        weight -= 0.1 * 0.01 * weight
+        weight -= 0.1 * (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        expected.append(weight)
+    assert steps("adamw", GRADIENTS, weight_decay=0.01) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_rate_of_every_step_of_an_epoch(digits):
+    """.256 per 4096 images: 4 images take .00025; the first epoch of five warms up, step by step."""
+    recipe = make_recipe("efficientnet", {"batch": 250, "epochs": 20, "ema": 0, "augment": "none"})
+    assert recipe.peak_lr == pytest.approx(0.256 * 250 / 4096)
+    t = Trainer(build(SMALL, 0), Batches(digits, recipe, CPU), recipe)
+    rates = []
+    step = t.optimizer.step
+    t.optimizer.step = lambda *args: (rates.append(t.optimizer.param_groups[0]["lr"]), step(*args))[1]
+    t.run_epoch()
+    t.run_epoch()
+    expected = [recipe.peak_lr * max(s / 4, 1e-3) / 5 for s in range(8)]
+    assert rates == pytest.approx(expected)
+
+
+def test_ema_is_the_average_it_says(digits):
+    """With the warm-up (1 + n) / (10 + n) of TensorFlow's moving average, from the first update's weights."""
+    t = trainer(digits, ema=0.3, batch=250)
+    weight = next(t.model.parameters())
+    expected = None
+    step = t.optimizer.step
+
+    def watched(*args):
+        nonlocal expected
+        step(*args)
+        n = t.updates + 1
+        decay = min(0.3, (1 + n) / (10 + n))
+        value = weight.detach().clone()
+        expected = value if expected is None else decay * expected + (1 - decay) * value
+
+    t.optimizer.step = watched
+    t.run_epoch()
+    assert torch.allclose(next(t.ema.module.parameters()), expected, atol=1e-6)
+
+
+def test_label_smoothing_by_expectation(digits):
+    """Szegedy et al. 2016, section 7: the target is 1 - e on the label and e shared by all classes."""
+    t = trainer(digits, label_smoothing=0.1)
+    images, labels = next(t.batches.train(0))
+    total = torch.zeros(())
+    t.model.eval()  # so that the loss below sees the same statistics
+    logits = t.model(images.to(memory_format=t.format)).detach()
+    t._step(images, labels, 0.0, total)
+    target = torch.full((len(labels), 10), 0.01)
+    target[torch.arange(len(labels)), labels] += 0.9
+    assert total.item() == pytest.approx(-(target * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
+
+
+def test_stochastic_depth_by_expectation():
+    """Huang et al. 2016: a branch survives with its probability, and is divided by it."""
+    spec = SMALL.replace(stages=(StageSpec("ds", 8, repeats=3),), stochastic_depth=0.6)
+    block = build(spec, 0).stages[0][2]
+    block.layers = torch.nn.Identity()
+    block.train()
+    torch.manual_seed(0)
+    out = block(torch.ones(4000, 8, 1, 1))[:, 0, 0, 0]
+    dropped = 0.6 * 2 / 3  # the last of three blocks, linear in the index
+    assert sorted(out.unique().tolist()) == pytest.approx([1, 1 + 1 / (1 - dropped)])
+    assert (out == 1).float().mean().item() == pytest.approx(dropped, abs=0.03)
+    assert out.mean().item() == pytest.approx(2, abs=0.05)
+
+
+def test_recipes_cite_their_values():
+    for name, recipe in PRESETS.items():
+        sources = SOURCES[name]
+        assert set(sources) <= set(vars(recipe)), name
+        # what differs from the plain default has a source
+        changed = {key for key, value in vars(recipe).items() if value != vars(Recipe())[key]}
+        assert changed <= set(sources), (name, changed - set(sources))
+
+
+def test_the_recipe_replaces_rates_of_the_network():
+    b0 = reference("efficientnet-b0")
+    assert PRESETS["mnasnet-proxy"].adapt(b0).stochastic_depth == 0
+    b7 = resolve_spec("efficientnet-b7")
+    trained = PRESETS["efficientnet"].adapt(b7)
+    assert (trained.dropout, trained.stochastic_depth, trained.bn_momentum) == (0.5, 0.2, 0.01)
+    assert make_recipe("adamw", {"dropout": 0.3}).adapt(b0).dropout == 0.3
+
+
+@pytest.mark.parametrize("policy", ["autoaugment", "randaugment", "trivialaugment"])
+def test_policies_change_images_alike_for_a_seed(policy):
+    images = torch.randint(256, (64, 1, 12, 12), dtype=torch.uint8)
+    torch.manual_seed(1)
+    once = Policy(policy)(images)
+    torch.manual_seed(1)
+    assert torch.equal(Policy(policy)(images), once)
+    assert once.shape == images.shape
+    assert once.dtype == torch.uint8
+    changed = [not torch.equal(a, b) for a, b in zip(once.chunk(16), images.chunk(16), strict=True)]
+    assert sum(changed) >= 3
+
+
+def test_mixing_gives_shares_of_classes(digits):
+    recipe = make_recipe("modern", {"batch": 50})
+    images, labels = next(Batches(digits, recipe, CPU).train(0))
+    assert images.shape == (50, 1, 8, 8)
+    assert labels.shape == (50, 10)
+    assert torch.allclose(labels.sum(1), torch.ones(50))
+    assert make_mixing(Recipe(), 10) is None
+
+
+def test_erasing_is_a_rectangle_of_some():
+    images = torch.ones(400, 1, 10, 10)
+    erased = random_erase(images, 0.25, torch.Generator().manual_seed(0))
+    hit = (erased == 0).any((1, 2, 3))
+    assert hit.float().mean().item() == pytest.approx(0.25, abs=0.06)
+    for image in erased[hit]:
+        rows, columns = (image[0] == 0).any(1), (image[0] == 0).any(0)
+        assert (image[0] == 0).sum() == rows.sum() * columns.sum()
+
+
+def test_layers_further_from_the_head_learn_slower():
+    model = build(SMALL, 0)
+    groups = make_optimizer(model, make_recipe("adamw", {"layer_decay": 0.5})).param_groups
+    assert sorted({group["share"] for group in groups}) == [0.125, 0.25, 0.5, 1]
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""Memory of the data set with several trials on one node: held once, or once for each?
+
+    python benchmarks/shared_data.py [TRIALS]
+
+Starts Ray, puts an evaluator with Fashion-MNIST at 64 px (243 MB) into the object store as a search does, and
+lets 4 trials at once read all of it. Meanwhile the proportional set size (PSS, which divides shared pages
+among those who share them) of all their processes, the driver and the store is added up. The same with a
+fiftieth of the data is taken off: what remains is the data.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import torch
+
+from nas.search.cluster import Resources, connect
+from nas.search.evaluators.base import Evaluation
+from nas.search.evaluators.train import TrainEvaluator
+from nas.search.journal import Journal
+from nas.search.ray_tune import run_on_ray
+from nas.search.run import Run
+from nas.search.settings import SearchSettings
+from nas.training.batches import Batches
+from nas.training.presets import make_recipe
+from nas.training.proxy import ProxyTask
+
+SECONDS, PIXELS = 12, 64
+
+
+class Reader(TrainEvaluator):
+    """Reads all images as a training does, then waits to be looked at."""
+
+    checkpoints = False
+
+    def start(self, spec, seed):
+        batches = Batches(self.data, self.recipe, torch.device("cpu"))
+        return _Reading(batches)
+
+
+class _Reading(Evaluation):
+    def __init__(self, batches: Batches) -> None:
+        self.batches, self.done = batches, False
+
+    def __next__(self):
+        for images, _ in (*self.batches.train(0), *self.batches.evaluation("held_out")):
+            images.sum()
+        time.sleep(SECONDS)
+        self.done = True
+        return {"epoch": 1, "accuracy": 0.5}
+
+    @property
+    def finished(self) -> bool:
+        return self.done
+
+
+def pss() -> int:
+    """Bytes, of all processes of this user's that belong to Ray or to this script."""
+    total = 0
+    for place in Path("/proc").iterdir():
+        try:
+            command = (place / "cmdline").read_bytes()
+            if place.name != str(os.getpid()) and b"ray" not in command:
+                continue
+            for line in (place / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += 1024 * int(line.split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+    return total
+
+
+def measure(share_of_data: float, trials: int) -> tuple[int, int]:
+    """(bytes of the data, the highest sum of PSS while all trials run)."""
+    settings = SearchSettings(trials=trials, controller="random", cpus_per_trial=0.5)
+    recipe = make_recipe("adamw", {"epochs": 1, "batch": 500})
+    data = load_data("fashion-mnist").subset(share_of_data).at(PIXELS)
+    size = sum(s.images.nbytes + s.labels.nbytes for s in (data.train, data.held_out, data.test))
+    connect()
+    shared = share(Reader(data, recipe, ProxyTask(PIXELS, 0.25)))
+    del data
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(Path(folder) / "run", settings)
+        over = threading.Event()
+        seen: list[int] = []
+
+        def watch() -> None:
+            while not over.wait(1):
+                seen.append(pss())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        with Journal(run.folder) as journal:
+            loop = run.loop(journal, trials, ())
+            run_on_ray(loop, shared, run.folder, Resources(trials, 0.5, 0, False), disconnect=True)
+        over.set()
+        watcher.join()
+    # while they wait all pages have been read; the beginning and the end are lower
+    return size, sorted(seen)[-SECONDS // 2]
+
+
+def main() -> None:
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+    small, large = (measure(share_of_data, trials) for share_of_data in (0.02, 1.0))
+    data, more = (b - a for a, b in zip(small, large, strict=True))
+    print(
+        f"data set {data / 1e6:.0f} MB, {trials} trials at once: {more / 1e6:.0f} MB more in all processes,"
+    )
+    print(f"driver and store included: {more / data:.2f} times the data")
+
+
+if __name__ == "__main__":
+    main()
