@@ -25,6 +25,8 @@ from search_spaces.errors import InputError, unknown
 SPLIT_SEED = 0
 """The held-out part is the same in every run, so that accuracies of different runs compare."""
 
+_PART = 1024
+
 DATA_FOLDERS = ("~/.cache/baseline-nas", "/usr/share/datasets")
 """Where data sets are looked for beside `--data-root`: our own folder, and that of Debian's packages."""
 
@@ -176,13 +178,16 @@ def _part(split: Split, share: float, data: DataSet) -> Split:
 def _resized(split: Split, resolution: int) -> Split:
     if isinstance(split, FileSplit):
         return split
-    parts = []
-    for start in range(0, len(split), 4096):  # in parts: the floats take four times the space
-        part = torch.from_numpy(split.images[start : start + 4096]).float()
+    count, channels = split.images.shape[:2]
+    # filled part by part: the floats take four times the space, and small pieces would stay with malloc
+    resized = np.empty((count, channels, resolution, resolution), np.uint8)
+    for start in range(0, count, _PART):
+        # a copy: arrays out of a file or the object store are read-only, of which torch would warn
+        part = torch.from_numpy(split.images[start : start + _PART].copy()).float()
         size = (resolution, resolution)
         part = F.interpolate(part, size, mode="bilinear", antialias=True, align_corners=False)
-        parts.append(part.round().clamp(0, 255).byte().numpy())
-    return ArraySplit(np.concatenate(parts), split.labels)
+        resized[start : start + _PART] = part.round().clamp(0, 255).byte().numpy()
+    return ArraySplit(resized, split.labels)
 
 
 def load_data(name: str, root: str | None = None, download: bool = False) -> DataSet:
