@@ -2,8 +2,8 @@
 
     python benchmarks/shared_data.py [TRIALS]
 
-Starts Ray, puts an evaluator with Fashion-MNIST at 128 px (1.1 GB) into the object store as a search does, and
-lets 4 trials at once read all of it. Meanwhile the proportional set size (PSS, which divides shared pages
+Starts Ray, puts an evaluator with Fashion-MNIST at 128 px (1.1 GB) into the object store as a search does,
+and lets 4 trials at once read all of it. Meanwhile the proportional set size (PSS, which divides shared pages
 among those who share them) of all their processes, the driver and the store is added up. The same with a
 fiftieth of the data is taken off: what remains is the data.
 """

@@ -131,13 +131,14 @@ def proxy(
     console.print(f"long training of {count} candidates: {long.label}", style="bold", highlight=False)
     reference = accuracies(read_records(trained("long", long.apply(base)).folder))
     stem, specs = base.make_proxy().stem_stride, list(networks.values())
-    full = long.macs(specs, stem, len(images.train))
+    kind = (stem, images.num_classes, images.in_channels)
+    full = long.macs(specs, *kind)
     tried = []
     for number, setting in enumerate(sweep):
         console.print(f"proxy {number + 1} of {len(sweep)}: {setting.label}", style="bold", highlight=False)
         records = read_records(trained(f"sweep/{setting.label}", setting.apply(base)).folder)
         seconds = sum(record.seconds for record in records) / len(records)
-        share = setting.macs(specs, stem, len(images.train)) / full
+        share = setting.macs(specs, *kind) / full
         tried.append(Tried(setting, correlate(accuracies(records), reference), share, seconds))
     chosen = recommend(tried, tau)
     repeated = chosen or max(tried, key=lambda one: one.correlation.tau)

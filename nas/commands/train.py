@@ -215,7 +215,8 @@ def _concrete(
 
 
 def _run(training: FullTraining, target: Path, together: Together | None, as_json: bool) -> None:
-    from nas.report.training import TrainingCurves, write_plan, write_result
+    from nas.report.tensorboard import TrainingCurves
+    from nas.report.training import write_plan, write_result
     from nas.training.full import FullTraining
 
     plan, data, console = training.plan, training.data, progress()
@@ -230,7 +231,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         console.print(f"{len(training.rows)} of {epochs} epochs are done already", highlight=False)
     training.outputs.folder.mkdir(parents=True, exist_ok=True)
     write_plan(training)
-    curves = TrainingCurves(training)
+    curves = TrainingCurves(training.outputs.folder, training.rows)
 
     def tick(row: dict[str, float]) -> None:
         curves.add(row)
@@ -253,7 +254,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
             training = FullTraining.resume(target, together.workers)
         result = training.result()
     finally:
-        curves.close(result)
+        curves.close(None if result is None else result["test"])
     written = [training.outputs.last, training.outputs.best, *write_result(training, result)]
     seconds = time.time() - began
     test, best = result["test"], result["best"]

@@ -283,6 +283,35 @@ def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
     return place
 
 
+class TrainingCurves:
+    """The event file of a full training; a resumed one writes its curves anew, without a gap.
+
+    Args:
+        folder: of the training.
+        rows: the measurements of the epochs so far.
+    """
+
+    def __init__(self, folder: Path, rows: Iterable[Measurement]) -> None:
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Measurement) -> None:
+        """The measurements of an epoch."""
+        for name, value in row.items():
+            if name != "epoch":
+                self._writer.add_scalar(f"train/{name}", value, int(row["epoch"]))  # type: ignore[no-untyped-call]
+        self._writer.flush()  # type: ignore[no-untyped-call]
+
+    def close(self, test: Measurement | None = None) -> None:
+        """End the file, with the scores on the test split where there are some."""
+        for name, value in (test or {}).items():
+            self._writer.add_scalar(f"test/{name}", value, 0)  # type: ignore[no-untyped-call]
+        self._writer.close()  # type: ignore[no-untyped-call]
+
+
 def write_study_events(folder: Path, points: Iterable[StudyPoint]) -> None:
     """A scaling study's curves: a run for each way, accuracy by thousands of MACs."""
     points = list(points)

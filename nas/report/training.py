@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
 from nas.network.cost import cost
 from nas.report.tables import si
@@ -23,32 +22,6 @@ from search_spaces.notation import network_notation
 _CONFUSED = 8
 _LARGEST_TABLE = 200
 """Classes up to which a confusion table is written."""
-
-
-class TrainingCurves:
-    """TensorBoard's event file of a training; a resumed one writes its curves anew, without a gap."""
-
-    def __init__(self, training: FullTraining) -> None:
-        folder = training.outputs.folder
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
-        for row in training.rows:
-            self.add(row)
-
-    def add(self, row: Mapping[str, float]) -> None:
-        """The measurements of an epoch."""
-        for name, value in row.items():
-            if name != "epoch":
-                self._writer.add_scalar(f"train/{name}", value, int(row["epoch"]))  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
-
-    def close(self, result: Mapping[str, Any] | None = None) -> None:
-        """End the file, with the scores on the test split where there are some."""
-        if result is not None:
-            for name, value in result["test"].items():
-                self._writer.add_scalar(f"test/{name}", value, 0)  # type: ignore[no-untyped-call]
-        self._writer.close()  # type: ignore[no-untyped-call]
 
 
 def write_plan(training: FullTraining) -> None:

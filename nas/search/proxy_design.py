@@ -65,17 +65,17 @@ class ProxySetting:
             width=self.width,
         )
 
-    def macs(self, specs: Sequence[NetworkSpec], stem_stride: int, images: int) -> float:
-        """Multiply-adds of the forward passes of one training, on average over networks.
+    def macs(self, specs: Sequence[NetworkSpec], stem_stride: int, classes: int, channels: int) -> float:
+        """Multiply-adds of one training's forward passes, on average over networks, by image of the set.
 
         Args:
             specs: the full networks.
             stem_stride: of the proxy.
-            images: of the whole training split.
+            classes, channels: of the data.
         """
         task = ProxyTask(self.resolution, self.width, stem_stride)
-        counted = [cost(task.apply(spec, spec.num_classes, spec.in_channels)).macs for spec in specs]
-        return self.epochs * self.subset * images * sum(counted) / len(counted)
+        counted = [cost(task.apply(spec, classes, channels)).macs for spec in specs]
+        return self.epochs * self.subset * sum(counted) / len(counted)
 
 
 def proxy_settings(

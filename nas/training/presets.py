@@ -147,6 +147,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "ema": "0.99998 over 600 epochs there; here over 50",
         "shift": "as in `sgd`",
         "batch": "any that fits, lr grows with it",
+        "bn_momentum": "the network's own",
     },
 }
 """Where the values of each preset come from, by setting."""

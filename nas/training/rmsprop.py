@@ -6,7 +6,7 @@ the learning rate has scaled already, so a decay of the rate doesn't shrink what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ class RMSpropTF(Optimizer):
             weights = [p for p in group["params"] if p.grad is not None]
             if not weights:
                 continue
-            gradients: list[Tensor] = [p.grad for p in weights]
+            gradients: Sequence[Tensor] = [p.grad for p in weights]
             for p in weights:
                 if not self.state[p]:
                     self.state[p]["square"] = torch.ones_like(p, memory_format=torch.preserve_format)

@@ -56,17 +56,14 @@ def transfer(source: NetworkSpec, weights: dict[str, Tensor], model: Network, wh
             f"{spec.name!r} ({spec.digest})"
         )
     own = model.state_dict()
-    if set(own) != set(weights):
-        odd = sorted(set(own) ^ set(weights))
-        raise InputError(f"{where}: its weights are not those of its spec, e.g. {odd[0]!r}")
-    classifier = f"head.{len(model.head) - 1}."
-    fresh = []
+    fresh = [f"head.{len(model.head) - 1}.{name}" for name in ("weight", "bias")]
+    # the classifier is the last layer; its number depends on whether there is dropout before it
+    given_features, features = (list(tensors.items())[:-2] for tensors in (weights, own))
+    if [name for name, _ in given_features] != [name for name, _ in features]:
+        odd = sorted({name for name, _ in given_features} ^ {name for name, _ in features})
+        raise InputError(f"{where}: its weights are not those of its spec, e.g. {odd[:1]}")
     with torch.no_grad():
-        for name, tensor in own.items():
-            given = weights[name]
-            if name.startswith(classifier):
-                fresh.append(name)
-                continue
+        for (name, tensor), (_, given) in zip(features, given_features, strict=True):
             if name == "stem.0.0.weight" and given.shape != tensor.shape:
                 given = _adapt(given, tensor.shape[1], where)
             if given.shape != tensor.shape:
