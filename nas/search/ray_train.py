@@ -7,6 +7,7 @@ which a restarted group goes on. The outputs must lie where every process sees t
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -101,6 +102,7 @@ def train_together(
         follower.join()
         for name in (_EPOCHS, _FAILURE):
             (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "ray", ignore_errors=True)
 
 
 def _train(config: dict[str, Any]) -> None:

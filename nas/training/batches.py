@@ -90,9 +90,10 @@ class Batches:
         shares (batch, classes). An incomplete last batch is left out, unless it is the only one: BN's
         statistics of a few images would disturb. Policy and mixing draw from torch's random state.
         """
-        generator = torch.Generator().manual_seed(seed)
+        order = torch.Generator().manual_seed(seed)  # the same in all ranks
+        generator = torch.Generator().manual_seed(seed + 1 + self.ranks.rank)
         pixels = round(self.recipe.shift * self.data.resolution)
-        for images, labels in self._raw_train(generator):
+        for images, labels in self._raw_train(order):
             images = random_shift(images, pixels, generator)
             if self.recipe.flip and self.data.flips:
                 images = random_flip(images, generator)

@@ -6,7 +6,7 @@ the learning rate has scaled already, so a decay of the rate doesn't shrink what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ class RMSpropTF(Optimizer):
             weights = [p for p in group["params"] if p.grad is not None]
             if not weights:
                 continue
-            gradients: Sequence[Tensor] = [p.grad for p in weights]
+            gradients: list[Tensor] = [p.grad for p in weights]
             for p in weights:
                 if not self.state[p]:
                     self.state[p]["square"] = torch.ones_like(p, memory_format=torch.preserve_format)
@@ -56,7 +56,7 @@ class RMSpropTF(Optimizer):
             squares = [self.state[p]["square"] for p in weights]
             momenta = [self.state[p]["momentum"] for p in weights]
             if group["weight_decay"]:
-                gradients = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
+                gradients = list(torch._foreach_add(gradients, weights, alpha=group["weight_decay"]))
             torch._foreach_mul_(squares, group["alpha"])
             torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["alpha"])
             roots = torch._foreach_add(squares, group["eps"])
