@@ -42,6 +42,9 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python benchmarks/proxy_spread.py
 	$(BIN)/python benchmarks/controllers.py
 	$(BIN)/python benchmarks/report_cost.py
+	$(BIN)/nas latency --space mnasnet --out $(VENV)/latency.json
+	$(BIN)/python benchmarks/train_throughput.py
+	$(BIN)/python benchmarks/shared_data.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -24,7 +24,7 @@ _TRAINING = (
     click.option("--data", default="digits", help="Training: as for `nas search`. Default: digits."),
     click.option("--data-root", help="Training: folder to look for the data set in first."),
     click.option("--epochs", type=int, help="Training: default: the recipe's."),
-    click.option("--recipe", default="adamw", help="Training: adamw, sgd or efficientnet. Default: adamw."),
+    click.option("--recipe", default="adamw", help="Training: as for `nas search`. Default: adamw."),
     click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Training: of the recipe."),
     click.option("--resolution", type=int, help="Training: pixels of the baseline; others in proportion."),
     click.option("--width", type=float, help="Training: multiplier of all widths."),

@@ -19,6 +19,7 @@ from nas.search.proxy_design import read_proxy
 from nas.search.run import BEST, Run
 from nas.search.session import Placement, resume_search, start_search
 from nas.search.settings import SearchSettings
+from nas.training.presets import PRESETS
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
 
@@ -70,11 +71,11 @@ def _placement(function: Any) -> Any:
 @click.option("--latency-table", help="Table by `nas latency`: adds the cost `latency`, milliseconds.")
 @click.option("--surrogate", help="Of the benchmark: mlp or gb. Default: mlp.")
 @click.option("--noise/--no-noise", default=None, help="Answer with the noise of repeated trainings.")
-@click.option("--data", help="digits, fashion-mnist, cifar10, cifar100 or imagefolder:PATH. Default: digits.")
+@click.option("--data", help="digits, fashion-mnist, cifar10, imagefolder:PATH ... Default: digits.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
 @click.option("--trials", type=int, help="How many architectures to evaluate. Default: 24.")
 @click.option("--epochs", type=int, help="Epochs of a trial. Default: the recipe's.")
-@click.option("--recipe", help="adamw, sgd or efficientnet. Default: adamw.")
+@click.option("--recipe", help=f"{', '.join(PRESETS)}. Default: adamw.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01."
 )

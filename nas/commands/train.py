@@ -117,6 +117,8 @@ def train(
     if top is not None:
         if spec is None or start is not None:
             raise InputError(f"top {top}: give the run folder of a search, and no --from")
+        if processes is not None:
+            raise InputError(f"processes {processes}: not with --top, which trains each network on its own")
         settings = SearchSettings(
             data=data or "",
             data_root=data_root,
@@ -253,6 +255,10 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
             train_together(plan, target, *together, tick=tick)
             training = FullTraining.resume(target, together.workers)
         result = training.result()
+    except KeyboardInterrupt:
+        if training.outputs.last.is_file():
+            console.print(f"\ninterrupted; go on with: nas train --resume {target}", highlight=False)
+        raise
     finally:
         curves.close(None if result is None else result["test"])
     written = [training.outputs.last, training.outputs.best, *write_result(training, result)]

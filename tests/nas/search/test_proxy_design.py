@@ -148,7 +148,8 @@ PROXY = [
 ]  # fmt: skip
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_command_from_nothing_to_a_search(tmp_path):
     folder = tmp_path / "proxy"
     document = json.loads(good(*PROXY, "--out", folder))
@@ -170,7 +171,8 @@ def test_the_command_from_nothing_to_a_search(tmp_path):
     assert (settings.subset, settings.recipe_changes["epochs"], settings.data) == (0.5, 1, "digits")
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_stage_two_trains_the_best_fully(tmp_path):
     flags = ["--data", "digits", "--space", "efficientnet", "--epochs", "1", "--subset", "0.5", "--seed", "3"]
     good("search", *flags, "--trials", "3", "--controller", "random", "--out", tmp_path / "run")
