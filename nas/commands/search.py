@@ -196,7 +196,7 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
     base = SearchSettings()
     if path:
         base = SearchSettings.from_document(read_document(path), path)
-    if (proxy := options.pop("proxy_file")) is not None:
+    if (proxy := options.pop("proxy_file", None)) is not None:
         base = replace(base, **read_proxy(proxy))
         if options["data"] not in (None, base.data):
             raise InputError(f"data {options['data']!r}: the proxy task of {proxy} is one for {base.data!r}")
