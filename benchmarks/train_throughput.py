@@ -59,7 +59,7 @@ def ours(data, **changes):
     epoch = 0
     while True:
         for images, labels in trainer.batches.train(epoch):
-            trainer._step(images, labels, 0.05, total)
+            trainer.step(images, labels, 0.05, total)
             yield
         epoch += 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,7 @@ from nas.search.stage_two import stage_two_settings
 from nas.training.presets import PRESETS, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
+from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
 
@@ -231,7 +233,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
     )
     if training.rows:
         console.print(f"{len(training.rows)} of {epochs} epochs are done already", highlight=False)
-    training.outputs.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(str(training.outputs.folder))
     write_plan(training)
     curves = TrainingCurves(training.outputs.folder, training.rows)
 
@@ -246,6 +248,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         )
 
     result = None
+    again = f"nas train --resume {target}"
     try:
         if together is None:
             training.run(tick)
@@ -255,12 +258,18 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
             train_together(plan, target, *together, tick=tick)
             training = FullTraining.resume(target, together.workers)
         result = training.result()
-    except KeyboardInterrupt:
-        if training.outputs.last.is_file():
-            console.print(f"\ninterrupted; go on with: nas train --resume {target}", highlight=False)
+        curves.close(result["test"])
+    except BaseException as error:
+        with suppress(OSError):
+            curves.close()
+        if isinstance(error, KeyboardInterrupt) and training.outputs.last.is_file():
+            console.print(f"\ninterrupted; go on with: {again}", highlight=False, soft_wrap=True)
+        if isinstance(error, OSError):  # of the event file, say, on a full disk
+            raise InputError(
+                f"{training.outputs.folder}: cannot write: {error.strerror or error}; the last checkpoint is "
+                f"safe, go on with: {again}"
+            ) from None
         raise
-    finally:
-        curves.close(None if result is None else result["test"])
     written = [training.outputs.last, training.outputs.best, *write_result(training, result)]
     seconds = time.time() - began
     test, best = result["test"], result["best"]

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,8 @@ from nas.search.trial import FINISHED, Measurement, Record, Trial
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import network_notation
 from search_spaces.reference import reference
+
+Hook = Callable[[threading.ExceptHookArgs], object]
 
 WINDOW = 20
 """Trials that moving averages go over."""
@@ -83,8 +85,7 @@ class TensorBoardWriter:
             old.unlink(missing_ok=True)
         shutil.rmtree(folder / "00000", ignore_errors=True)
         self._cost, self._target = weighed_cost(run)
-        self._hook = threading.excepthook
-        threading.excepthook = self._thread_died
+        self._hook = _quiet_writers()
         self._writer = SummaryWriter(str(folder), flush_secs=10)  # type: ignore[no-untyped-call]
         own = _CONTROLLERS.get(run.settings.controller)
         layout = _LAYOUT | ({"controller": own} if own else {})
@@ -256,10 +257,21 @@ class TensorBoardWriter:
             finally:
                 threading.excepthook = self._hook
 
-    def _thread_died(self, args: threading.ExceptHookArgs) -> None:
-        """The writer's thread keeps an error of the disk for the next call: its traceback is no news."""
+
+def _quiet_writers() -> Hook:
+    """Print no traceback where a writer's thread meets a full disk: it keeps the error for the next call.
+
+    Returns:
+        the hook for threads' errors as it was, to be put back.
+    """
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
         if not isinstance(args.exc_value, OSError) or type(args.thread).__name__ != "_AsyncWriterThread":
-            self._hook(args)
+            before(args)
+
+    threading.excepthook = hook
+    return before
 
 
 _PROJECTOR = "projector_config.pbtxt"
@@ -294,19 +306,21 @@ class TrainingCurves:
     def __init__(self, folder: Path, rows: Iterable[Measurement]) -> None:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
+        self._hook = _quiet_writers()
         self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
         for row in rows:
             self.add(row)
 
     def add(self, row: Measurement) -> None:
-        """The measurements of an epoch."""
+        """The measurements of an epoch; raises OSError if the events can't be written."""
         for name, value in row.items():
             if name != "epoch":
                 self._writer.add_scalar(f"train/{name}", value, int(row["epoch"]))  # type: ignore[no-untyped-call]
         self._writer.flush()  # type: ignore[no-untyped-call]
 
     def close(self, test: Measurement | None = None) -> None:
-        """End the file, with the scores on the test split where there are some."""
+        """End the file, with the scores on the test split where there are some; OSError as `add`."""
+        threading.excepthook = self._hook
         for name, value in (test or {}).items():
             self._writer.add_scalar(f"test/{name}", value, 0)  # type: ignore[no-untyped-call]
         self._writer.close()  # type: ignore[no-untyped-call]

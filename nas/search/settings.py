@@ -49,7 +49,7 @@ _DEFAULTS = {
     "fashion-mnist": ProxyDefaults(28, 0.25, 1, 0.1),
     "cifar10": ProxyDefaults(32, 0.5, 1, 0.2),
     "cifar100": ProxyDefaults(32, 0.5, 1, 0.2),
-    "imagefolder": ProxyDefaults(128, 1.0, 2, 0.1),
+    **dict.fromkeys(("imagefolder", "webdataset", "huggingface"), ProxyDefaults(128, 1.0, 2, 0.1)),
 }
 
 

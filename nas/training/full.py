@@ -7,6 +7,7 @@ never interrupted (to the bit on a CPU with the same number of threads).
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,7 @@ class FullTraining:
         best = last
         if best_row is not self.rows[-1] and self.outputs.best.is_file():
             _, state, _ = load_checkpoint(self.outputs.best)
-            kept = self.trainer.state_dict()
+            kept = deepcopy(self.trainer.state_dict())  # its tensors are the live ones
             self.trainer.load_state_dict(state)
             best = self.trainer.evaluate("test")
             self.trainer.load_state_dict(kept)

@@ -115,7 +115,7 @@ class Trainer:
         rate = self.recipe.peak_lr * lr_factor(self.recipe, self.epoch)
         for step, (images, labels) in enumerate(self.batches.train(_mix(self.seed, self.epoch))):
             rate = self.recipe.peak_lr * lr_factor(self.recipe, self.epoch + step / steps)
-            self._step(images, labels, rate, total)
+            self.step(images, labels, rate, total)
             images_seen += len(labels) * ranks.size
             done += 1
         if ranks.size > 1:
@@ -144,7 +144,7 @@ class Trainer:
             for buffer in module.buffers():
                 distributed.broadcast(buffer, 0)
 
-    def _step(self, images: Tensor, labels: Tensor, rate: float, total: Tensor) -> None:
+    def step(self, images: Tensor, labels: Tensor, rate: float, total: Tensor) -> None:
         """One update of the weights; adds the loss to `total`."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]

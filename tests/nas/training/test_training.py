@@ -225,7 +225,7 @@ def test_label_smoothing_by_expectation(digits):
     total = torch.zeros(())
     t.model.eval()  # so that the loss below sees the same statistics
     logits = t.model(images.to(memory_format=t.format)).detach()
-    t._step(images, labels, 0.0, total)
+    t.step(images, labels, 0.0, total)
     target = torch.full((len(labels), 10), 0.01)
     target[torch.arange(len(labels)), labels] += 0.9
     assert total.item() == pytest.approx(-(target * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
