@@ -160,6 +160,40 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     assert FullTraining.resume(tmp_path / "t.pt").trainer.epoch == 2
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_disk_that_fills_up_while_the_command_trains(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk], capture_output=True
+    ).returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    try:
+        spec, target = tmp_path / "small.yaml", disk / "t.pt"
+        spec.write_text(json.dumps(SMALL.to_document()))
+        flags = ["--data", "digits", "--epochs", "60", "--resolution", "8", "--set", "batch=20"]
+        command = [sys.executable, "-m", "nas", "train", str(spec), *flags, "--out", str(target)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not target.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        with pytest.raises(OSError, match="No space"), (disk / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(b"x" * 4096)
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 2, err
+        assert "No space left on device" in err
+        assert "Traceback" not in err
+        done = len(load_checkpoint(target)[2]["rows"])
+        assert 1 <= done < 60
+        (disk / "ballast").unlink()
+        document = json.loads(good("train", "--resume", target, "--json"))
+        assert [row["epoch"] for row in document["epochs"]] == list(range(1, 61))
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
 def test_other_data_is_not_gone_on_with(tmp_path, monkeypatch):
     trained(tmp_path / "t.pt", stop_after=1)
     digits = load_data("digits")
