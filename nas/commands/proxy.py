@@ -13,11 +13,11 @@ from nas.commands.common import out, pairs, print_json, progress
 from nas.network.cost import cost
 from nas.search.journal import read_records
 from nas.search.proxy_design import (
+    CANDIDATES,
     ProxySetting,
     Tried,
     Variance,
     accuracies,
-    candidate_settings,
     candidates,
     correlate,
     proxy_settings,
@@ -109,7 +109,7 @@ def proxy(
         seed=seed,
     )
     networks = candidates(base.make_space(), count, seed)
-    base = candidate_settings(networks, base)
+    base = base.over(CANDIDATES, networks)
     long = ProxySetting(long_epochs, long_subset, given.resolution, given.width)
     for setting in (long, *sweep):
         setting.apply(base).check()

@@ -116,19 +116,6 @@ def candidates(space: StagedSpace | ListedSpace, count: int, seed: int) -> dict[
     return chosen
 
 
-def candidate_settings(networks: dict[str, NetworkSpec], settings: SearchSettings) -> SearchSettings:
-    """The training of every candidate; the accuracy is what counts."""
-    return replace(
-        settings,
-        space=CANDIDATES,
-        space_document=ListedSpace(CANDIDATES, networks).to_document(),
-        controller="random",
-        controller_options={},
-        trials=len(networks),
-        targets={},
-    )
-
-
 def accuracies(records: Sequence[Record]) -> dict[str, float]:
     """Accuracy by candidate, of those that finished."""
     return {

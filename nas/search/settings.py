@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -152,6 +152,18 @@ class SearchSettings:
         self.make_reward()
         self.make_recipe()
         self.make_proxy()
+
+    def over(self, name: str, networks: Mapping[str, NetworkSpec]) -> SearchSettings:
+        """The training of each of these networks once: a space that lists them; the accuracy decides."""
+        return replace(
+            self,
+            space=name,
+            space_document=ListedSpace(name, networks).to_document(),
+            controller="random",
+            controller_options={},
+            trials=len(networks),
+            targets={},
+        )
 
     def make_space(self) -> StagedSpace | ListedSpace:
         """The space."""

@@ -16,7 +16,6 @@ from nas.search.settings import SearchSettings
 from nas.search.storage import MODELS
 from nas.search.trial import FINISHED, Record
 from search_spaces.errors import InputError
-from search_spaces.listed import ListedSpace
 
 STAGE_TWO = "stage-two"
 """Name of the space."""
@@ -38,29 +37,21 @@ def stage_two_settings(
     """
     if not isinstance(top, int) or top < 1:
         raise InputError(f"top {top!r}: expected an integer of at least 1")
-    ranked = sorted(
-        (r for r in records if r.state == FINISHED and r.reward is not None and r.same_as is None),
-        key=lambda r: (-float(r.reward or 0), r.trial),
-    )
-    chosen = {record.digest: record for record in reversed(ranked)}
-    best = sorted(chosen.values(), key=lambda r: (-float(r.reward or 0), r.trial))[:top]
+    finished = (r for r in records if r.state == FINISHED and r.reward is not None)
+    best: dict[str, Record] = {}
+    for record in sorted(finished, key=lambda r: (-float(r.reward or 0), r.trial)):
+        best.setdefault(record.digest, record)
     if not best:
         raise InputError(f"{run.folder}: no trial has finished yet")
-    networks = {_label(record): run.spec(record) for record in best}
+    networks = {_label(record): run.spec(record) for record in list(best.values())[:top]}
     # a benchmark's own costs can't be had without it; the others are the search's
     targets = {name: target for name, target in run.settings.targets.items() if name in (*COSTS, LATENCY)}
-    table = str(run.folder / LATENCY_TABLE) if LATENCY in targets else None
     return replace(
-        settings,
-        space=STAGE_TWO,
-        space_document=ListedSpace(STAGE_TWO, networks).to_document(),
-        controller="random",
-        controller_options={},
-        trials=len(networks),
+        settings.over(STAGE_TWO, networks),
         reward=run.settings.reward,
         targets=targets,
         exponent=run.settings.exponent,
-        latency_table=table,
+        latency_table=str(run.folder / LATENCY_TABLE) if LATENCY in targets else None,
         final=True,
     )
 

@@ -12,7 +12,6 @@ from nas.network.scaling import MODES, Coefficients, scale, scale_to
 from nas.search.settings import SearchSettings
 from nas.search.trial import FINISHED, Record
 from search_spaces.errors import InputError
-from search_spaces.listed import ListedSpace
 from search_spaces.spec import NetworkSpec
 
 BASELINE = "baseline"
@@ -62,16 +61,7 @@ def _listed(
     name: str, networks: dict[str, NetworkSpec], spec: NetworkSpec, settings: SearchSettings
 ) -> SearchSettings:
     # a proxy keeps whole channels only, so widths that differ here stay different
-    return replace(
-        settings,
-        space=name,
-        space_document=ListedSpace(name, networks).to_document(),
-        controller="random",
-        controller_options={},
-        trials=len(networks),
-        targets={},
-        baseline_resolution=spec.resolution,
-    )
+    return replace(settings.over(name, networks), baseline_resolution=spec.resolution)
 
 
 @dataclass(frozen=True)

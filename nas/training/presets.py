@@ -79,7 +79,7 @@ _TAN_LE = "Tan & Le 2019 (EfficientNet), section 5.2"
 _RELEASED = "the released EfficientNet code"
 _TAN = "Tan et al. 2019 (MnasNet), section 5"
 _VRYNIOTIS = "Vryniotis 2021, torchvision's new training recipe"
-_HERE = "measured here on small images (docs/training.md)"
+_HERE = "chosen here for small images (benchmarks/proxy_spread.py, docs/training.md)"
 
 SOURCES: dict[str, dict[str, str]] = {
     "adamw": dict.fromkeys(("epochs", "batch", "optimizer", "lr", "weight_decay", "schedule"), _HERE)
@@ -142,7 +142,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "mixup": f"{_VRYNIOTIS}: 0.2",
         "cutmix": f"{_VRYNIOTIS}: 1.0",
         "erase": f"{_VRYNIOTIS}: 0.1",
-        "augment": "Cubuk et al. 2020 (RandAugment), which the recipe above found no worse than its choice",
+        "augment": "Cubuk et al. 2020 (RandAugment), in place of that recipe's TrivialAugment",
         "epochs": "a twelfth of that recipe's 600: the short one",
         "ema": "0.99998 over 600 epochs there; here over 50",
         "shift": "as in `sgd`",

@@ -8,7 +8,6 @@ from nas.errors import TrialFailedError
 from nas.network import resolve_spec
 from nas.network.builder import build
 from nas.search.evaluators.train import TrainEvaluator
-from nas.training.augment import Policy, make_mixing, normalise, random_erase, random_flip, random_shift
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.data import load_data
@@ -263,38 +262,6 @@ def test_the_recipe_replaces_rates_of_the_network():
     assert make_recipe("adamw", {"dropout": 0.3}).adapt(b0).dropout == 0.3
 
 
-@pytest.mark.parametrize("policy", ["autoaugment", "randaugment", "trivialaugment"])
-def test_policies_change_images_alike_for_a_seed(policy):
-    images = torch.randint(256, (64, 1, 12, 12), dtype=torch.uint8)
-    torch.manual_seed(1)
-    once = Policy(policy)(images)
-    torch.manual_seed(1)
-    assert torch.equal(Policy(policy)(images), once)
-    assert once.shape == images.shape
-    assert once.dtype == torch.uint8
-    changed = [not torch.equal(a, b) for a, b in zip(once.chunk(16), images.chunk(16), strict=True)]
-    assert sum(changed) >= 3
-
-
-def test_mixing_gives_shares_of_classes(digits):
-    recipe = make_recipe("modern", {"batch": 50})
-    images, labels = next(Batches(digits, recipe, CPU).train(0))
-    assert images.shape == (50, 1, 8, 8)
-    assert labels.shape == (50, 10)
-    assert torch.allclose(labels.sum(1), torch.ones(50))
-    assert make_mixing(Recipe(), 10) is None
-
-
-def test_erasing_is_a_rectangle_of_some():
-    images = torch.ones(400, 1, 10, 10)
-    erased = random_erase(images, 0.25, torch.Generator().manual_seed(0))
-    hit = (erased == 0).any((1, 2, 3))
-    assert hit.float().mean().item() == pytest.approx(0.25, abs=0.06)
-    for image in erased[hit]:
-        rows, columns = (image[0] == 0).any(1), (image[0] == 0).any(0)
-        assert (image[0] == 0).sum() == rows.sum() * columns.sum()
-
-
 def test_layers_further_from_the_head_learn_slower():
     model = build(SMALL, 0)
     groups = make_optimizer(model, make_recipe("adamw", {"layer_decay": 0.5})).param_groups
@@ -318,31 +285,6 @@ def test_layers_further_from_the_head_learn_slower():
 def test_bad_recipes(preset, changes, message):
     with pytest.raises(InputError, match=message):
         make_recipe(preset, changes)
-
-
-def test_shift_moves_each_image_by_its_own_step():
-    images = torch.zeros(64, 1, 9, 9)
-    images[:, :, 4, 4] = 1
-    moved = random_shift(images, 2, torch.Generator().manual_seed(0))
-    assert moved.shape == images.shape
-    assert (moved.sum((1, 2, 3)) == 1).all()
-    places = {tuple(p) for p in moved.nonzero()[:, 2:].tolist()}
-    assert len(places) > 15
-    assert all(2 <= y <= 6 and 2 <= x <= 6 for y, x in places)
-    assert torch.equal(random_shift(images, 0, torch.Generator()), images)
-
-
-def test_flip_mirrors_about_half():
-    images = torch.arange(3.0).expand(200, 1, 3, 3)
-    flipped = (random_flip(images, torch.Generator().manual_seed(0))[:, 0, 0, 0] == 2).float().mean()
-    assert 0.4 < flipped < 0.6
-
-
-def test_normalise():
-    images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
-    assert normalise(images, torch.tensor([0.5]), torch.tensor([0.25])).flatten().tolist() == pytest.approx(
-        [-2, 2]
-    )
 
 
 def test_held_out_comes_from_train_and_test_is_apart(digits):
