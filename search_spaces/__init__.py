@@ -2,6 +2,7 @@
 
 from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.architecture import Architecture
+from search_spaces.block import OPS, BlockSpec, Op, register_op
 from search_spaces.decision import Choice, Decision
 from search_spaces.errors import InputError, unknown
 from search_spaces.listed import ListedSpace
@@ -11,9 +12,10 @@ from search_spaces.notation import from_notation, network_notation, to_notation
 from search_spaces.reference import REFERENCES, reference
 from search_spaces.registry import SPACES, get_space
 from search_spaces.space import NotInSpaceError, SearchSpace
-from search_spaces.spec import BlockSpec, NetworkSpec, StageSpec, StemSpec, read_spec
+from search_spaces.spec import NetworkSpec, StageSpec, StemSpec, read_spec
 
 __all__ = [
+    "OPS",
     "REFERENCES",
     "SPACES",
     "Architecture",
@@ -24,6 +26,7 @@ __all__ = [
     "ListedSpace",
     "NetworkSpec",
     "NotInSpaceError",
+    "Op",
     "SearchSpace",
     "StageChoices",
     "StageSpec",
@@ -37,6 +40,7 @@ __all__ = [
     "network_notation",
     "read_spec",
     "reference",
+    "register_op",
     "to_notation",
     "unknown",
 ]

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from search_spaces.architecture import Architecture
+from search_spaces.block import OPS
 from search_spaces.decision import Choice, Decision
 from search_spaces.document import check_fields, check_schema, read_document
 from search_spaces.errors import InputError
@@ -32,14 +33,16 @@ def _stage(
     return StageSpec(name, channels, kernel, stride, expansion, repeats, se_ratio, skip)
 
 
-def _split_op(op: object) -> tuple[str, float]:
-    """`mbconv6` -> ("mbconv", 6); other ops have no number."""
-    match = re.fullmatch(r"(mbconv|bottleneck)(\d+(?:\.\d+)?)", str(op))
-    return (match[1], float(match[2])) if match else (str(op), 1)
+def _split_op(text: object) -> tuple[str, float]:
+    """`mbconv6` -> ("mbconv", 6); ops without an expansion ratio have no number."""
+    match = re.fullmatch(r"(.*?)(\d+(?:\.\d+)?)", str(text))
+    if match and match[1] in OPS and OPS[match[1]].expands:
+        return match[1], float(match[2])
+    return str(text), 1
 
 
 def _op_name(stage: StageSpec) -> str:
-    return f"{stage.op}{stage.expansion:g}" if stage.op in ("mbconv", "bottleneck") else stage.op
+    return f"{stage.op}{stage.expansion:g}" if OPS[stage.op].expands else stage.op
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import re
 
+from search_spaces.block import OPS
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec, StageSpec
 
-_WORDS = {"conv": "cn", "ds": "ds", "dsa": "dsa", "mbconv": "ir", "basic": "bb", "bottleneck": "bt"}
-_OPS = {word: op for op, word in _WORDS.items()}
 _SKIPS = {"none": "noskip", "identity": "", "pooling": "pool", "projection": "proj"}
 _FIELDS = {"r": "repeats", "k": "kernel", "s": "stride", "e": "expansion", "c": "channels", "se": "se_ratio"}
 
 
 def to_notation(stage: StageSpec) -> str:
     """The stage as one string; SE and skip are left out where they are the default."""
-    parts = [_WORDS[stage.op], f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}"]
+    parts = [OPS[stage.op].word, f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}"]
     parts += [f"e{stage.expansion:g}", f"c{stage.channels}"]
     if stage.se_ratio:
         parts.append(f"se{stage.se_ratio:g}")
@@ -36,10 +35,11 @@ def from_notation(text: str) -> StageSpec:
         InputError: a part that is no word of the notation, or a value out of its rule.
     """
     word, *parts = text.split("_")
-    if word not in _OPS:
-        raise InputError(f"block notation {text!r}: {word!r} is none of {', '.join(_OPS)}")
+    ops = {op.word: op.name for op in OPS.values()}
+    if word not in ops:
+        raise InputError(f"block notation {text!r}: {word!r} is none of {', '.join(ops)}")
     skips = {name: skip for skip, name in _SKIPS.items() if name}
-    fields: dict[str, object] = {"op": _OPS[word]}
+    fields: dict[str, object] = {"op": ops[word]}
     for part in parts:
         match = re.fullmatch(r"(se|[rksec])(\d+(?:\.\d+)?)", part)
         if part in skips:

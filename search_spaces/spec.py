@@ -1,8 +1,8 @@
 """The network spec: a concrete network as frozen, validated data, and its document format.
 
 A `NetworkSpec` is a stem, stages of repeated blocks and a head; `StageSpec.blocks` expands a stage
-into `BlockSpec`s. Nothing here computes or builds: `nas.network.cost` counts a spec and
-`nas.network.builder` turns it into a module, both from the same blocks.
+into `BlockSpec`s (`search_spaces.block`, where the ops are). Nothing here computes or builds:
+`nas.network.cost` counts a spec and `nas.network.builder` makes a module of it, from the same layers.
 """
 
 from __future__ import annotations
@@ -14,22 +14,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_type_hints
 
+from search_spaces.block import OPS, BlockSpec
 from search_spaces.document import check_fields, check_schema, read_document
 from search_spaces.errors import InputError, unknown
 
 SCHEMA_VERSION = 1
-
-OPS = ("conv", "ds", "dsa", "mbconv", "basic", "bottleneck")
-"""Blocks a stage can repeat.
-
-- `conv`: k x k convolution (BN, activation).
-- `ds`: depthwise-separable: depthwise k x k (BN, activation), linear 1x1 (BN). It is MBConv1.
-- `dsa`: the same with an activation after the 1x1 too (MobileNetV1).
-- `mbconv`: inverted residual: 1x1 expansion (BN, activation) before `ds` (MobileNetV2).
-- `basic`, `bottleneck`: ResNet's (stride on the k x k convolution, as in torchvision's v1.5).
-
-SE stands after the depthwise (or plain) convolution, as in MnasNet and EfficientNet.
-"""
 
 SKIPS = ("none", "identity", "pooling", "projection")
 """The shortcut around a block.
@@ -43,17 +32,7 @@ SKIPS = ("none", "identity", "pooling", "projection")
 
 ACTIVATIONS = ("relu", "relu6", "silu", "hard_swish")
 
-_UNEXPANDED = ("conv", "ds", "dsa", "basic")
 _MAX_REPEATS, _MAX_CHANNELS, _MAX_RESOLUTION = 1024, 1 << 16, 1 << 14
-
-
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """`value` rounded to the nearest multiple of `divisor`, but never below 90% of it.
-
-    The rounding of MobileNet's and EfficientNet's released code (`_make_divisible`, `round_filters`).
-    """
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 def _check_int(where: str, field: str, value: object, low: int, high: int) -> None:
@@ -70,39 +49,6 @@ def _check_kernel(where: str, value: object) -> None:
     _check_int(where, "kernel", value, 1, 31)
     if value % 2 == 0:  # type: ignore[operator]
         raise InputError(f"{where}: kernel {value!r}: expected an odd size")
-
-
-@dataclass(frozen=True)
-class BlockSpec:
-    """One block with all that its cost and its module depend on, but the resolution.
-
-    `skip` is the shortcut the block really has: a stage's `identity` on a block that changes the
-    shape is `none` here, and `pooling` or `projection` on one that keeps it is `identity`.
-    """
-
-    op: str
-    in_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
-    expansion: float
-    se_ratio: float
-    skip: str
-
-    @property
-    def inner_channels(self) -> int:
-        """Channels of the k x k convolution: expanded (MBConv), narrowed (bottleneck), or as they come."""
-        if self.op == "mbconv":
-            # equal to in x expansion for the published widths; as torchvision and timm round it
-            return make_divisible(self.in_channels * self.expansion)
-        if self.op == "bottleneck":
-            return max(1, round(self.out_channels * self.expansion))
-        return self.in_channels if self.op in ("ds", "dsa") else self.out_channels
-
-    @property
-    def squeeze_channels(self) -> int:
-        """Channels inside SE, relative to the block's input (0: no SE)."""
-        return max(1, int(self.in_channels * self.se_ratio)) if self.se_ratio else 0
 
 
 @dataclass(frozen=True)
@@ -136,10 +82,11 @@ class StageSpec:
         _check_int(where, "repeats", self.repeats, 1, _MAX_REPEATS)
         _check_number(where, "expansion", self.expansion, 0.01, 64)
         _check_number(where, "se_ratio", self.se_ratio, 0, 1)
-        if self.op in _UNEXPANDED and self.expansion != 1:
+        op = OPS[self.op]
+        if not op.expands and self.expansion != 1:
             raise InputError(f"{where}: expansion {self.expansion!r}: op {self.op!r} has none, expected 1")
-        if self.op == "mbconv" and self.expansion == 1:
-            object.__setattr__(self, "op", "ds")
+        if op.unexpanded is not None and self.expansion == 1:
+            object.__setattr__(self, "op", op.unexpanded)
         for field in ("expansion", "se_ratio"):  # 6.0 and 6 are one value, and one digest
             value = getattr(self, field)
             if value == int(value):

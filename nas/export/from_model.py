@@ -14,7 +14,8 @@ from torch import nn
 
 from nas.export.exact import check_exact
 from search_spaces.errors import InputError, unknown
-from search_spaces.spec import NetworkSpec, StageSpec, StemSpec, make_divisible
+from search_spaces.layers import make_divisible
+from search_spaces.spec import NetworkSpec, StageSpec, StemSpec
 
 _ACTIVATIONS = {"SiLU": "silu", "Swish": "silu", "ReLU": "relu", "ReLU6": "relu6", "Hardswish": "hard_swish"}
 _BLOCKS = (

@@ -14,7 +14,8 @@ from torch import nn
 from nas.export.exact import check_exact, refuse
 from nas.export.module import module_text, run_builder
 from search_spaces.errors import InputError
-from search_spaces.spec import NetworkSpec, StageSpec, make_divisible
+from search_spaces.layers import make_divisible
+from search_spaces.spec import NetworkSpec, StageSpec
 
 _WORDS = {"conv": "cn", "ds": "ds", "dsa": "dsa", "mbconv": "ir"}
 

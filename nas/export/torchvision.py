@@ -8,7 +8,8 @@ from torch import nn
 
 from nas.export.exact import check_exact, refuse
 from nas.export.module import module_text, run_builder
-from search_spaces.spec import NetworkSpec, make_divisible
+from search_spaces.layers import make_divisible
+from search_spaces.spec import NetworkSpec
 
 
 def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:

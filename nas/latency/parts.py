@@ -7,9 +7,10 @@ from itertools import product
 
 from nas.network.cost import cost
 from search_spaces.architecture import Architecture
+from search_spaces.block import BlockSpec
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
-from search_spaces.spec import BlockSpec, NetworkSpec
+from search_spaces.spec import NetworkSpec
 
 
 @dataclass(frozen=True)

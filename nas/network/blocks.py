@@ -1,4 +1,4 @@
-"""The blocks of a network as modules, layer by layer as `nas.network.cost` counts them.
+"""The blocks of a network as modules, made of the layers that `BlockSpec.layers` lists.
 
 All take and give tensors of shape (N, C, H, W). Convolutions pad by kernel // 2, have no bias and
 are followed by BN; the layers come from torchvision.ops.
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
 
-from search_spaces.spec import BlockSpec
+from search_spaces.block import BlockSpec
+from search_spaces.layers import Conv, Gate, Layer
 
 ACTIVATION_LAYERS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -26,37 +27,29 @@ Norm = Callable[..., nn.Module]
 Activation = type[nn.Module]
 
 
-def squeeze_excitation(channels: int, squeeze: int, activation: Activation) -> nn.Module:
-    """SE (Hu et al. 2018) with a sigmoid gate, `squeeze` channels inside."""
-    return SqueezeExcitation(channels, squeeze, activation=partial(activation, inplace=True))  # type: ignore[no-any-return]
+def layer_module(layer: Layer, norm: Norm, act: Activation) -> nn.Module:
+    """One layer of a block as a module.
 
-
-def _layers(block: BlockSpec, norm: Norm, act: Activation) -> list[nn.Module]:
-    conv = partial(Conv2dNormActivation, norm_layer=norm, activation_layer=act)
-    linear = partial(Conv2dNormActivation, norm_layer=norm, activation_layer=None)
-    cin, inner, cout, kernel = block.in_channels, block.inner_channels, block.out_channels, block.kernel
-    squeeze = block.squeeze_channels
-
-    def se(channels: int) -> list[nn.Module]:
-        return [squeeze_excitation(channels, squeeze, act)] if squeeze else []
-
-    if block.op == "conv":
-        return [conv(cin, cout, kernel, block.stride), *se(cout)]
-    if block.op in ("ds", "dsa", "mbconv"):
-        return [
-            *([conv(cin, inner, 1)] if block.op == "mbconv" else []),
-            conv(inner, inner, kernel, block.stride, groups=inner),
-            *se(inner),
-            (conv if block.op == "dsa" else linear)(inner, cout, 1),
-        ]
-    if block.op == "basic":
-        return [conv(cin, inner, kernel, block.stride), linear(inner, cout, kernel), *se(cout)]
-    return [
-        conv(cin, inner, 1),
-        conv(inner, inner, kernel, block.stride),
-        *se(inner),
-        linear(inner, cout, 1),
-    ]
+    Args:
+        layer: what to build.
+        norm: makes the BN of a number of channels.
+        act: class of the network's activation.
+    """
+    if isinstance(layer, Conv):
+        module: nn.Module = Conv2dNormActivation(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel,
+            layer.stride,
+            groups=layer.groups,
+            norm_layer=norm,
+            activation_layer=act if layer.activation else None,
+        )
+        return module
+    if isinstance(layer, Gate):
+        inside = partial(act, inplace=True)
+        return SqueezeExcitation(layer.channels, layer.squeeze, activation=inside)  # type: ignore[no-any-return]
+    return PoolingSkip(layer.out_channels, layer.stride)
 
 
 class PoolingSkip(nn.Module):
@@ -88,26 +81,18 @@ class Block(nn.Module):
 
     def __init__(self, block: BlockSpec, norm: Norm, activation: Activation, drop_rate: float = 0) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_layers(block, norm, activation))
+        self.layers = nn.Sequential(*(layer_module(layer, norm, activation) for layer in block.layers))
         self.shortcut: nn.Module | None = None
         self.drop: nn.Module | None = None
         self.final: nn.Module | None = None
-        if block.skip == "projection":
-            self.shortcut = Conv2dNormActivation(
-                block.in_channels,
-                block.out_channels,
-                1,
-                block.stride,
-                norm_layer=norm,
-                activation_layer=None,
-            )
-        elif block.skip == "pooling":
-            self.shortcut = PoolingSkip(block.out_channels, block.stride)
-        elif block.skip == "identity":
+        if block.skip == "identity":
             self.shortcut = nn.Identity()
             if drop_rate:
                 self.drop = StochasticDepth(drop_rate, "row")
-        if block.op in ("basic", "bottleneck"):
+        elif block.shortcut:
+            (layer,) = block.shortcut
+            self.shortcut = layer_module(layer, norm, activation)
+        if block.final_activation:
             self.final = activation(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What a network costs, from its spec alone, in plain Python: no torch, microseconds.
 
-The layers of each block are listed here in the order in which `nas.network.blocks` builds them, so
-the two files are read side by side.
+A block is counted by the layers that it lists (`BlockSpec.layers`), from which `nas.network.blocks`
+builds it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from search_spaces.block import BlockSpec
 from search_spaces.errors import InputError, unknown
-from search_spaces.spec import BlockSpec, NetworkSpec, StageSpec
+from search_spaces.layers import Conv, Gate, Layer
+from search_spaces.spec import NetworkSpec, StageSpec
 
 BYTES = 4
 """Bytes of one value in the memory estimates (fp32)."""
@@ -89,6 +91,16 @@ class _Tally:
         self.kept = kept
         self.macs = self.params = self.activations = self.saved = self.live = self.benchmark_macs = 0
 
+    def add(self, layer: Layer, size: int) -> int:
+        """Any layer of a block at an input of `size` pixels."""
+        if isinstance(layer, Conv):
+            cin, cout, kernel, stride, groups, activation = layer
+            return self.conv_bn(cin, cout, kernel, size, stride, groups, activation)
+        if isinstance(layer, Gate):
+            self.se(layer.channels, layer.squeeze, size)
+            return size
+        return (size - 1) // layer.stride + 1  # pooling: nothing that is counted
+
     def conv_bn(
         self, cin: int, cout: int, kernel: int, size: int, stride: int = 1, groups: int = 1, act: bool = True
     ) -> int:
@@ -120,38 +132,19 @@ class _Tally:
 def _block_cost(block: BlockSpec, size: int, kept: int) -> tuple[int, StageCost]:
     """(output size, cost) of a block at an input of `size` pixels; `kept` as `_kept` gives it."""
     tally = _Tally(kept)
-    cin, inner, cout, kernel = block.in_channels, block.inner_channels, block.out_channels, block.kernel
-    squeeze = block.squeeze_channels
     out = size
-    if block.op == "conv":
-        out = tally.conv_bn(cin, cout, kernel, size, block.stride)
-        if squeeze:
-            tally.se(cout, squeeze, out)
-    elif block.op in ("ds", "dsa", "mbconv"):
-        if block.op == "mbconv":
-            tally.conv_bn(cin, inner, 1, size)
-        out = tally.conv_bn(inner, inner, kernel, size, block.stride, groups=inner)
-        if squeeze:
-            tally.se(inner, squeeze, out)
-        tally.conv_bn(inner, cout, 1, out, act=block.op == "dsa")
-    elif block.op == "basic":
-        out = tally.conv_bn(cin, inner, kernel, size, block.stride)
-        tally.conv_bn(inner, cout, kernel, out, act=False)
-        if squeeze:
-            tally.se(cout, squeeze, out)
-    else:
-        tally.conv_bn(cin, inner, 1, size)
-        out = tally.conv_bn(inner, inner, kernel, size, block.stride)
-        if squeeze:
-            tally.se(inner, squeeze, out)
-        tally.conv_bn(inner, cout, 1, out, act=False)
-    if block.skip == "projection":
-        tally.conv_bn(cin, cout, 1, size, block.stride, act=False)
-    if block.skip != "none":
-        tally.live += cin * size * size  # the shortcut waits while the block runs
-    # the block's output, which the next layer keeps; ResNet's goes through one more activation
-    outputs = {"basic": kept - 1, "bottleneck": kept - 1, "ds": 1, "mbconv": 1}.get(block.op, 0)
-    tally.saved += outputs * cout * out * out
+    for layer in block.layers:
+        out = tally.add(layer, out)
+    shortcut = block.shortcut
+    if shortcut is not None:
+        for layer in shortcut:
+            tally.add(layer, size)
+        tally.live += block.in_channels * size * size  # the shortcut waits while the block runs
+    # the block's output, which the next layer keeps, unless an activation's tensors include it already;
+    # an activation after the sum keeps its own
+    last = block.layers[-1]
+    outputs = kept - 1 if block.final_activation else int(isinstance(last, Conv) and not last.activation)
+    tally.saved += outputs * block.out_channels * out * out
     return out, _part("block", out, tally)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from nas.network.cost import cost
 from search_spaces.errors import InputError, unknown
+from search_spaces.layers import make_divisible
 from search_spaces.reference import efficientnet_b0
-from search_spaces.spec import NetworkSpec, make_divisible
+from search_spaces.spec import NetworkSpec
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from nas.network.cost import cost
 from nas.report.tables import si
+from search_spaces.block import OPS
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec, StageSpec
@@ -24,26 +25,8 @@ from search_spaces.spec import NetworkSpec, StageSpec
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = {
-    "stem": "#8a8f98",
-    "conv": "#5b8def",
-    "ds": "#2fa39a",
-    "dsa": "#1d7f78",
-    "mbconv": "#e08a3c",
-    "basic": "#a56cc1",
-    "bottleneck": "#7d57c1",
-    "head": "#8a8f98",
-}
-NAMES = {
-    "stem": "stem",
-    "conv": "conv",
-    "ds": "depthwise separable",
-    "dsa": "depthwise separable (act.)",
-    "mbconv": "MBConv",
-    "basic": "basic block",
-    "bottleneck": "bottleneck",
-    "head": "head",
-}
+_ENDS = ("stem", "head")
+_END_COLOUR = "#8a8f98"
 _GAP, _STAGE_GAP, _MARGIN, _MIDDLE = 3.0, 16.0, 12.0, 92.0
 
 
@@ -83,6 +66,10 @@ class Drawing:
     labels: tuple[Label, ...]
     legend: tuple[tuple[float, float, str], ...]
     text: str
+
+
+def _colour(op: str) -> str:
+    return _END_COLOUR if op in _ENDS else OPS[op].colour
 
 
 def layout(spec: NetworkSpec) -> Drawing:
@@ -132,11 +119,12 @@ def layout(spec: NetworkSpec) -> Drawing:
     add("head", "head", parts[-1].resolution, spec.head_channels or spec.num_classes, 1, None)
     title = f"{spec.name}: {spec.resolution} px, {si(counted.macs)} MACs, {si(counted.params)} params"
     labels.append(Label(_MARGIN, 18, title, 13, start=True))
-    used = [op for op in COLOURS if any(box.op == op for box in boxes) and op not in ("stem", "head")]
+    there = {box.op for box in boxes}
+    used = [op for op in OPS if op in there]
     legend, at = [], _MARGIN
     for op in used:
         legend.append((at, 214.0, op))
-        at += 22 + 6.6 * len(NAMES[op])
+        at += 22 + 6.6 * len(OPS[op].label)
     note = "box width: kernel, height: expansion; dot: SE; dashed: no skip"
     labels.append(Label(_MARGIN, 240, note, 10, start=True, faint=True))
     words = "; ".join(
@@ -162,7 +150,7 @@ def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
         dash = ' stroke="currentColor" stroke-dasharray="3 2"' if box.dashed else ""
         parts.append(
             f'<g><title>{html.escape(box.title)}</title><rect x="{box.x:.1f}" y="{box.y:.1f}" '
-            f'width="{box.width:.1f}" height="{box.height:.1f}" rx="3" fill="{COLOURS[box.op]}"{dash}/>'
+            f'width="{box.width:.1f}" height="{box.height:.1f}" rx="3" fill="{_colour(box.op)}"{dash}/>'
         )
         if box.dot:
             parts.append(f'<circle cx="{box.x + box.width / 2:.1f}" cy="{box.y + 8:.1f}" r="3" fill="#fff"/>')
@@ -175,9 +163,9 @@ def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
             f'fill="currentColor"{faint}>{html.escape(label.text)}</text>'
         )
     for x, y, op in drawing.legend:
-        parts.append(f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{COLOURS[op]}"/>')
+        parts.append(f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{_colour(op)}"/>')
         parts.append(
-            f'<text x="{x + 15:.1f}" y="{y:.1f}" font-size="11" fill="currentColor">{NAMES[op]}</text>'
+            f'<text x="{x + 15:.1f}" y="{y:.1f}" font-size="11" fill="currentColor">{OPS[op].label}</text>'
         )
     return "".join([*parts, "</svg>"])
 
@@ -202,7 +190,7 @@ def draw(spec: NetworkSpec, dpi: int = 90) -> Figure:
                 box.width - 4,
                 box.height - 4,
                 boxstyle="round,pad=2,rounding_size=3",
-                facecolor=COLOURS[box.op],
+                facecolor=_colour(box.op),
                 **edge,
             )
         )
@@ -218,8 +206,8 @@ def draw(spec: NetworkSpec, dpi: int = 90) -> Figure:
             color="0.4" if label.faint else "black",
         )
     for x, y, op in drawing.legend:
-        axes.add_patch(FancyBboxPatch((x, y - 9), 10, 10, boxstyle="square,pad=0", facecolor=COLOURS[op]))
-        axes.text(x + 15, y, NAMES[op], fontsize=10)
+        axes.add_patch(FancyBboxPatch((x, y - 9), 10, 10, boxstyle="square,pad=0", facecolor=_colour(op)))
+        axes.text(x + 15, y, OPS[op].label, fontsize=10)
     return figure
 
 
@@ -235,7 +223,6 @@ def write_diagram(spec: NetworkSpec, path: Path) -> None:
         raise InputError(f"diagram {str(path)!r}: expected a name that ends in .svg or .png")
 
 
-_ANSI = {"conv": "blue", "ds": "cyan", "dsa": "cyan", "mbconv": "yellow", "basic": "magenta"}
 _MOST = 36
 """Characters that a stage's bars may take."""
 _SHADES = ((1.0, "░"), (3.0, "▒"), (4.5, "▓"), (64.0, "█"))
@@ -262,7 +249,7 @@ def terminal_diagram(spec: NetworkSpec) -> Text:
     width = max(map(len, drawn))
     for index, (stage, bar) in enumerate(zip(spec.stages, drawn, strict=True)):
         text.append(f"{parts[index + 1].resolution:4} px  ")
-        text.append(bar, _ANSI.get(stage.op, "magenta"))
+        text.append(bar, _colour(stage.op))
         text.append(f"{' ' * (width - len(bar))}  {_words(stage)} c{stage.channels}\n")
     text.append(f"{parts[-1].resolution:4} px  ")
     text.append("───", "bright_black")
@@ -275,7 +262,8 @@ def terminal_diagram(spec: NetworkSpec) -> Text:
 def _words(stage: StageSpec | None) -> str:
     if stage is None:
         return ""
-    name = f"MBConv{stage.expansion:g}" if stage.op == "mbconv" else stage.op
+    op = OPS[stage.op]
+    name = f"{op.label}{stage.expansion:g}" if op.expands else op.name
     more = [f"{name} k{stage.kernel}"]
     if stage.se_ratio:
         more.append(f"SE {stage.se_ratio:g}")

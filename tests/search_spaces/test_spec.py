@@ -14,7 +14,7 @@ from search_spaces import (
     to_notation,
 )
 from search_spaces.document import write_document
-from search_spaces.spec import make_divisible
+from search_spaces.layers import make_divisible
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -1,0 +1,186 @@
+"""A block, and the ops that it can be: an op is one entry here, all other rooms read its layers.
+
+SE stands after the depthwise (or plain) convolution, as in MnasNet and EfficientNet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from search_spaces.errors import InputError
+from search_spaces.layers import Conv, Gate, Layer, Pool, make_divisible
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """One block with all that its cost and its module depend on, but the resolution.
+
+    `skip` is the shortcut the block really has: a stage's `identity` on a block that changes the
+    shape is `none` here, and `pooling` or `projection` on one that keeps it is `identity`.
+    """
+
+    op: str
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    expansion: float
+    se_ratio: float
+    skip: str
+
+    @property
+    def inner_channels(self) -> int:
+        """Channels of the k x k convolution: expanded (MBConv), narrowed (bottleneck), or as they come."""
+        return OPS[self.op].inner(self)
+
+    @property
+    def squeeze_channels(self) -> int:
+        """Channels inside SE, relative to the block's input (0: no SE)."""
+        return max(1, int(self.in_channels * self.se_ratio)) if self.se_ratio else 0
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The residual branch, first layer first."""
+        return _layers(self)
+
+    @property
+    def shortcut(self) -> tuple[Layer, ...] | None:
+        """The layers of the shortcut, none where it is an identity; None where there is no shortcut."""
+        if self.skip == "none":
+            return None
+        if self.skip == "projection":
+            return (Conv(self.in_channels, self.out_channels, 1, self.stride, activation=False),)
+        if self.skip == "pooling":
+            return (Pool(self.in_channels, self.out_channels, self.stride),)
+        return ()
+
+    @property
+    def final_activation(self) -> bool:
+        """Whether an activation follows the sum of branch and shortcut."""
+        return OPS[self.op].final_activation
+
+
+@dataclass(frozen=True)
+class Op:
+    """A kind of block.
+
+    Attributes:
+        name: as specs and spaces write it.
+        label: as people read it.
+        word: in block notation (`search_spaces.notation`), timm's where timm has it.
+        colour: of its boxes in diagrams, `#rrggbb`.
+        layers: the residual branch of a block.
+        inner: channels of its k x k convolution.
+        expands: whether it has an expansion ratio; a space writes that behind the name (`mbconv6`).
+        unexpanded: the op that it is with expansion 1, if that is another one.
+        final_activation: whether an activation follows the sum of branch and shortcut.
+    """
+
+    name: str
+    label: str
+    word: str
+    colour: str
+    layers: Callable[[BlockSpec], tuple[Layer, ...]]
+    inner: Callable[[BlockSpec], int]
+    expands: bool = False
+    unexpanded: str | None = None
+    final_activation: bool = False
+
+
+OPS: dict[str, Op] = {}
+"""Blocks that a stage can repeat, by name."""
+
+
+def register_op(op: Op) -> None:
+    """Add an op; all that reads or counts or builds a spec knows it from then on.
+
+    Raises:
+        InputError: its name or its word is taken.
+    """
+    for other in OPS.values():
+        if op.name == other.name or op.word == other.word:
+            raise InputError(f"op {op.name!r}: name or word {op.word!r} is taken by {other.name!r}")
+    OPS[op.name] = op
+
+
+@lru_cache(maxsize=1 << 16)
+def _layers(block: BlockSpec) -> tuple[Layer, ...]:
+    return OPS[block.op].layers(block)
+
+
+def _gate(block: BlockSpec, channels: int) -> tuple[Layer, ...]:
+    squeeze = block.squeeze_channels
+    return (Gate(channels, squeeze),) if squeeze else ()
+
+
+def _plain(block: BlockSpec) -> tuple[Layer, ...]:
+    cin, cout = block.in_channels, block.out_channels
+    return (Conv(cin, cout, block.kernel, block.stride), *_gate(block, cout))
+
+
+def _separable(block: BlockSpec, activation: bool = False) -> tuple[Layer, ...]:
+    inner = block.inner_channels
+    depthwise = Conv(inner, inner, block.kernel, block.stride, groups=inner)
+    return (depthwise, *_gate(block, inner), Conv(inner, block.out_channels, activation=activation))
+
+
+def _separable_activated(block: BlockSpec) -> tuple[Layer, ...]:
+    return _separable(block, activation=True)
+
+
+def _mbconv(block: BlockSpec) -> tuple[Layer, ...]:
+    return (Conv(block.in_channels, block.inner_channels), *_separable(block))
+
+
+def _basic(block: BlockSpec) -> tuple[Layer, ...]:
+    cin, cout, kernel = block.in_channels, block.out_channels, block.kernel
+    second = Conv(cout, cout, kernel, activation=False)
+    return (Conv(cin, cout, kernel, block.stride), second, *_gate(block, cout))
+
+
+def _bottleneck(block: BlockSpec) -> tuple[Layer, ...]:
+    inner = block.inner_channels
+    return (
+        Conv(block.in_channels, inner),
+        Conv(inner, inner, block.kernel, block.stride),
+        *_gate(block, inner),
+        Conv(inner, block.out_channels, activation=False),
+    )
+
+
+def _as_it_comes(block: BlockSpec) -> int:
+    return block.in_channels
+
+
+def _as_it_goes(block: BlockSpec) -> int:
+    return block.out_channels
+
+
+def _expanded(block: BlockSpec) -> int:
+    # equal to in x expansion for the published widths; as torchvision and timm round it
+    return make_divisible(block.in_channels * block.expansion)
+
+
+def _narrowed(block: BlockSpec) -> int:
+    return max(1, round(block.out_channels * block.expansion))
+
+
+for _op in (
+    # k x k convolution
+    Op("conv", "conv", "cn", "#5b8def", _plain, _as_it_goes),
+    # depthwise k x k, linear 1x1; it is MBConv1
+    Op("ds", "depthwise separable", "ds", "#2fa39a", _separable, _as_it_comes),
+    # the same with an activation after the 1x1 too (MobileNetV1)
+    Op("dsa", "depthwise separable (act.)", "dsa", "#1d7f78", _separable_activated, _as_it_comes),
+    # inverted residual: 1x1 expansion before `ds` (MobileNetV2)
+    Op("mbconv", "MBConv", "ir", "#e08a3c", _mbconv, _expanded, expands=True, unexpanded="ds"),
+    # ResNet's two (He et al. 2016), the stride on the k x k convolution, as in torchvision's v1.5
+    Op("basic", "basic block", "bb", "#a56cc1", _basic, _as_it_goes, final_activation=True),
+    Op(
+        "bottleneck", "bottleneck", "bt", "#7d57c1", _bottleneck, _narrowed,
+        expands=True, final_activation=True,
+    ),
+):  # fmt: skip
+    register_op(_op)
