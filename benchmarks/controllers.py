@@ -14,12 +14,12 @@ from multiprocessing import get_context
 import numpy as np
 
 from controller import make_controller
-from nas.search.benchmark.landmarks import landmarks, true_rewards
-from nas.search.benchmark.surrogate import read_surrogate
-from nas.search.compare import Task, simulate
+from nas.benchmark.compare import Task, simulate
+from nas.benchmark.landmarks import landmarks, true_rewards
+from nas.benchmark.plan import plan
+from nas.benchmark.surrogate import read_surrogate
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
-from nas.search.plan import plan
 from nas.search.reward import make_reward
 
 REWARD = make_reward("soft", {"benchmark_macs": "400M"})

@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 
-from nas.search.benchmark.fit import fit
-from nas.search.benchmark.records import read_records
-from nas.search.benchmark.surrogate import EMBEDDED, FAMILIES, read_surrogate
+from nas.benchmark.fit import fit
+from nas.benchmark.records import read_records
+from nas.benchmark.surrogate import EMBEDDED, FAMILIES, read_surrogate
 from search_spaces.document import write_atomically
 
 QUERIES = 200_000

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from controller import make_controller
-from nas.search.cluster import Resources, connect
-from nas.search.evaluators.train import TrainEvaluator
+from nas.cluster.nodes import Resources, connect
+from nas.cluster.tune import run_on_ray
+from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop
-from nas.search.ray_tune import run_on_ray
 from nas.search.reward import Reward
-from nas.search.settings import SearchSettings
+from nas.search.train_evaluator import TrainEvaluator
 from nas.training.data import load_data
 from search_spaces import get_space
 

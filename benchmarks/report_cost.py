@@ -15,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from nas.report.tensorboard import TensorBoardWriter
+from nas.runs.folder import Run
+from nas.runs.settings import SearchSettings
 from nas.search.journal import TRIALS, read_records
-from nas.search.run import Run
-from nas.search.session import Placement, start_search
-from nas.search.settings import SearchSettings
+from nas.session import Placement, start_search
 
 WORKERS = 2
 PORT = 6189

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import torch
 
-from nas.search.cluster import Resources, connect
-from nas.search.evaluators.base import Evaluation
-from nas.search.evaluators.train import TrainEvaluator
+from nas.cluster.nodes import Resources, connect
+from nas.cluster.tune import run_on_ray, share
+from nas.runs.folder import Run
+from nas.runs.settings import SearchSettings
+from nas.search.evaluator import Evaluation
 from nas.search.journal import Journal
-from nas.search.ray_tune import run_on_ray, share
-from nas.search.run import Run
-from nas.search.settings import SearchSettings
+from nas.search.train_evaluator import TrainEvaluator
 from nas.training.batches import Batches
 from nas.training.data import load_data
 from nas.training.presets import make_recipe

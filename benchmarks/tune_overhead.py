@@ -20,11 +20,11 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from controller import make_controller
-from nas.search.cluster import Resources, connect
-from nas.search.evaluators.base import Evaluation, Evaluator
+from nas.cluster.nodes import Resources, connect
+from nas.cluster.tune import run_on_ray
+from nas.search.evaluator import Evaluation, Evaluator
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop
-from nas.search.ray_tune import run_on_ray
 from nas.search.reward import make_reward
 from search_spaces import get_space
 

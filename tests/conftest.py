@@ -41,7 +41,7 @@ def cluster():
     """Ray in this process, with 2 CPUs and 2 logical GPUs."""
     import ray
 
-    from nas.search.cluster import TUNE_SETTINGS
+    from nas.cluster.nodes import TUNE_SETTINGS
 
     os.environ.update(TUNE_SETTINGS)
     ray.init(address="local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)

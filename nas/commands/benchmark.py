@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
+from nas.benchmark.load import CACHE
+from nas.benchmark.surrogate import FAMILIES
 from nas.commands.common import out, print_json, progress
 from nas.report.tables import comparison_table, plan_table, rediscovery_tables, si
-from nas.search.benchmark.load import CACHE
-from nas.search.benchmark.surrogate import FAMILIES
-from nas.search.session import Placement, start_search
-from nas.search.settings import SearchSettings
+from nas.runs.settings import SearchSettings
+from nas.session import Placement, start_search
 from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError, unknown
 
@@ -55,7 +55,7 @@ def rediscover(
     path = Path(folder or f"runs/rediscover-{time.strftime('%Y%m%d-%H%M%S')}")
     run = start_search(settings, path, Placement(), progress())
 
-    from nas.search.rediscovery import rediscovery
+    from nas.studies.rediscovery import rediscovery
 
     found = rediscovery(run, _RANDOM)
     if as_json:
@@ -103,7 +103,7 @@ def compare(
     """Controllers side by side on the ImageNet benchmark: evaluations to B0's reward and beyond."""
     from rich.progress import Progress
 
-    import nas.search.compare as comparing
+    import nas.benchmark.compare as comparing
 
     texts = controllers or ("predictor:300", "local-search:600", "evolution:1000", "random:1000")
     named = [_controller(text) for text in texts]
@@ -200,10 +200,10 @@ def plan(
     as_json: bool,
 ) -> None:
     """What a search takes on N workers, simulated with the benchmark's training times."""
-    import nas.search.plan as planning
+    import nas.benchmark.plan as planning
     from controller.registry import make_controller
-    from nas.search.benchmark.landmarks import true_rewards
-    from nas.search.benchmark.load import load_surrogate
+    from nas.benchmark.landmarks import true_rewards
+    from nas.benchmark.load import load_surrogate
     from nas.search.objective import make_objective
     from nas.search.reward import make_reward
 
@@ -244,7 +244,7 @@ def data(name: str, target: str | None, url: str | None, as_json: bool) -> None:
     """Fetch public data: accel-nasbench, the records of 5138 networks trained on ImageNet."""
     from rich.progress import DownloadColumn, Progress
 
-    from nas.search.benchmark.download import URL, download
+    from nas.benchmark.download import URL, download
 
     if name != "accel-nasbench":
         raise unknown("data", name, ["accel-nasbench"])

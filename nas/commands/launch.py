@@ -16,7 +16,7 @@ from nas.commands.common import out, pairs, print_json, progress
 from nas.launch.kuberay import ray_cluster, ray_job
 from nas.launch.request import Request
 from nas.launch.slurm import batch_script
-from nas.search.mirror import is_copy
+from nas.runs.mirror import is_copy
 from search_spaces.document import dump_yaml
 from search_spaces.errors import InputError, unknown
 
@@ -119,7 +119,9 @@ def _submit(submit: list[str], text: str) -> str:
 
 
 def _job(request: Request, options: dict[str, Any], as_json: bool) -> None:
-    from nas.launch.job import Cluster, make_job
+    from nas.cluster.jobs import JobServer
+    from nas.launch.job import make_job
+    from nas.launch.outputs import MAX_UNPACKED, file_name, unpack
 
     job = make_job(request, options["working_dir"] or None, hand_back=options["follow"])
     if options["dry_run"]:
@@ -128,8 +130,8 @@ def _job(request: Request, options: dict[str, Any], as_json: bool) -> None:
     folder = Path(job.folder)
     if options["follow"] and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"out {folder}: exists; its place is for the job's outputs")
-    cluster = Cluster(options["address"])
-    submitted = cluster.submit(job)
+    server = JobServer(options["address"])
+    submitted = server.submit(job.to_document())
     say = progress()
     say.print(f"job {submitted} on {options['address']}", highlight=False)
     if not options["follow"]:
@@ -137,13 +139,13 @@ def _job(request: Request, options: dict[str, Any], as_json: bool) -> None:
             print_json({"to": "job", "job": submitted, "address": options["address"]})
         return
     try:
-        for text in cluster.follow(submitted):
+        for text in server.follow(submitted):
             say.out(text, end="", highlight=False)
     except KeyboardInterrupt:
         say.print(f"\nthe job goes on; end it with: ray job stop --address {options['address']} {submitted}")
         raise
-    cluster.fetch(submitted, folder)
-    if reason := cluster.failed(submitted):
+    unpack(server.fetch(submitted, file_name(submitted), MAX_UNPACKED), folder)
+    if reason := server.failed(submitted):
         raise InputError(f"job {submitted} failed: {reason}; what it had is in {folder}")
     if as_json:
         print_json({"to": "job", "job": submitted, "run": str(folder)})

@@ -11,8 +11,11 @@ from rich.console import Console
 
 from nas.commands.common import out, pairs, print_json, progress
 from nas.network.cost import cost
+from nas.runs.folder import Run
+from nas.runs.settings import SearchSettings, proxy_defaults
 from nas.search.journal import read_records
-from nas.search.proxy_design import (
+from nas.session import Placement, resume_search, start_search
+from nas.studies.proxy_design import (
     CANDIDATES,
     ProxySetting,
     Tried,
@@ -25,9 +28,6 @@ from nas.search.proxy_design import (
     variance,
     write_proxy,
 )
-from nas.search.run import Run
-from nas.search.session import Placement, resume_search, start_search
-from nas.search.settings import SearchSettings, proxy_defaults
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 

@@ -14,7 +14,7 @@ from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
 from nas.network.scaling import Budget, Coefficients, coefficient_grid, family, largest_phi, phi_text, scale
 from nas.report.tables import family_table
-from nas.search.run import Run
+from nas.runs.folder import Run
 from search_spaces.document import make_folder, write_document
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
@@ -197,9 +197,9 @@ def _train(
     as_json: bool,
     training: dict[str, Any],
 ) -> None:
-    from nas.search.session import Placement, start_search
-    from nas.search.settings import SearchSettings
-    from nas.search.study import coefficient_settings, study_settings
+    from nas.runs.settings import SearchSettings
+    from nas.session import Placement, start_search
+    from nas.studies.scaling import coefficient_settings, study_settings
 
     changes: dict[str, Any] = dict(pairs(training.pop("changes"), "--set"))
     if (epochs := training.pop("epochs")) is not None:
@@ -231,8 +231,8 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
     from nas.report.scaling import coefficients_document, study_document, write_study
     from nas.report.tables import coefficients_table, study_table
     from nas.search.journal import read_records
-    from nas.search.stage_two import STAGE_TWO
-    from nas.search.study import COEFFICIENTS, STUDY, study_points
+    from nas.studies.scaling import COEFFICIENTS, STUDY, study_points
+    from nas.studies.stage_two import STAGE_TWO
 
     if not isinstance(run.space, ListedSpace):
         return None
@@ -257,7 +257,7 @@ def report_stage_two(run: Run, quiet: bool = False) -> dict[str, Any]:
     """Print which network won when all were trained fully; the same as data."""
     from nas.report.tables import stage_two_table
     from nas.search.journal import read_records
-    from nas.search.stage_two import agreement, full_results
+    from nas.studies.stage_two import agreement, full_results
 
     results = full_results(run.folder, read_records(run.folder))
     tau = agreement(results)

@@ -13,12 +13,12 @@ import click
 
 from controller.registry import CONTROLLERS
 from nas.commands.common import out, pairs, print_json, progress, seconds
+from nas.runs.folder import BEST, Run
+from nas.runs.mirror import fetch_run, has_run, is_copy
+from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
-from nas.search.mirror import fetch_run, has_run, is_copy
-from nas.search.proxy_design import read_proxy
-from nas.search.run import BEST, Run
-from nas.search.session import Placement, resume_search, start_search
-from nas.search.settings import SearchSettings
+from nas.session import Placement, resume_search, start_search
+from nas.studies.proxy_design import read_proxy
 from nas.training.presets import PRESETS
 from search_spaces.document import read_document
 from search_spaces.errors import InputError

@@ -12,9 +12,9 @@ from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
 from nas.report.diagram import terminal_diagram, write_diagram
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
+from nas.runs.folder import Run
 from nas.search.journal import read_records
 from nas.search.loop import best_record, pareto_records
-from nas.search.run import Run
 from nas.search.trial import FAILED
 from search_spaces.errors import InputError
 from search_spaces.notation import network_notation

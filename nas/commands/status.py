@@ -13,10 +13,10 @@ from rich.table import Table
 
 from nas.commands.common import out, print_json
 from nas.report.tables import si
+from nas.runs.folder import Run
+from nas.runs.logs import LOGS, log_path
+from nas.runs.status import Status, is_driven, read_status
 from nas.search.journal import PROPOSALS, TRIALS, read_records
-from nas.search.logs import LOGS, log_path
-from nas.search.run import Run
-from nas.search.status import Status, is_driven, read_status
 from search_spaces.errors import InputError
 
 
@@ -95,7 +95,7 @@ def _show_running(console: Any, now: Status) -> None:
 
 
 def _cluster(address: str, as_json: bool) -> None:
-    from nas.search.cluster import connect, describe_nodes
+    from nas.cluster.nodes import connect, describe_nodes
 
     dashboard = connect(address)
     nodes = describe_nodes()

@@ -14,11 +14,11 @@ from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.scaling import report_stage_two
 from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
+from nas.runs.folder import Run
+from nas.runs.settings import SearchSettings, proxy_defaults
 from nas.search.journal import read_records
-from nas.search.run import Run
-from nas.search.session import Placement, start_search
-from nas.search.settings import SearchSettings, proxy_defaults
-from nas.search.stage_two import stage_two_settings
+from nas.session import Placement, start_search
+from nas.studies.stage_two import stage_two_settings
 from nas.training.presets import PRESETS, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Together(NamedTuple):
-    """How a training is spread over processes; see `nas.search.ray_train.train_together`."""
+    """How a training is spread over processes; see `nas.cluster.processes.train_together`."""
 
     processes: int
     cpus: float
@@ -253,7 +253,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         if together is None:
             training.run(tick)
         else:
-            from nas.search.ray_train import train_together
+            from nas.cluster.processes import train_together
 
             train_together(plan, target, *together, tick=tick)
             training = FullTraining.resume(target, together.workers)

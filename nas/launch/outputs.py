@@ -70,7 +70,7 @@ def unpack(data: bytes, folder: Path) -> None:
 
 def main(folder: str, job: str) -> None:
     """Pack, on the cluster."""
-    from nas.launch.job import log_folder
+    from nas.cluster.jobs import log_folder
 
     if not Path(folder).is_dir():
         sys.exit(f"no outputs: there is no {folder}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from controller.pareto import pareto_front
 from nas.network.cost import cost
 from nas.report.tables import si
-from nas.search.run import Run
+from nas.runs.folder import Run
 from nas.search.trial import FINISHED, Record
 from search_spaces.decision import Decision
 from search_spaces.reference import reference

@@ -18,8 +18,8 @@ from nas.report.figures import REFERENCES, cost_label, weighed_cost
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
 from nas.report.tables import si
-from nas.search.run import Run
-from nas.search.settings import SearchSettings
+from nas.runs.folder import Run
+from nas.runs.settings import SearchSettings
 from nas.search.trial import FAILED, FINISHED, Record
 from search_spaces.document import dump_yaml, write_atomically
 from search_spaces.errors import InputError

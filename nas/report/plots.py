@@ -12,10 +12,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from nas.benchmark.compare import Comparison
+from nas.benchmark.plan import Plan
 from nas.network.cost import cost
-from nas.search.compare import Comparison
-from nas.search.plan import Plan
-from nas.search.study import BASELINE, StudyPoint
+from nas.studies.scaling import BASELINE, StudyPoint
 from search_spaces.document import write_atomically
 from search_spaces.spec import NetworkSpec
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from nas.report.plots import plot_study
 from nas.report.tensorboard import write_study_events
-from nas.search.run import Run
-from nas.search.study import StudyPoint, coefficients_of
+from nas.runs.folder import Run
 from nas.search.trial import Record
+from nas.studies.scaling import StudyPoint, coefficients_of
 
 
 def coefficients_document(run: Run, records: Sequence[Record]) -> dict[str, Any]:

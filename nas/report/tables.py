@@ -8,15 +8,15 @@ from typing import Any
 
 from rich.table import Table
 
+from nas.benchmark.plan import Plan
 from nas.network.cost import Cost, cost
 from nas.network.scaling import MODES
 from nas.search.loop import pareto_records
-from nas.search.plan import Plan
-from nas.search.proxy_design import Tried
-from nas.search.rediscovery import Rediscovery
-from nas.search.stage_two import FullResult
-from nas.search.study import BASELINE, StudyPoint, coefficients_of
 from nas.search.trial import Record
+from nas.studies.proxy_design import Tried
+from nas.studies.rediscovery import Rediscovery
+from nas.studies.scaling import BASELINE, StudyPoint, coefficients_of
+from nas.studies.stage_two import FullResult
 from search_spaces.notation import to_notation
 from search_spaces.spec import NetworkSpec
 

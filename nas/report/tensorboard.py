@@ -29,9 +29,9 @@ from nas.report.diagram import draw
 from nas.report.figures import choices_figure, pareto_figure, pixels, weighed_cost
 from nas.report.tables import si
 from nas.report.trial_table import METRICS, as_value
-from nas.search.run import Run
-from nas.search.study import BASELINE, StudyPoint
+from nas.runs.folder import Run
 from nas.search.trial import FINISHED, Measurement, Record, Trial
+from nas.studies.scaling import BASELINE, StudyPoint
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import network_notation
 from search_spaces.reference import reference

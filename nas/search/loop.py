@@ -1,7 +1,7 @@
 """The search loop's core: which trial comes next, and what happens when one ends.
 
 It runs nothing itself: `run_in_process` drives it with an evaluator in this process, and
-`nas.search.ray_tune` on a cluster.
+`nas.cluster.tune` on a cluster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from controller.pareto import pareto_front
 from nas.errors import TrialFailedError
 from nas.network.cost import COSTS, cost
 from nas.search.convergence import Convergence
-from nas.search.evaluators.base import Evaluator
+from nas.search.evaluator import Evaluator
 from nas.search.journal import Journal
 from nas.search.reward import Reward
 from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Trial

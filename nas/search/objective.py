@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +13,23 @@ from controller.base import Objective
 from nas.latency.table import LATENCY, LatencyTable
 from nas.network.cost import COSTS, cost
 from nas.network.cost_table import CostTable
-from nas.search.benchmark.surrogate import Surrogate
 from nas.search.reward import Reward
 from search_spaces.architecture import Architecture
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
 
 
+class CostModel(Protocol):
+    """What predicts costs that can't be computed from a spec, as the benchmark's surrogate does."""
+
+    def measured(self, architectures: NDArray[np.int64], /) -> dict[str, NDArray[np.float64]]:
+        """Costs by name, each of shape (n,), of architectures of shape (n, decisions)."""
+
+
 def make_objective(
     space: StagedSpace | ListedSpace,
     reward: Reward,
-    surrogate: Surrogate | None = None,
+    surrogate: CostModel | None = None,
     latency: LatencyTable | None = None,
 ) -> Objective:
     """The reward's slope and offset for any architectures of `space`.
@@ -30,7 +37,7 @@ def make_objective(
     Args:
         space: of the architectures.
         reward: whose objectives are analytic costs, or costs that `surrogate` predicts.
-        surrogate: of the benchmark search, if it is one.
+        surrogate: knows the other costs: the benchmark's, in a search on it.
         latency: of the device that the search is for, if there is one.
     """
     table = CostTable(space) if isinstance(space, StagedSpace) else partial(_listed, space)

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
+from nas.runs.folder import Run
+from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal, read_records
 from nas.search.loop import run_in_process
-from nas.search.run import Run
-from nas.search.settings import SearchSettings
 from search_spaces import read_spec, reference
 from tests.nas.search.fakes import Fake
 

@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from nas.search.session import Placement, start_search
-from nas.search.settings import SearchSettings
+from nas.runs.settings import SearchSettings
+from nas.session import Placement, start_search
 
 TRIALS = 120
 

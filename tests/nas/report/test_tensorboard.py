@@ -17,8 +17,8 @@ from PIL import Image
 
 from nas.report.tensorboard import TensorBoardWriter, write_trial_curves
 from nas.search.journal import read_records
+from tests.nas.cluster.local_cluster import free_port
 from tests.nas.report.conftest import TRIALS
-from tests.nas.search.local_cluster import free_port
 
 
 class Server:
@@ -174,7 +174,7 @@ def test_graph_text_histograms_and_projector(server, run):
 def test_a_resumed_writer_draws_the_same_curves(run, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from nas.search.run import Run
+    from nas.runs.folder import Run
 
     shutil.copytree(run.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("events*", "00000"))
     copy, records = Run(tmp_path / "copy", run.settings), read_records(run.folder)
@@ -195,7 +195,7 @@ def test_a_resumed_writer_draws_the_same_curves(run, tmp_path):
 
 
 def test_failures_and_stopped_trials_are_no_best(run, tmp_path):
-    from nas.search.run import Run
+    from nas.runs.folder import Run
 
     records = read_records(run.folder)[:12]
     failed = [replace(r, state="failed", reward=None, accuracy=None, reason="no luck") for r in records[:6]]

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from nas.errors import TrialFailedError
-from nas.search.evaluators.base import Evaluation, Evaluator
+from nas.search.evaluator import Evaluation, Evaluator
 
 
 class _Fake(Evaluation):

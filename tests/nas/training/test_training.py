@@ -7,7 +7,7 @@ import torch
 from nas.errors import TrialFailedError
 from nas.network import resolve_spec
 from nas.network.builder import build
-from nas.search.evaluators.train import TrainEvaluator
+from nas.search.train_evaluator import TrainEvaluator
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.data import load_data

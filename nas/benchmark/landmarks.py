@@ -1,0 +1,83 @@
+"""Where a search on the benchmark stands: the random median, B0, the best architecture known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.benchmark.surrogate import Surrogate
+from nas.search.objective import make_objective
+from nas.search.reward import Reward
+from search_spaces.architecture import Architecture
+from search_spaces.reference import efficientnet_b0
+from search_spaces.space import SearchSpace
+
+Rewards = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+
+SHARES = (0.95, 0.99, 0.999)
+_RANDOM, _STARTS = 20_000, 48
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Rewards to measure a search against, without noise.
+
+    Attributes:
+        median: of random architectures.
+        b0: EfficientNet-B0's.
+        best: the highest known: the best of 48 climbs, each to where no two decisions improve.
+        architecture: which has it.
+    """
+
+    median: float
+    b0: float
+    best: float
+    architecture: Architecture
+
+    @property
+    def goals(self) -> dict[str, float]:
+        """B0's reward, and 95, 99 and 99.9% of the way from the random median to the best."""
+        way = {f"{100 * share:g}%": self.median + share * (self.best - self.median) for share in SHARES}
+        return {"B0": self.b0, **way}
+
+
+def true_rewards(surrogate: Surrogate, family: str, reward: Reward) -> Rewards:
+    """A function of choice indices (n, decisions): the rewards without noise, shape (n,)."""
+    objective = make_objective(surrogate.space, reward, surrogate)
+
+    def rewards(architectures: NDArray[np.int64]) -> NDArray[np.float64]:
+        slope, offset = objective(architectures)
+        return slope * np.clip(surrogate.top1(architectures, family) / 100, 0, 1) + offset
+
+    return rewards
+
+
+def landmarks(surrogate: Surrogate, rewards: Rewards) -> Landmarks:
+    """Find them; the same surrogate gives the same ones, in a few seconds."""
+    space, rng = surrogate.space, np.random.default_rng(0)
+    sizes = np.array([len(decision) for decision in space.decisions])
+    median = float(np.median(rewards(rng.integers(sizes, size=(_RANDOM, len(sizes))))))
+    climbs = [_climb(space, rewards, rng.integers(sizes)) for _ in range(_STARTS)]
+    place, best = max(climbs, key=lambda climb: climb[1])
+    b0 = float(rewards(np.array([space.encode(efficientnet_b0())]))[0])
+    return Landmarks(median, b0, best, Architecture(place.tolist()))
+
+
+def _climb(space: SearchSpace, rewards: Rewards, place: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
+    """Go up by the best change of one decision, and of two where one doesn't help."""
+    height = float(rewards(place[None])[0])
+    while True:
+        ones = np.array(list(space.neighbours(Architecture(place.tolist()))))
+        for ways in (ones, None):
+            if ways is None:
+                ways = np.concatenate([list(space.neighbours(Architecture(one.tolist()))) for one in ones])
+            values = rewards(ways)
+            index = int(values.argmax())
+            if values[index] > height + 1e-9:
+                place, height = ways[index], float(values[index])
+                break
+        else:
+            return place, height

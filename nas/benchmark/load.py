@@ -1,0 +1,39 @@
+"""The surrogate that a user means: the embedded one, or one of records of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nas.benchmark.surrogate import Surrogate, read_surrogate
+
+CACHE = Path("~/.cache/baseline-nas")
+"""Where fitted surrogates and fetched records are kept."""
+
+
+_loaded: dict[str | None, Surrogate] = {}
+
+
+def load_surrogate(data: str | None = None, progress: Callable[[str], None] | None = None) -> Surrogate:
+    """The embedded surrogate, or one fitted on the records at `data` and kept. Once a process.
+
+    Args:
+        data: folder or archive of Accel-NASBench's records; or a surrogate's file (`.npz`).
+        progress: told what is being fitted, which takes about half a minute the first time.
+
+    Raises:
+        InputError: the data are missing, damaged, or no records.
+    """
+    if data not in _loaded:
+        _loaded[data] = _load(data, progress)
+    return _loaded[data]
+
+
+def _load(data: str | None, progress: Callable[[str], None] | None) -> Surrogate:
+    if data is None:
+        return read_surrogate()
+    if Path(data).suffix == ".npz":
+        return read_surrogate(Path(data))
+    from nas.benchmark.fit import surrogate_of  # scikit-learn and torch, only to fit
+
+    return surrogate_of(data, CACHE.expanduser(), progress)

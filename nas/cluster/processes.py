@@ -1,0 +1,143 @@
+"""One training on several GPUs or processes: Ray Train starts them and joins them (DDP).
+
+Each process takes its part of every batch, gradients are averaged; rank 0 writes the checkpoints, from
+which a restarted group goes on. The outputs must lie where every process sees them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device
+
+from nas.cluster.nodes import connect
+from nas.errors import TrialFailedError
+from nas.training.batches import Ranks
+from nas.training.full import FullTraining, Outputs, Plan, Row
+from search_spaces.document import make_folder
+from search_spaces.errors import InputError
+
+_EPOCHS = "epochs.jsonl"
+_FAILURE = "failure"
+
+
+def train_together(
+    plan: Plan,
+    target: Path,
+    processes: int,
+    cpus: float = 1,
+    gpus: float = 0,
+    address: str | None = None,
+    workers: int = 1,
+    retries: int = 2,
+    tick: Callable[[Row], None] = lambda row: None,
+) -> None:
+    """Train to the end on so many processes; the checkpoints are as one process would write them.
+
+    Args:
+        plan: what to train; its batch is that of all processes together.
+        target: as `Outputs.at` takes it; a training there is gone on with.
+        processes: how many, at least 1.
+        cpus, gpus: of each.
+        address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
+        workers: decoding processes of each, for image files.
+        retries: how often the group is started again when one of it dies.
+        tick: called here with the measurements of each epoch.
+
+    Raises:
+        InputError: no room for so many, a batch that is no multiple of them, or files that can't be written.
+        TrialFailedError: the training diverged.
+    """
+    if processes < 1:
+        raise InputError(f"processes {processes}: expected an integer of at least 1")
+    if plan.recipe.batch % processes:
+        raise InputError(
+            f"processes {processes}: the batch of {plan.recipe.batch} images is no multiple of it; change "
+            "one of them (--set batch=...)"
+        )
+    connect(address)
+    room = ray.cluster_resources()
+    for kind, each in (("CPU", cpus), ("GPU", gpus)):
+        if processes * each > room.get(kind, 0):
+            raise InputError(
+                f"processes {processes}: they need {processes * each:g} {kind}s, the cluster has "
+                f"{room.get(kind, 0):g}"
+            )
+    target = target.absolute()
+    folder = Outputs.at(target).folder
+    make_folder(str(folder))
+    for name in (_EPOCHS, _FAILURE):
+        (folder / name).unlink(missing_ok=True)
+    start = None if plan.start is None else str(Path(plan.start).absolute())
+    trainer = TorchTrainer(
+        _train,
+        train_loop_config={"plan": replace(plan, start=start), "target": str(target), "workers": workers},
+        scaling_config=ScalingConfig(
+            num_workers=processes, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
+        ),
+        run_config=RunConfig(
+            name="train", storage_path=str(folder / "ray"), failure_config=FailureConfig(max_failures=retries)
+        ),
+    )
+    over = threading.Event()
+    follower = threading.Thread(target=_follow, args=(folder / _EPOCHS, over, tick), daemon=True)
+    follower.start()
+    try:
+        trainer.fit()
+    except Exception as error:  # Ray Train's own kinds, which differ between its versions
+        if (folder / _FAILURE).is_file():
+            kind, _, reason = (folder / _FAILURE).read_text(encoding="utf-8").partition(" ")
+            raise (InputError if kind == "input" else TrialFailedError)(reason) from None
+        raise TrialFailedError(f"the processes could not go on: {error}") from None
+    finally:
+        over.set()
+        follower.join()
+        for name in (_EPOCHS, _FAILURE):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "ray", ignore_errors=True)
+
+
+def _train(config: dict[str, Any]) -> None:
+    """In each process: train, and on rank 0 tell of the epochs."""
+    context = ray.train.get_context()
+    ranks = Ranks(context.get_world_rank(), context.get_world_size())
+    target = Path(config["target"])
+    outputs = Outputs.at(target)
+    try:
+        if outputs.last.is_file():
+            training = FullTraining.resume(target, config["workers"], ranks, get_device())
+        else:
+            training = FullTraining(config["plan"], outputs, workers=config["workers"], ranks=ranks)
+            training.prepare(device=get_device())
+
+        def tell(row: Row) -> None:
+            if ranks.rank == 0:
+                with (outputs.folder / _EPOCHS).open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(row) + "\n")
+
+        training.run(tell)
+    except (InputError, TrialFailedError) as error:
+        kind = "input" if isinstance(error, InputError) else "trial"
+        (outputs.folder / _FAILURE).write_text(f"{kind} {error}", encoding="utf-8")
+        raise
+
+
+def _follow(path: Path, over: threading.Event, tick: Callable[[Row], None]) -> None:
+    """Hand on the lines of a growing file until it is over."""
+    seen = 0
+    while True:
+        last = over.wait(0.5)
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+        for line in lines[seen:]:
+            tick(json.loads(line))
+        seen = max(seen, len(lines))
+        if last:
+            return

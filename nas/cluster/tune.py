@@ -1,0 +1,336 @@
+"""Searches on Ray: the controller as a Tune `Searcher`, evaluations as Tune trials.
+
+Of this package only this module and those it is made of (`cluster`, `gauges`, `trainable`,
+`tune_bridge`) import Ray, and the launch helpers.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.tune.search import Searcher
+
+from controller.base import Controller, SpaceExhaustedError
+from nas.cluster.bridge import LoopCallback, LoopSearch, Unpickled
+from nas.cluster.gauges import Gauges
+from nas.cluster.nodes import Resources, check_nodes, check_room
+from nas.cluster.worker import EvaluatorTrainable
+from nas.runs.logs import LOGS, TrialLogs
+from nas.runs.status import RUNNING, Status
+from nas.runs.storage import Checkpoints
+from nas.search.evaluator import Evaluator
+from nas.search.loop import SearchLoop
+from search_spaces.errors import InputError, unknown
+
+SCHEDULERS = ("none", "asha", "median")
+
+
+class ControllerSearch(Searcher):  # type: ignore[misc]
+    """A controller as the search algorithm of any `ray.tune.Tuner`.
+
+    Each trial's config has `architecture` (choice indices), `choices` (by decision name) and `spec`
+    (the network's document). A result without the metric, or with NaN, is a failure to the controller.
+
+        tune.Tuner(trainable, tune_config=tune.TuneConfig(
+            search_alg=ControllerSearch(controller, metric="reward", mode="max"), num_samples=100))
+
+    Args:
+        controller: asked and told.
+        metric: the result's key that the controller maximises.
+        mode: `max`, or `min` to have it minimised.
+    """
+
+    def __init__(self, controller: Controller, metric: str = "reward", mode: str = "max") -> None:
+        super().__init__(metric=metric, mode=mode)
+        self.controller = controller
+        self._proposals: dict[str, int] = {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
+        """Take metric and mode from the TuneConfig, if it states them."""
+        self._metric: str = metric or self._metric
+        self._mode: str = mode or self._mode
+        return not config
+
+    def suggest(self, trial_id: str) -> Any:
+        """A trial's config, or `FINISHED` when the space is exhausted."""
+        try:
+            proposal = self.controller.ask()
+        except SpaceExhaustedError:
+            return Searcher.FINISHED
+        self._proposals[trial_id] = proposal.id
+        space = self.controller.space
+        return {
+            "architecture": list(proposal.architecture),
+            "choices": space.choices(proposal.architecture),
+            "spec": space.decode(proposal.architecture).to_document(),
+        }
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the controller."""
+        proposal = self._proposals.pop(trial_id, None)
+        if proposal is None:
+            return
+        value = (result or {}).get(self._metric)
+        if error or not isinstance(value, (int, float)) or not math.isfinite(value):
+            self.controller.fail(proposal, f"{self._metric} is {value!r}" if not error else "trial error")
+        else:
+            numbers = {k: float(v) for k, v in (result or {}).items() if isinstance(v, (int, float))}
+            self.controller.tell(proposal, value if self._mode == "max" else -value, numbers)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the controller's state for `Tuner.restore`."""
+        state = {"controller": self.controller.state_dict(), "proposals": self._proposals}
+        Path(checkpoint_path).write_text(json.dumps(state))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Take it back."""
+        state = json.loads(Path(checkpoint_path).read_text())
+        self.controller.load_state_dict(state["controller"])
+        self._proposals = state["proposals"]
+
+
+class Shared(NamedTuple):
+    """An evaluator in the cluster's object store, from where each node's workers map its data together.
+
+    Attributes:
+        light: the evaluator without its data, for this process.
+        stored: the whole one.
+    """
+
+    light: Evaluator
+    stored: Any
+
+
+def share(evaluator: Evaluator) -> Shared:
+    """Put an evaluator into the store of the connected cluster.
+
+    Whoever drops the evaluator then, frees the driver's own copy of the data.
+    """
+    return Shared(evaluator.without_data(), ray.put(evaluator))
+
+
+def run_on_ray(
+    loop: SearchLoop,
+    evaluator: Evaluator | Shared,
+    folder: Path,
+    resources: Resources,
+    scheduler: str = "none",
+    retries: int = 2,
+    tick: Callable[[], None] = lambda: None,
+    *,
+    storage: str | None = None,
+    timeout: float | None = None,
+    dashboard: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    disconnect: bool = False,
+) -> None:
+    """Run a loop's trials on the connected cluster until it is done.
+
+    SIGINT and SIGTERM, once, end it gently: no new trials, those that keep checkpoints stop at their
+    next epoch, the others finish. A second one ends it now.
+
+    Args:
+        loop: what to run.
+        evaluator: put once into the object store, if `share` hasn't done so; every worker of a node maps
+            its data from there.
+        folder: of the run: trial logs, Ray's words (`logs/ray.log`) and `running.json` are written there.
+        resources: of a trial, and how many at once; follows the cluster as nodes come and go.
+        scheduler: `none`, `asha` or `median`: ends trials early by their reward so far.
+        retries: how often a trial whose worker died starts again without getting an epoch further.
+            A lost node doesn't count.
+        tick: called often, in this process, e.g. to redraw a table.
+        storage: folder or URL for the checkpoints of running trials; None: in the run folder.
+        timeout: seconds that a trial may take on a worker; then it has failed.
+        dashboard: address of Ray's dashboard, for `running.json`.
+        say: told what happens to the search as a whole.
+        disconnect: leave the cluster at the end (and stop it, if this process started it).
+
+    Raises:
+        InputError: an unknown scheduler, no room for so many trials, a node that can't do the work, or
+            a storage that can't be written.
+        KeyboardInterrupt: the user interrupted; the journal has all that ended.
+    """
+    if retries < 0:
+        raise InputError(f"retries {retries}: expected 0 or more")
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise InputError(f"trial-timeout {timeout:g}: expected more than 0 seconds")
+    if isinstance(evaluator, Evaluator):
+        evaluator = share(evaluator)
+    evaluator, stored = evaluator
+    ender = make_scheduler(scheduler, evaluator.epochs)
+    check_room(resources)
+    checkpoints = Checkpoints(storage or str(folder / "checkpoints"))
+    check_nodes(checkpoints if evaluator.checkpoints else None, evaluator.folders)
+    gauges = Gauges()
+
+    def report(status: Status) -> None:
+        status.write(folder)
+        gauges.set(status, loop.records)
+
+    search = LoopSearch(loop, resources, evaluator.epochs, report, dashboard)
+    trainable = tune.with_parameters(
+        EvaluatorTrainable,
+        evaluator=[stored],
+        space=loop.controller.space,
+        reward=loop.reward,
+        checkpoints=checkpoints,
+        threads=max(1, int(resources.cpus)),
+    )
+    callback = LoopCallback(
+        search, checkpoints if evaluator.checkpoints else None, TrialLogs(folder), retries, timeout, tick
+    )
+
+    scratch = folder / "ray"
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=ender,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{time.time():.6f}",
+            storage_path=str(scratch.resolve()),
+            # the callback decides: it knows why a worker was lost
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            callbacks=[callback],
+            stop=_Stopper(search, callback, evaluator.checkpoints),
+            verbose=0,
+        ),
+    )
+    scratch.mkdir(parents=True, exist_ok=True)
+    quiet = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air", "ray")]
+    levels = [logger.level for logger in quiet]
+    for logger in quiet:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with _rays_words(folder), _memory_kills_are_losses(), _gentle_stop(loop, say):
+            try:
+                tuner.fit()
+            finally:
+                if disconnect:
+                    ray.shutdown()
+    finally:
+        for logger, level in zip(quiet, levels, strict=True):
+            logger.setLevel(level)
+        shutil.rmtree(scratch, ignore_errors=True)
+        (folder / RUNNING).unlink(missing_ok=True)
+    if search.error is not None:
+        raise search.error
+    if not loop.complete:
+        raise KeyboardInterrupt
+    if evaluator.checkpoints:
+        checkpoints.clear()
+
+
+class _Stopper(Unpickled, tune.Stopper):  # type: ignore[misc]
+    """Ends running trials at their next epoch when the search stops; waiting ones when none runs."""
+
+    def __init__(self, search: LoopSearch, callback: LoopCallback, checkpoints: bool) -> None:
+        self.search, self.callback, self.checkpoints = search, callback, checkpoints
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self.search.loop.stopping and self.checkpoints
+
+    def stop_all(self) -> bool:
+        stopping = self.search.loop.stopping and not self.callback.any_live
+        return stopping or self.search.error is not None
+
+
+def _name(trial: Any) -> str:
+    return f"trial_{trial.config['trial']:06d}_{trial.trial_id}"
+
+
+class _RayLog(io.TextIOBase):
+    """Takes what Ray prints into this process: worker and node losses, as it sees them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, text: str) -> int:
+        with self.path.open("a", encoding="utf-8") as stream:
+            return stream.write(text)
+
+
+@contextmanager
+def _rays_words(folder: Path) -> Iterator[None]:
+    """Ray prints the cluster's errors on stdout, which belongs to our results; they go into a log."""
+    with redirect_stdout(_RayLog(folder / LOGS / "ray.log")):
+        yield
+
+
+@contextmanager
+def _memory_kills_are_losses() -> Iterator[None]:
+    """Make a worker that Ray kills to save its node's memory a lost worker like any other.
+
+    Tune knows two kinds of a task's end, the actor's death and the task's own error; at Ray's
+    OutOfMemoryError, which is neither, it gives up the whole experiment.
+    """
+    known = RayActorManager._actor_task_failed
+
+    def translated(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, ray.exceptions.OutOfMemoryError):
+            exception = ray.exceptions.RayActorError(error_msg=str(exception))
+        known(self, tracked_actor_task, exception)
+
+    RayActorManager._actor_task_failed = translated
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = known
+
+
+@contextmanager
+def _gentle_stop(loop: SearchLoop, say: Callable[[str], None]) -> Iterator[None]:
+    """SIGINT or SIGTERM once asks the loop to stop, twice raises KeyboardInterrupt."""
+
+    def handle(number: int, frame: Any) -> None:
+        if loop.stopping:
+            raise KeyboardInterrupt
+        loop.stopping = True
+        say(
+            f"stopping: no new trials; {len(loop.running)} running ones end at their next checkpoint "
+            "(once more: stop now)"
+        )
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def make_scheduler(name: str, epochs: int) -> Any:
+    """Tune's scheduler of that name, judging by reward; None for `none`."""
+    if name not in SCHEDULERS:
+        raise unknown("scheduler", name, SCHEDULERS)
+    if name == "none":
+        return None
+    grace = max(1, epochs // 3)
+    if name == "asha":
+        return tune.schedulers.ASHAScheduler("epoch", "reward", "max", max_t=epochs, grace_period=grace)
+    return tune.schedulers.MedianStoppingRule("epoch", "reward", "max", grace_period=grace)

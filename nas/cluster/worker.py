@@ -1,0 +1,162 @@
+"""One evaluation as a Ray Tune trial: what runs in the worker processes, an epoch a step."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+import ray
+from ray import tune
+
+from nas.errors import TrialFailedError
+from nas.runs.storage import Checkpoints
+from nas.search.evaluator import Evaluation, Evaluator
+from nas.search.reward import Reward
+from nas.search.trial import Measurement
+from search_spaces.architecture import Architecture
+from search_spaces.space import SearchSpace
+
+MAX_LOG = 100_000
+"""Characters of output that one step hands on; what a network prints in excess stays in Ray's log."""
+
+
+class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
+    """Evaluates one trial after the other; the actor is reused.
+
+    After each epoch the state goes into the run's storage, before the result is handed on: whoever
+    starts the trial again, on this node or another, in this run of the driver or the next, continues
+    there. (Tune's own checkpoints belong to one `Tuner` and end with it.)
+    """
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        evaluator: list[Any] | None = None,
+        space: SearchSpace | None = None,
+        reward: Reward | None = None,
+        checkpoints: Checkpoints | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Once in an actor: bound its threads, take the evaluator out of the object store.
+
+        The evaluator comes as a reference in a list, which Ray hands on as it is.
+        """
+        assert evaluator is not None
+        assert space is not None
+        assert reward is not None
+        assert checkpoints is not None
+        self.evaluator: Evaluator = ray.get(evaluator[0])
+        # an evaluator that computes with torch has brought it along; others are spared loading it
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(threads)
+        self.space, self.reward, self.checkpoints = space, reward, checkpoints
+        context = ray.get_runtime_context()
+        self.place = {"node": context.get_node_id(), "gpus": ",".join(map(str, ray.get_gpu_ids()))}
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take on another trial."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self.trial, self.costs = int(config["trial"]), config["costs"]
+        self.rows: list[Measurement] = []
+        self.told = 0
+        # the evaluation itself starts in the first step, where an error is this trial's own
+        self.evaluation: Evaluation | None = None
+        spec = self.space.decode(Architecture(config["architecture"]))
+        self.task = spec.replace(name=f"{spec.name}-trial{self.trial}"), config["seed"]
+
+    def step(self) -> dict[str, Any]:
+        """One epoch. A trial without a result says so; anything unforeseen ends the actor."""
+        result: dict[str, Any] = dict(self.place)
+        with _output() as printed:
+            try:
+                result |= self._epoch()
+            except TrialFailedError as error:
+                result |= {"failed": str(error), "done": True}
+            except MemoryError:
+                result |= {"failed": "out of memory", "done": True}
+            except Exception as error:
+                if not _out_of_gpu_memory(error):
+                    raise
+                result |= {"failed": "out of GPU memory", "done": True}
+        if text := printed.getvalue():
+            result["printed"] = text[:MAX_LOG]
+        # an actor that continues another's trial tells of its epochs too: the driver may be a new one
+        result["rows"] = pickle.dumps(self.rows[self.told :])
+        self.told = len(self.rows)
+        return result
+
+    def _epoch(self) -> dict[str, Any]:
+        if self.evaluation is None:
+            self.evaluation = self.evaluator.start(*self.task)
+            state = self.checkpoints.load(self.trial) if self.evaluator.checkpoints else None
+            if state is not None:
+                self.evaluation.load_state_dict(state["evaluation"])
+                self.rows = list(state["rows"])
+        problem = None
+        if not self.evaluation.finished:  # else its process died after the last checkpoint
+            self.rows.append(next(self.evaluation))
+            if self.evaluator.checkpoints:
+                problem = self._save()
+        reward = self.reward(self.rows[-1]["accuracy"], self.costs)
+        done = self.evaluation.finished
+        if done and problem is None and (product := self.evaluation.product()) is not None:
+            problem = self._write(lambda: self.checkpoints.keep(self.trial, product))
+        result = {"epoch": len(self.rows), "reward": reward, "last": done, "done": done}
+        return result if problem is None else result | {"unsaved": problem}
+
+    def _save(self) -> str | None:
+        """Keep the state; the reason if that can't be done, which is not this network's fault."""
+        assert self.evaluation is not None
+        state = {"rows": self.rows, "evaluation": self.evaluation.state_dict()}
+        return self._write(lambda: self.checkpoints.save(self.trial, state))
+
+    def _write(self, write: Callable[[], None]) -> str | None:
+        try:
+            write()
+        except OSError as error:
+            return f"{self.checkpoints.url}: cannot write a checkpoint: {error.strerror or error}"
+        return None
+
+
+def _out_of_gpu_memory(error: Exception) -> bool:
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(error, torch.cuda.OutOfMemoryError):
+        return False
+    torch.cuda.empty_cache()
+    return True
+
+
+class _Tee(io.StringIO):
+    """Keeps what is written, and passes it on."""
+
+    def __init__(self, to: TextIO) -> None:
+        super().__init__()
+        self.to = to
+
+    def write(self, text: str) -> int:
+        self.to.write(text)
+        return super().write(text) if self.tell() < MAX_LOG else len(text)
+
+    def flush(self) -> None:
+        self.to.flush()
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[io.StringIO]:
+    """Collects what is printed meanwhile, on either stream."""
+    tee = _Tee(sys.stderr)
+    with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):
+        yield tee
+
+
+def worker_name(result: dict[str, Any]) -> str | None:
+    """`host:pid` of the process that gave a result."""
+    return f"{result['hostname']}:{result['pid']}" if "pid" in result else None

@@ -1,0 +1,142 @@
+"""The run folder: settings, journal, and the results that are written beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nas.search.convergence import Convergence
+from nas.search.journal import TRIALS, Journal
+from nas.search.loop import Observer, SearchLoop, best_record, pareto_records
+from nas.runs.settings import SearchSettings
+from nas.search.trial import FINISHED, Record
+from search_spaces.document import read_document, write_atomically, write_document
+from search_spaces.errors import InputError
+from search_spaces.notation import network_notation
+from search_spaces.spec import NetworkSpec, read_spec
+
+SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
+LATENCY_TABLE = "latency.json"
+"""The run's copy of its latency table, so that it doesn't depend on the file any more."""
+
+
+class Run:
+    """A run folder, `runs/<name>/`.
+
+    Attributes:
+        folder: its path.
+        settings: what was searched, as kept in `search.yaml`.
+    """
+
+    def __init__(self, folder: Path, settings: SearchSettings) -> None:
+        self.folder, self.settings = folder, settings
+        self.space = settings.make_space()
+
+    @classmethod
+    def create(cls, folder: Path, settings: SearchSettings) -> Run:
+        """Make a new run folder.
+
+        Raises:
+            InputError: it exists and isn't empty, can't be made, or a setting breaks its rule.
+        """
+        settings.check()
+        if (folder / SETTINGS).exists():
+            raise InputError(
+                f"out {folder}: there is a run already; continue it with `nas resume {folder}` "
+                "or choose another --out"
+            )
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"out {folder}: exists and is no run; choose another --out")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"out {folder}: cannot be made: {error.strerror}") from None
+        if (table := settings.make_latency()) is not None:
+            table.write(str(folder / LATENCY_TABLE))
+        write_document(folder / SETTINGS, settings.to_document())
+        return cls(folder, settings)
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """The run in an existing folder; raises `InputError` if there is none."""
+        if not (folder / SETTINGS).is_file():
+            raise InputError(f"{folder}: no run there (no {SETTINGS})")
+        path = folder / SETTINGS
+        settings = SearchSettings.from_document(read_document(path), str(path))
+        if (folder / LATENCY_TABLE).is_file():
+            settings = replace(settings, latency_table=str(folder / LATENCY_TABLE))
+        settings.check()
+        return cls(folder, settings)
+
+    def loop(
+        self,
+        journal: Journal,
+        trials: int,
+        observers: Sequence[Observer],
+        more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
+    ) -> SearchLoop:
+        """The search loop over this run's journal, brought to where the journal ends."""
+        settings = self.settings
+        return SearchLoop(
+            settings.make_controller(),
+            settings.make_reward(),
+            journal,
+            trials,
+            settings.seed,
+            observers,
+            more_costs,
+            Convergence(settings.price) if settings.until == "converged" else None,
+        )
+
+    def winner(self, records: Sequence[Record]) -> Record | None:
+        """The trial in `best.yaml`; while there is none, the one with the highest reward.
+
+        A controller that knows of noise may have chosen another one than the highest reward seen.
+        """
+        best = best_record(records)
+        if best is not None and (self.folder / BEST).is_file():
+            digest = read_spec(str(self.folder / BEST)).digest
+            chosen = [r for r in records if r.digest == digest and r.state == FINISHED]
+            return chosen[0] if chosen else best
+        return best
+
+    def spec(self, record: Record) -> NetworkSpec:
+        """The network of a trial."""
+        spec = self.space.decode(record.architecture)
+        return spec.replace(name=f"{self.space.name}-trial{record.trial}")
+
+    def write_results(self, records: Sequence[Record], incumbent: int | None = None) -> None:
+        """Write `best.yaml` and `pareto.csv` from the trials so far (neither, if none was finished).
+
+        Args:
+            records: the ended trials.
+            incumbent: the trial that the controller believes to be best; None: the highest reward.
+        """
+        best = best_record(records)
+        chosen = next((r for r in records if r.trial == incumbent and r.state == FINISHED), None)
+        if chosen is not None:
+            best = chosen
+        if best is None:
+            return
+        comment = (
+            f"trial {best.trial} of {self.folder.name}: reward {best.reward:.4f}, "
+            f"accuracy {best.accuracy:.4f} on the proxy task, {best.macs / 1e6:.1f}M MACs\n"
+            f"{network_notation(self.spec(best))}"
+        )
+        write_document(self.folder / BEST, self.spec(best).to_document(), comment)
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["trial", "accuracy", "macs", "params", "reward", "network"])
+        for record in pareto_records(records):
+            spec = self.spec(record)
+            row = [record.trial, record.accuracy, int(record.macs), int(record.costs["params"])]
+            writer.writerow([*row, record.reward, network_notation(spec)])
+        write_atomically(self.folder / PARETO, table.getvalue())
+
+    @staticmethod
+    def is_run(path: Path) -> bool:
+        """Whether a path is a run folder."""
+        return (path / SETTINGS).is_file() or (path / TRIALS).is_file()

@@ -1,1 +1,0 @@
-"""The ImageNet benchmark (Accel-NASBench): its records, and surrogates fitted on them."""

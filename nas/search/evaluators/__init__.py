@@ -1,1 +1,0 @@
-"""What can measure a network: training from scratch on a proxy task."""

@@ -1,0 +1,125 @@
+"""The evaluator that trains the network from scratch on the proxy task."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+from nas.network.builder import build
+from nas.search.evaluator import Evaluation, Evaluator
+from nas.search.trial import Measurement
+from nas.training.batches import Batches
+from nas.training.checkpoint import checkpoint_bytes
+from nas.training.data import DataSet
+from nas.training.proxy import ProxyTask
+from nas.training.recipe import Recipe
+from nas.training.trainer import Trainer, pick_device
+from search_spaces.spec import NetworkSpec
+
+
+class TrainEvaluator(Evaluator):
+    """Trains the network's proxy and measures its accuracy on held-out training images.
+
+    Args:
+        data: at any resolution; it is resized here, once.
+        recipe: how to train.
+        proxy: what is trained in place of the full network.
+        workers: processes that decode image files, for each trial.
+        baseline_resolution: of a network that is trained at the proxy's resolution; others in
+            proportion. None: all are.
+        final: these are full trainings: the last measurement has `test_accuracy` and `test_top5` too,
+            and the trained weights are kept.
+    """
+
+    name = "train"
+    checkpoints = True
+
+    def __init__(
+        self,
+        data: DataSet,
+        recipe: Recipe,
+        proxy: ProxyTask,
+        workers: int = 1,
+        baseline_resolution: int | None = None,
+        final: bool = False,
+    ) -> None:
+        self.final = final
+        self.baseline_resolution = baseline_resolution
+        self.data = data.at(proxy.resolution) if baseline_resolution is None else data
+        self.recipe, self.proxy, self.workers = recipe, proxy, workers
+        self.epochs = recipe.epochs
+        self.folders, self.data_digest = data.folders, data.digest
+        self._batches: tuple[int, Batches] | None = None
+
+    def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
+        """Build the proxy of `spec` on the device of this process, ready to train."""
+        proxy = self.proxy
+        if self.baseline_resolution is not None:
+            proxy = replace(proxy, resolution=self._resolution(spec))
+        if self._batches is None or self._batches[0] != proxy.resolution:
+            # once in a process and resolution: on a GPU this copies the images there
+            batches = Batches(self.data.at(proxy.resolution), self.recipe, pick_device(), self.workers)
+            self._batches = proxy.resolution, batches
+        small = self.recipe.adapt(proxy.apply(spec, self.data.num_classes, self.data.in_channels))
+        trainer = Trainer(build(small, seed), self._batches[1], self.recipe, seed)
+        return _FullTraining(trainer, small) if self.final else _Training(trainer)
+
+    def _resolution(self, spec: NetworkSpec) -> int:
+        assert self.baseline_resolution is not None
+        return max(4, round(self.proxy.resolution * spec.resolution / self.baseline_resolution))
+
+    def describe(self) -> str:
+        """Data set, images, resolution, width and epochs."""
+        return (
+            f"{self.data.name}, {len(self.data.train):,} images of {self.proxy.resolution} px to train and "
+            f"{len(self.data.held_out):,} held out, width x {self.proxy.width:g}, {self.epochs} epochs"
+        )
+
+    def without_data(self) -> TrainEvaluator:
+        """A copy whose splits have a length and nothing else."""
+        light = copy(self)
+        sizes = {name: range(len(getattr(self.data, name))) for name in ("train", "held_out", "test")}
+        light.data = replace(self.data, **sizes)  # type: ignore[arg-type]
+        light._batches = None
+        return light
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_batches": None}
+
+
+class _Training(Evaluation):
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def __next__(self) -> Measurement:
+        if self.finished:
+            raise StopIteration
+        return self.trainer.run_epoch()
+
+    @property
+    def finished(self) -> bool:
+        return self.trainer.epoch >= self.trainer.recipe.epochs
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.trainer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.trainer.load_state_dict(state)
+
+
+class _FullTraining(_Training):
+    def __init__(self, trainer: Trainer, spec: NetworkSpec) -> None:
+        super().__init__(trainer)
+        self.spec = spec
+
+    def __next__(self) -> Measurement:
+        row = super().__next__()
+        if self.finished:
+            test = self.trainer.evaluate("test")
+            row |= {"test_accuracy": test["accuracy"], "test_top5": test["top5"]}
+        return row
+
+    def product(self) -> bytes:
+        about = {"data_digest": self.trainer.batches.data.digest, "recipe": dict(vars(self.trainer.recipe))}
+        return checkpoint_bytes(self.spec, self.trainer.state_dict(), about)

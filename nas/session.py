@@ -1,0 +1,270 @@
+"""A search from start to end: data, cluster, journal, observers, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from nas.benchmark.load import load_surrogate
+from nas.latency.table import LATENCY, LatencyTable
+from nas.runs.folder import Run
+from nas.runs.mirror import Mirror, has_run, storage_of
+from nas.runs.settings import SearchSettings
+from nas.search.evaluator import Evaluator
+from nas.search.journal import Journal
+from nas.search.loop import SearchLoop, run_in_process
+from nas.search.trial import Record
+from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a search runs, and how wide; the run folder doesn't keep it.
+
+    Attributes:
+        concurrent: trials at once; 0: as many as there is room for.
+        cpus, gpus: for each trial; None: as the run's settings say.
+        address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
+        retries: how often a trial starts again when its worker dies.
+        download: fetch a missing data set.
+        autoscaling: trials beyond the present room wait for nodes that Ray's autoscaler adds.
+        timeout: seconds that a trial may take on a worker.
+        storage: folder or URL that keeps the run's files and checkpoints beside the run folder.
+        dashboard: start Ray's dashboard, where Ray is started on this machine.
+        stay: leave Ray running at the end, for another search.
+    """
+
+    concurrent: int = 0
+    cpus: float | None = None
+    gpus: float | None = None
+    address: str | None = None
+    retries: int = 2
+    download: bool = False
+    autoscaling: bool = False
+    timeout: float | None = None
+    storage: str | None = None
+    dashboard: bool = False
+    stay: bool = False
+
+
+def start_search(settings: SearchSettings, folder: Path, placement: Placement, console: Console) -> Run:
+    """Run a new search in a new folder.
+
+    Everything that can be wrong with the input is checked before the folder is made.
+
+    Raises:
+        InputError: a setting, the data, the cluster or the folder.
+    """
+    settings = replace(settings, space_document=settings.make_space().to_document())
+    if settings.evaluator == "benchmark":
+        data = settings.benchmark_data
+        surrogate = load_surrogate(data, lambda text: console.print(text, style="dim"))
+        settings = replace(settings, surrogate_digest=surrogate.digest)
+    settings.check()
+    if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        Run.create(folder, settings)  # raises, with the reason
+    if placement.storage:
+        copy = f"{placement.storage.rstrip('/')}/{folder.name}"
+        if has_run(copy):
+            raise InputError(
+                f"storage {copy!r}: there is a run already; `nas resume {copy}` goes on with it, "
+                "or choose another --out"
+            )
+        placement = replace(placement, storage=copy)
+    return _run(settings, folder, placement, settings.trials, console, new=True)
+
+
+def resume_search(folder: Path, placement: Placement, console: Console, trials: int | None = None) -> Run:
+    """Continue a run; with `trials`, to another number of them.
+
+    Raises:
+        InputError: no run there, a broken journal, another process on it, the data or the cluster.
+    """
+    run = Run.open(folder)
+    if placement.storage is None:
+        placement = replace(placement, storage=storage_of(folder))
+    return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
+
+
+Runner = Callable[[SearchLoop, Callable[[], None]], None]
+"""Runs a loop until it is done; calls the second argument often, for the view to be redrawn."""
+
+
+def _run(
+    settings: SearchSettings, folder: Path, placement: Placement, trials: int, console: Console, new: bool
+) -> Run:
+    from nas.report.progress import SearchProgress
+    from nas.report.tensorboard import TensorBoardWriter
+
+    prepare = _in_process if settings.evaluator == "benchmark" else _on_ray
+    evaluator, concurrent, runner = prepare(settings, folder, placement, console, new)
+    if settings.data_digest not in (None, evaluator.data_digest):
+        raise InputError(
+            f"data {settings.data!r}: its digest is {evaluator.data_digest}, the run was started with "
+            f"{settings.data_digest}: the accuracies would not compare"
+        )
+    settings = replace(settings, data_digest=evaluator.data_digest)
+    run = Run.create(folder, settings) if new else Run(folder, settings)
+    with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
+        records: list[Record] = journal.records
+        console.print(
+            f"search in {folder}: {trials} trials, {concurrent} at once, "
+            f"space {run.space.name} ({run.space.size:.3g} architectures), {settings.controller}, "
+            f"seed {settings.seed}",
+            highlight=False,
+        )
+        console.print(f"scored on {evaluator.describe()}", highlight=False)
+        if records:
+            console.print(f"{len(records)} trials are in the journal already", highlight=False)
+        events = TensorBoardWriter(run, records)
+        progress = SearchProgress(console, trials, evaluator.epochs, records)
+        results = _Results(run, records)
+        incumbent = None
+
+        def tick() -> None:
+            progress.tick()
+            if mirror is not None:
+                mirror.check()
+
+        try:
+            costs = _costs(evaluator, settings.make_latency())
+            loop = run.loop(journal, trials, (progress, events, results), costs)
+            if not loop.retraced:
+                console.print(
+                    "this run was made by another version: its trials are kept, the controller goes on "
+                    "from them, but not exactly as it would have",
+                    style="yellow",
+                )
+            try:
+                if not loop.done:
+                    with progress:
+                        runner(loop, tick)
+            finally:
+                incumbent = loop.controller.incumbent() if evaluator.noisy else None
+            if loop.converged:
+                expected = loop.convergence.trials_per_improvement if loop.convergence else None
+                console.print(
+                    f"converged after {len(loop.records)} trials: the next worthwhile improvement would "
+                    f"take about {expected:,.0f} more (price: {settings.price:g})",
+                    highlight=False,
+                )
+            elif len(loop.records) < trials and loop.done:
+                console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
+        except BaseException as error:
+            # written as far as it goes; what is reported is why the search ended
+            for write in (events.close, lambda: run.write_results(records, incumbent)):
+                with suppress(InputError, OSError):
+                    write()
+            if isinstance(error, OSError):  # of a trial's log or the event file, say, on a full disk
+                raise InputError(
+                    f"{folder}: cannot write: {error.strerror or error}; what had ended is kept, "
+                    f"continue with: nas resume {folder}"
+                ) from None
+            raise
+        events.close()
+        run.write_results(records, incumbent)
+    if not any(record.reward is not None for record in records):
+        raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
+    return run
+
+
+def _costs(evaluator: Evaluator, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
+    """The costs of a network beside the analytic ones."""
+
+    def costs(spec: NetworkSpec) -> dict[str, float]:
+        return evaluator.costs(spec) | ({} if latency is None else {LATENCY: latency(spec)})
+
+    return costs
+
+
+def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | None]:
+    return nullcontext() if url is None else Mirror(url, folder)
+
+
+def _in_process(
+    settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
+) -> tuple[Evaluator, int, Runner]:
+    """The benchmark answers in microseconds: no cluster is needed, one trial follows the other."""
+    evaluator = settings.make_benchmark()
+
+    def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
+        run_in_process(loop, evaluator, tick)
+
+    return evaluator, 1, run
+
+
+def _on_ray(
+    settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
+) -> tuple[Evaluator, int, Runner]:
+    from nas.cluster.nodes import Resources, check_room, connect
+    from nas.cluster.tune import make_scheduler, run_on_ray, share
+    from nas.search.train_evaluator import TrainEvaluator
+    from nas.training.data import load_data
+
+    resources = Resources(
+        placement.concurrent,
+        settings.cpus_per_trial if placement.cpus is None else placement.cpus,
+        settings.gpus_per_trial if placement.gpus is None else placement.gpus,
+        placement.autoscaling,
+    )
+    make_scheduler(settings.scheduler, 1)
+    workers = max(1, int(resources.cpus) - 1)
+    whole = TrainEvaluator(
+        load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share()),
+        settings.make_recipe(),
+        settings.make_proxy(),
+        workers,
+        settings.baseline_resolution,
+        settings.final,
+    )
+    if new:
+        console.print("starting Ray ...", style="dim")
+    dashboard = connect(placement.address, placement.dashboard)
+    concurrent = check_room(resources)
+    shared = share(whole)
+    evaluator = shared.light
+    del whole  # the node holds the data once, in the store
+    if dashboard:
+        console.print(f"Ray dashboard: {dashboard}", highlight=False)
+
+    def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
+        run_on_ray(
+            loop,
+            shared,
+            folder,
+            resources,
+            settings.scheduler,
+            placement.retries,
+            tick,
+            storage=f"{placement.storage}/checkpoints" if placement.storage else None,
+            timeout=placement.timeout,
+            dashboard=dashboard,
+            say=lambda text: console.print(text, style="yellow"),
+            disconnect=not placement.stay,
+        )
+
+    return evaluator, concurrent, run
+
+
+class _Results:
+    """Keeps `best.yaml` and `pareto.csv` up to date while the search runs."""
+
+    def __init__(self, run: Run, records: list[Record]) -> None:
+        self.run, self.records = run, records
+        self.best = float("-inf")
+
+    def started(self, trial: object) -> None:
+        pass
+
+    def measured(self, trial: object, measurement: object) -> None:
+        pass
+
+    def ended(self, record: Record) -> None:
+        if record.reward is not None and record.reward > self.best:
+            self.best = record.reward
+            self.run.write_results(self.records)

@@ -1,0 +1,229 @@
+"""Searches on a real Ray cluster in this process: 2 CPUs, 2 logical GPUs."""
+
+import json
+
+import pytest
+import ray
+from ray import tune
+
+from controller import make_controller
+from nas.cluster.nodes import Resources, check_room, connect, room
+from nas.cluster.tune import ControllerSearch, run_on_ray
+from nas.runs.logs import log_path
+from nas.runs.storage import Checkpoints
+from nas.search.journal import Journal, read_records
+from nas.search.loop import SearchLoop
+from nas.search.reward import make_reward
+from search_spaces import InputError, get_space
+from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, Hangs, KillsItsWorker
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+TWO = Resources(2)
+
+
+def search(folder, evaluator, trials, resources=TWO, controller="evolution", **kwargs):
+    with Journal(folder) as journal:
+        made = make_controller(controller, get_space("mnasnet"), 0)
+        loop = SearchLoop(made, make_reward("soft", {"macs": "400M"}), journal, trials)
+        run_on_ray(loop, evaluator, folder, resources, **kwargs)
+    return read_records(folder)
+
+
+def test_all_trials_end_and_failures_are_kept(tmp_path):
+    records = search(tmp_path, FailsSometimes(), 24)
+    assert sorted(r.trial for r in records) == list(range(24))
+    failed = [r for r in records if r.state == "failed"]
+    assert failed
+    assert {r.reason for r in failed} == {"diverged: made up"}
+    for record in records:
+        if record.state == "finished":
+            assert [m["epoch"] for m in record.measurements] == [1, 2]
+            assert record.accuracy == record.seed % 1000 / 1000
+            assert ":" in record.worker
+    assert len({r.worker for r in records}) <= 2  # actors are reused
+    for name in ("ray", "checkpoints", "running.json"):  # only of use while it ran
+        assert not (tmp_path / name).exists()
+
+
+def test_fractions_of_a_gpu_let_trials_share(tmp_path):
+    assert room(Resources(gpus=1)) == 2
+    assert room(Resources(gpus=0.5, cpus=0.5)) == 4
+    assert room(Resources(gpus=2)) == 1
+    records = search(tmp_path, Fake(), 8, Resources(4, cpus=0.5, gpus=0.5))
+    assert len(records) == 8
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        (
+            Resources(3, gpus=1),
+            "3 trials of 1 CPU and 1 GPU need 3 CPU and 3 GPU, the cluster has 2 CPU and 2 GPU",
+        ),
+        (Resources(1, gpus=4), "need 1 CPU and 4 GPU"),
+        (Resources(0, cpus=8), "room for 0"),
+        (Resources(2, cpus=2), "room for 1"),
+    ],
+)
+def test_too_many_for_the_cluster_is_said_at_once(resources, message):
+    with pytest.raises(InputError, match=message):
+        check_room(resources)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"concurrent": -1}, {"cpus": 0}, {"gpus": -1}, {"gpus": 1.5}, {"cpus": float("nan")}]
+)
+def test_bad_resources(bad):
+    with pytest.raises(InputError, match="expected"):
+        Resources(**bad)
+
+
+def test_unknown_scheduler_and_address(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'asha'"):
+        search(tmp_path, Fake(), 2, scheduler="ashaa")
+    connect()  # connected already: nothing to do
+
+
+def test_a_killed_worker_costs_no_trial_and_no_epoch(tmp_path):
+    """Each trial's worker is killed in its third epoch; it goes on from the checkpoint of the second."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    records = search(tmp_path, KillsItsWorker(notes), 4)
+    assert sorted(r.trial for r in records) == [0, 1, 2, 3]
+    for record in records:
+        assert record.state == "finished"
+        assert [m["epoch"] for m in record.measurements] == [1, 2, 3, 4]
+        assert (notes / record.digest).read_text().split() == ["1", "2", "3", "3", "4"]
+
+
+def test_a_worker_that_dies_every_time_fails_its_trial_only(tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    records = search(tmp_path, KillsItsWorker(notes, always=True), 3, retries=1)
+    assert [r.state for r in records] == ["failed"] * 3
+    assert {r.reason for r in records} == {"its worker process died (2 attempts)"}
+
+
+def test_an_exception_fails_its_trial_with_its_cause(tmp_path):
+    records = search(tmp_path, Crashes(), 2, retries=0)
+    assert {r.reason for r in records} == {"RuntimeError: a defect, not a diverged training"}
+
+
+def test_a_trial_whose_driver_died_goes_on_from_its_checkpoint(tmp_path):
+    """Also from the checkpoint of its last epoch, whose result never reached the journal."""
+    for trial, epochs in ((0, 2), (1, 4)):
+        rows = [{"epoch": e + 1, "accuracy": 0.125} for e in range(epochs)]
+        state = {"rows": rows, "evaluation": {"epoch": epochs}}
+        Checkpoints(str(tmp_path / "checkpoints")).save(trial, state)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    records = sorted(search(tmp_path, KillsItsWorker(notes, epochs=4), 3), key=lambda r: r.trial)
+    assert [r.state for r in records] == ["finished"] * 3
+    assert all([m["epoch"] for m in r.measurements] == [1, 2, 3, 4] for r in records)
+    assert (notes / records[0].digest).read_text().split() == ["3", "3", "4"]
+    assert not (notes / records[1].digest).exists()
+    assert records[1].accuracy == 0.125
+
+
+def test_a_hanging_trial_is_ended_by_its_time_limit(tmp_path):
+    records = search(tmp_path, Hangs(tmp_path), 5, timeout=4)
+    assert len(records) == 5
+    hung = [r for r in records if r.seed % 3 == 0]
+    assert hung
+    for record in records:
+        assert record.state == ("failed" if record in hung else "finished")
+    assert {record.reason for record in hung} == {"over the time limit of 4 s"}
+    assert "failed: over the time limit" in log_path(tmp_path, hung[0].trial).read_text()
+
+
+def test_a_node_without_the_data_or_the_storage_is_named(tmp_path):
+    class Elsewhere(Fake):
+        folders = (str(tmp_path / "not-there"),)
+
+    with pytest.raises(
+        InputError, match=r"node [\d.]+ \(.*\): cannot read the data set's folder .*not-there"
+    ):
+        search(tmp_path, Elsewhere(), 2)
+    other = Checkpoints(str(tmp_path / "other"))
+    other.mark()
+    assert not other.sees("another one's mark")
+    with pytest.raises(InputError, match="cannot write"):
+        search(tmp_path, Fake(), 2, storage="/proc/nowhere")
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_schedulers_end_trials_early(tmp_path, scheduler):
+    records = search(tmp_path, Fake(epochs=9), 30, scheduler=scheduler, controller="random")
+    states = [r.state for r in records]
+    assert len(records) == 30
+    assert states.count("stopped") > 3
+    assert states.count("finished") > 0
+    for record in records:
+        assert record.reward is not None
+        assert (len(record.measurements) == 9) == (record.state == "finished")
+
+
+def test_an_error_in_the_loop_ends_the_search_and_is_raised(tmp_path, monkeypatch):
+    monkeypatch.setattr(Journal, "append", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space"):
+        search(tmp_path, Fake(), 6)
+
+
+def test_the_adapter_serves_any_tuner(tmp_path):
+    """What the README shows: our controller, somebody else's trainable."""
+
+    def trainable(config):
+        assert len(config["spec"]["stages"]) == 7
+        assert config["choices"]["stage0.op"]
+        tune.report({"score": float(sum(config["architecture"]))})
+
+    controller = make_controller("random", get_space("efficientnet"), 0)
+    search_alg = ControllerSearch(controller, metric="score", mode="max")
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(search_alg=search_alg, num_samples=5, max_concurrent_trials=2),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+    )
+    results = tuner.fit()
+    assert len(results) == 5
+    assert not results.errors
+    assert controller.pending == ()
+
+    search_alg.save(str(tmp_path / "state"))
+    again = ControllerSearch(make_controller("random", get_space("efficientnet"), 5))
+    again.restore(str(tmp_path / "state"))
+    assert again.controller.state_dict() == controller.state_dict()
+    assert json.loads((tmp_path / "state").read_text())["proposals"] == {}
+
+
+def test_the_adapter_tells_failures_and_nan():
+    controller = make_controller("evolution", get_space("efficientnet"), 0)
+    adapter = ControllerSearch(controller, metric="loss", mode="min")
+    for name in "abc":
+        adapter.suggest(name)
+    adapter.on_trial_complete("a", {"loss": float("nan")})
+    adapter.on_trial_complete("b", None, error=True)
+    adapter.on_trial_complete("c", {"loss": 0.25})
+    assert controller.pending == ()
+    assert [reward for _, reward in controller.population] == [-0.25]
+
+
+def test_the_data_is_in_the_object_store_once(tmp_path):
+    """Two workers map the same shared pages: the evaluator is stored once, not sent with each trial."""
+    import numpy as np
+
+    class Heavy(Fake):
+        def __init__(self):
+            super().__init__()
+            self.data = np.ones(50_000_000, np.uint8)
+
+        def hook(self, evaluation):
+            assert not self.data.flags.writeable  # a view into the store, not a copy
+
+    before = ray.available_resources()["object_store_memory"]
+    records = search(tmp_path, Heavy(), 6)
+    assert {r.state for r in records} == {"finished"}
+    used = before - ray.available_resources()["object_store_memory"]
+    assert used < 120_000_000
