@@ -16,7 +16,7 @@ import numpy as np
 from controller import make_controller
 from nas.benchmark.compare import Task, simulate
 from nas.benchmark.landmarks import landmarks, true_rewards
-from nas.benchmark.plan import plan
+from nas.benchmark.plan import plan_workers
 from nas.benchmark.surrogate import read_surrogate
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
@@ -123,7 +123,7 @@ def main(seeds=20):
         objective = make_objective(surrogate.space, REWARD, surrogate)
         controller = make_controller(name, surrogate.space, 0, None, objective)
         began = time.perf_counter()
-        found = plan(controller, surrogate, truth, REWARD, 256, trials)
+        found = plan_workers(controller, surrogate, truth, REWARD, 256, trials)
         print(
             f"256 asynchronous workers, {name}, {trials} trials: utilisation {100 * found.utilisation:.1f}%, "
             f"reward {found.reward:.4f}, simulated in {time.perf_counter() - began:.0f} s"

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from nas.benchmark.fit import fit
-from nas.benchmark.records import read_records
+from nas.benchmark.records import read_benchmark
 from nas.benchmark.surrogate import EMBEDDED, FAMILIES, read_surrogate
 from search_spaces.document import write_atomically
 
@@ -19,7 +19,7 @@ QUERIES = 200_000
 
 
 def main(path, *flags):
-    records = read_records(path)
+    records = read_benchmark(path)
     print(f"{len(records)} records, digest {records.digest}, noise {records.noise():.3f} points")
     began = time.perf_counter()
     surrogate = fit(records, progress=print, splits=5)

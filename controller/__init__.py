@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from controller.base import (
     Controller,
     ControllerError,
-    Objective,
     Proposal,
+    RewardLine,
     SpaceExhaustedError,
     UnknownProposalError,
 )
@@ -31,11 +31,11 @@ __all__ = [
     "ControllerError",
     "Evolution",
     "LocalSearch",
-    "Objective",
     "OptunaSearch",
     "PredictorGuided",
     "Proposal",
     "RandomSearch",
+    "RewardLine",
     "SpaceExhaustedError",
     "UnknownProposalError",
     "dominates",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from search_spaces.architecture import Architecture
 from search_spaces.space import SearchSpace
 
-Objective = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+RewardLine = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 """What a controller may know of the reward before anything is trained: choice indices of shape
 (n, decisions) -> (slope, offset), each of shape (n,), with reward = slope x accuracy + offset and slope
 above 0. Costs are exact, so both are (MnasNet's eq. 2: slope (cost/target)^w, offset 0)."""

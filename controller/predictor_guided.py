@@ -17,7 +17,7 @@ from scipy.special import ndtr
 from scipy.stats import spearmanr
 from threadpoolctl import ThreadpoolController
 
-from controller.base import Controller, Objective, Proposal
+from controller.base import Controller, Proposal, RewardLine
 from controller.predictor import Encoding, Floats, Predictor, standardised
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
@@ -72,7 +72,7 @@ class PredictorGuided(Controller):
         self,
         space: SearchSpace,
         seed: int = 0,
-        objective: Objective | None = None,
+        objective: RewardLine | None = None,
         initial: int = 10,
         local: float = 0.3,
         worthwhile: float = 0.001,

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import get_type_hints
 
-from controller.base import Controller, Objective
+from controller.base import Controller, RewardLine
 from search_spaces.errors import InputError, unknown
 from search_spaces.space import SearchSpace
 
@@ -28,7 +28,7 @@ def make_controller(
     space: SearchSpace,
     seed: int = 0,
     options: Mapping[str, object] | None = None,
-    objective: Objective | None = None,
+    objective: RewardLine | None = None,
 ) -> Controller:
     """The controller called `name`; `options` are its own settings, as values or as text.
 

@@ -91,7 +91,7 @@ def resume_search(folder: Path, placement: Placement, console: Console, trials: 
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
 
 
-Runner = Callable[[SearchLoop, Callable[[], None]], None]
+RunLoop = Callable[[SearchLoop, Callable[[], None]], None]
 """Runs a loop until it is done; calls the second argument often, for the view to be redrawn."""
 
 
@@ -188,7 +188,7 @@ def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | No
 
 def _in_process(
     settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
-) -> tuple[Evaluator, int, Runner]:
+) -> tuple[Evaluator, int, RunLoop]:
     """The benchmark answers in microseconds: no cluster is needed, one trial follows the other."""
     evaluator = settings.make_benchmark()
 
@@ -200,7 +200,7 @@ def _in_process(
 
 def _on_ray(
     settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
-) -> tuple[Evaluator, int, Runner]:
+) -> tuple[Evaluator, int, RunLoop]:
     from nas.cluster.nodes import Resources, check_room, connect
     from nas.cluster.tune import make_scheduler, run_on_ray, share
     from nas.search.train_evaluator import TrainEvaluator

@@ -1,6 +1,7 @@
-"""Who imports whom (DESIGN, rooms): arrows run one way, and the light modules load no torch."""
+"""Who imports whom: arrows run one way, there is no circle, and the light modules load no torch."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,15 +15,23 @@ MAY_IMPORT = {
     "controller": {"search_spaces", "controller"},
     "nas": {"search_spaces", "controller", "nas"},
 }
-INSIDE_NAS = {
-    "network": {"network"},
-    "latency": {"network", "latency"},
-    "training": {"network", "training", "errors"},
-    "search": {"network", "latency", "training", "search", "errors", "report"},
-    "export": {"network", "export"},
-    "launch": {"launch", "search"},
-    "report": {"network", "search", "training", "report", "errors"},
-}
+# from the top floor down: what stands on a floor may import what stands below it, and itself
+FLOORS = (
+    ("__main__",),
+    ("cli",),
+    ("commands",),
+    ("session",),
+    ("report", "launch"),
+    ("studies",),
+    ("cluster",),
+    ("runs",),
+    ("benchmark",),
+    ("search",),
+    ("training", "latency", "export"),
+    ("network",),
+    ("errors", "lazy"),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 
 
 def imports(path):
@@ -33,6 +42,18 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield node.module
+
+
+def imported_modules(path):
+    """The same, with the module that `from PACKAGE import MODULE` may name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from named
+            if not any(Path(ROOT, *name.split(".")).with_suffix(".py").is_file() for name in named):
+                yield node.module
 
 
 def files(room):
@@ -47,17 +68,93 @@ def test_rooms_import_one_way(room):
         assert foreign <= MAY_IMPORT[room], path
 
 
-@pytest.mark.parametrize("part", INSIDE_NAS)
-def test_inside_nas_arrows_run_one_way(part):
-    for path in (ROOT / "nas" / part).rglob("*.py"):
-        used = {name.split(".")[1] for name in imports(path) if name.startswith("nas.")}
-        assert used <= INSIDE_NAS[part], path
+def room_of(module):
+    return module.split(".")[1] if "." in module else None
 
 
-def test_observers_are_wired_in_one_place_only():
-    for path in (ROOT / "nas" / "search").rglob("*.py"):
-        if path.name != "session.py":
-            assert not any(name.startswith("nas.report") for name in imports(path)), path
+def test_every_room_of_nas_has_its_floor():
+    there = {path.stem if path.is_file() else path.name for path in (ROOT / "nas").iterdir()}
+    assert there - {"__init__", "__pycache__", "py.typed", "py"} == set(FLOOR)
+
+
+@pytest.mark.parametrize("path", files("nas"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_inside_nas_arrows_run_down(path):
+    own = path.relative_to(ROOT / "nas").parts[0].removesuffix(".py")
+    for name in imports(path):
+        other = room_of(name) if name.startswith("nas.") else None
+        if other is not None and other != own and own != "__init__":
+            assert FLOOR[other] < FLOOR[own], f"{path} imports {name}"
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_circle_of_files():
+    arrows = {module_name(path): set(imported_modules(path)) for room in ROOMS for path in files(room)}
+    graph = {name: found & set(arrows) - {name} for name, found in arrows.items()}
+    done, circle = set(), []
+
+    def visit(name, path):
+        if name in path:
+            circle.append(path[path.index(name) :])
+        elif name not in done:
+            for other in sorted(graph[name]):
+                visit(other, [*path, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
+    assert not circle
+
+
+def test_no_room_is_a_sixth_of_the_lines():
+    lines = {}
+    for room in ROOMS:
+        for path in files(room):
+            inside = path.relative_to(ROOT).parts
+            key = inside[1] if room == "nas" and len(inside) > 2 else room
+            lines[key] = lines.get(key, 0) + len(path.read_text().splitlines())
+    largest = max(lines, key=lines.get)
+    assert lines[largest] < 0.15 * sum(lines.values()), (largest, lines)
+
+
+def test_each_room_has_a_face():
+    for folder in {path.parent for path in files("nas")}:
+        face = folder / "__init__.py"
+        assert len(ast.get_docstring(ast.parse(face.read_text())) or "") > 30, face
+
+
+def test_faces_name_what_is_there():
+    code = """
+import importlib, pkgutil, sys, nas
+for found in pkgutil.iter_modules(nas.__path__):
+    if found.ispkg:
+        room = importlib.import_module(f"nas.{found.name}")
+        assert "torch" not in sys.modules and "ray" not in sys.modules, room
+for found in pkgutil.iter_modules(nas.__path__):
+    if found.ispkg:
+        room = importlib.import_module(f"nas.{found.name}")
+        for name in getattr(room, "__all__", ()):
+            getattr(room, name)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_public_name_means_one_thing():
+    found = {}
+    for room in ROOMS:
+        for path in files(room):
+            for node in ast.parse(path.read_text()).body:
+                where = str(path.relative_to(ROOT))
+                if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                    found.setdefault(node.name, {})[where] = where
+                elif isinstance(node, ast.Assign):  # a type's alias: the same where it is the same type
+                    for target in node.targets:
+                        if re.fullmatch(r"[A-Z]\w*[a-z]\w*", getattr(target, "id", "")):
+                            found.setdefault(target.id, {})[ast.dump(node.value)] = where
+    assert {name: list(places.values()) for name, places in found.items() if len(places) > 1} == {}
 
 
 @pytest.mark.parametrize(
@@ -66,10 +163,9 @@ def test_observers_are_wired_in_one_place_only():
         (
             "ray",
             {
-                f"nas/search/{name}.py"
-                for name in ("ray_tune", "ray_train", "cluster", "gauges", "trainable", "tune_bridge")
-            }
-            | {"nas/launch/job.py"},
+                f"nas/cluster/{name}.py"
+                for name in ("tune", "bridge", "worker", "nodes", "gauges", "processes", "jobs")
+            },
         ),
         ("tensorboard", {"nas/report/trial_table.py"}),
     ],

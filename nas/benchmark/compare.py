@@ -133,7 +133,7 @@ class Comparison:
         return row
 
 
-def compare(
+def compare_controllers(
     controllers: Sequence[tuple[str, int]],
     families: Sequence[str],
     seeds: Sequence[int],

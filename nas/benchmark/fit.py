@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from nas.benchmark.records import DEVICES, BenchmarkRecords, read_records
+from nas.benchmark.records import DEVICES, BenchmarkRecords, read_benchmark
 from nas.benchmark.surrogate import (
     FORMAT,
     Networks,
@@ -217,9 +217,9 @@ def surrogate_of(path: str, cache: Path, progress: Callable[[str], None] | None 
     """The surrogate of the records at `path`, fitted once and then kept in `cache` by their digest.
 
     Raises:
-        InputError: as `read_records` and `fit`.
+        InputError: as `read_benchmark` and `fit`.
     """
-    records = read_records(path)
+    records = read_benchmark(path)
     kept = cache / f"accel-nasbench-{records.digest}-{FORMAT}.{_VERSION}.npz"
     if kept.is_file():
         try:

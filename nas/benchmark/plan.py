@@ -23,7 +23,7 @@ MODES = ("asynchronous", "batch")
 
 
 @dataclass(frozen=True)
-class Plan:
+class WorkerPlan:
     """What a search would take.
 
     Attributes:
@@ -46,7 +46,7 @@ class Plan:
     best: list[tuple[float, float]]
 
 
-def plan(
+def plan_workers(
     controller: Controller,
     surrogate: Surrogate,
     truth: Rewards,
@@ -55,7 +55,7 @@ def plan(
     trials: int,
     mode: str = "asynchronous",
     speed: float = 1.0,
-) -> Plan:
+) -> WorkerPlan:
     """Simulate one search.
 
     Args:
@@ -104,4 +104,4 @@ def plan(
             if value > highest:
                 highest = value
                 best.append((clock, value))
-    return Plan(workers, mode, clock, busy, busy / (workers * clock), highest, best)
+    return WorkerPlan(workers, mode, clock, busy, busy / (workers * clock), highest, best)

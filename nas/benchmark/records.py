@@ -71,7 +71,7 @@ class BenchmarkRecords:
         return math.sqrt(squares / freedom) if freedom else 0.0
 
 
-def read_records(path: str) -> BenchmarkRecords:
+def read_benchmark(path: str) -> BenchmarkRecords:
     """The records in a folder of JSON files, or in a tar archive of them.
 
     Raises:

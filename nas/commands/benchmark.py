@@ -55,9 +55,9 @@ def rediscover(
     path = Path(folder or f"runs/rediscover-{time.strftime('%Y%m%d-%H%M%S')}")
     run = start_search(settings, path, Placement(), progress())
 
-    from nas.studies.rediscovery import rediscovery
+    from nas.studies.rediscovery import trace_rediscovery
 
-    found = rediscovery(run, _RANDOM)
+    found = trace_rediscovery(run, _RANDOM)
     if as_json:
         print_json(found.to_dict())
         return
@@ -116,7 +116,7 @@ def compare(
         raise InputError(f"processes {processes}: expected 0 to 4096")
     with Progress(console=progress(), transient=True) as bar:
         task = bar.add_task("runs", total=None)
-        comparison = comparing.compare(
+        comparison = comparing.compare_controllers(
             named,
             families or FAMILIES,
             range(first_seed, first_seed + seeds),
@@ -222,7 +222,7 @@ def plan(
     for count in counts:
         for mode in planning.MODES if count > 1 else planning.MODES[:1]:
             fresh = make_controller(controller, known.space, seed, None, objective)
-            plans.append(planning.plan(fresh, known, truth, reward, count, trials, mode, speed))
+            plans.append(planning.plan_workers(fresh, known, truth, reward, count, trials, mode, speed))
     if target_file is not None:
         from nas.report.plots import plot_plans
 

@@ -1,4 +1,13 @@
-"""Measured latency: of whole networks, and of their parts as a table that predicts any network's.
+"""Measured latency: of whole networks, and of their parts as a table that predicts any network's."""
 
-Import from the modules: `parts` and `table` load no torch, `runtimes` and `build_table` do.
-"""
+from nas.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "setting": ["Setting"],
+        "timing": ["Timing", "time_network"],
+        "table": ["LatencyTable"],
+        "build_table": ["build_table"],
+    },
+)

@@ -19,7 +19,7 @@ from nas.network.blocks import ACTIVATION_LAYERS, Block, batch_norm
 from nas.network.builder import Network
 from search_spaces.errors import InputError
 
-Runner = Callable[[], None]
+TimedRun = Callable[[], None]
 """One inference, waited for."""
 
 
@@ -76,7 +76,7 @@ def make_module(part: Part) -> nn.Module:
     return Network(spec.replace(stages=(replace(last, channels=part.channels, repeats=1),))).head
 
 
-def make_runner(module: nn.Module, channels: int, size: int, setting: Setting) -> Runner:
+def make_runner(module: nn.Module, channels: int, size: int, setting: Setting) -> TimedRun:
     """One inference of `module` on random images (batch, channels, size, size).
 
     Args:
@@ -100,7 +100,7 @@ def make_runner(module: nn.Module, channels: int, size: int, setting: Setting) -
     return run
 
 
-def _onnx_runner(module: nn.Module, images: torch.Tensor, setting: Setting) -> Runner:
+def _onnx_runner(module: nn.Module, images: torch.Tensor, setting: Setting) -> TimedRun:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.latency.runtimes import Runner, make_runner
+from nas.latency.runtimes import TimedRun, make_runner
 from nas.latency.setting import Setting
 from nas.network.builder import build
 from search_spaces.errors import InputError
@@ -58,7 +58,7 @@ def time_network(spec: NetworkSpec, setting: Setting, runs: int = 50) -> Timing:
     return Timing(float(median), float(low), float(high), runs)
 
 
-def time_together(runners: Sequence[Runner]) -> list[float]:
+def time_together(runners: Sequence[TimedRun]) -> list[float]:
     """The latency of each, milliseconds, measured in passes over all of them in a random order.
 
     So each starts as it does inside a network, with others' data in the caches; and what disturbs the
@@ -77,7 +77,7 @@ def time_together(runners: Sequence[Runner]) -> list[float]:
     return [float(value) for value in np.percentile(times, 25, axis=0)]
 
 
-def _once(run: Runner) -> float:
+def _once(run: TimedRun) -> float:
     began = time.perf_counter()
     run()
     return 1000 * (time.perf_counter() - began)

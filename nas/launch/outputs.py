@@ -68,7 +68,7 @@ def unpack(data: bytes, folder: Path) -> None:
         raise InputError(f"the job's outputs are broken: {error}") from None
 
 
-def main(folder: str, job: str) -> None:
+def pack_outputs(folder: str, job: str) -> None:
     """Pack, on the cluster."""
     from nas.cluster.jobs import log_folder
 
@@ -79,4 +79,4 @@ def main(folder: str, job: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    pack_outputs(*sys.argv[1:])

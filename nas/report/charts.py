@@ -14,7 +14,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 14, 46
 
 
 @dataclass(frozen=True)
-class Point:
+class Mark:
     """A mark at (x, y); `kind` is its CSS class, `title` what a pointer or the keyboard shows."""
 
     x: float
@@ -32,7 +32,7 @@ class Line:
 
 
 def chart(
-    points: Sequence[Point],
+    points: Sequence[Mark],
     lines: Sequence[Line],
     x_label: str,
     y_label: str,

@@ -170,7 +170,7 @@ def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def draw(spec: NetworkSpec, dpi: int = 90) -> Figure:
+def draw_diagram(spec: NetworkSpec, dpi: int = 90) -> Figure:
     """The picture as matplotlib's figure."""
     # the tables and the terminal's diagram do without it
     from matplotlib.figure import Figure
@@ -217,7 +217,7 @@ def write_diagram(spec: NetworkSpec, path: Path) -> None:
         write_atomically(path, to_svg(spec))
     elif path.suffix == ".png":
         stream = io.BytesIO()
-        draw(spec, dpi=110).savefig(stream, format="png")
+        draw_diagram(spec, dpi=110).savefig(stream, format="png")
         write_atomically(path, stream.getvalue())
     else:
         raise InputError(f"diagram {str(path)!r}: expected a name that ends in .svg or .png")

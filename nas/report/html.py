@@ -12,7 +12,7 @@ from pathlib import Path
 from controller.pareto import pareto_front
 from nas.network.cost import cost
 from nas.network.scaling import family
-from nas.report.charts import Line, Point, chart
+from nas.report.charts import Line, Mark, chart
 from nas.report.diagram import to_svg
 from nas.report.figures import REFERENCES, cost_label, weighed_cost
 from nas.report.importance import importances
@@ -119,7 +119,7 @@ def _front(run: Run, records: Sequence[Record], best: Record) -> str:
     done.sort(key=lambda r: (r.trial == best.trial, r.trial in front))
     kept = done if len(done) <= _MOST_POINTS else [r for r in done if r.trial in front] + done[-_MOST_POINTS:]
     points = [
-        Point(
+        Mark(
             r.costs[name],
             float(r.accuracy or 0),
             "win" if r.trial == best.trial else "front" if r.trial in front else "trial",
@@ -136,7 +136,7 @@ def _front(run: Run, records: Sequence[Record], best: Record) -> str:
             value = float(getattr(cost(spec), name))
             marks.append((value, label, "ref"))
             if spec.digest in seen:
-                points.append(Point(value, float(seen[spec.digest].accuracy or 0), "star", label))
+                points.append(Mark(value, float(seen[spec.digest].accuracy or 0), "star", label))
     steps: list[tuple[float, float]] = []
     for record in sorted((r for r in done if r.trial in front), key=lambda r: r.costs[name]):
         if steps:
@@ -161,7 +161,7 @@ def _front(run: Run, records: Sequence[Record], best: Record) -> str:
 
 
 def _progress(records: Sequence[Record]) -> str:
-    points: list[Point] = []
+    points: list[Mark] = []
     line: list[tuple[float, float]] = []
     best = float("-inf")
     every = max(1, len(records) // _MOST_POINTS)
@@ -174,7 +174,7 @@ def _progress(records: Sequence[Record]) -> str:
             best = record.reward
             line.append((float(step), best))
         if step % every == 0:
-            points.append(Point(step, record.reward, "trial", f"trial {record.trial}: {record.reward:.4f}"))
+            points.append(Mark(step, record.reward, "trial", f"trial {record.trial}: {record.reward:.4f}"))
     line.append((float(len(records)), best))
     picture = chart(
         points,

@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 
 from nas.benchmark.compare import Comparison
-from nas.benchmark.plan import Plan
+from nas.benchmark.plan import WorkerPlan
 from nas.network.cost import cost
 from nas.studies.scaling import BASELINE, StudyPoint
 from search_spaces.document import write_atomically
@@ -60,7 +60,7 @@ def plot_comparison(comparison: Comparison, controllers: Sequence[str], path: Pa
     _write(figure, path)
 
 
-def plot_plans(plans: Sequence[Plan], path: Path) -> None:
+def plot_plans(plans: Sequence[WorkerPlan], path: Path) -> None:
     """Wall-clock time and utilisation against the number of workers, a line for each mode."""
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
     for mode in dict.fromkeys(p.mode for p in plans):

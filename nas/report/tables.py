@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from nas.benchmark.plan import Plan
+from nas.benchmark.plan import WorkerPlan
 from nas.network.cost import Cost, cost
 from nas.network.scaling import MODES
 from nas.search.loop import pareto_records
@@ -232,7 +232,7 @@ def comparison_table(family: str, rows: Sequence[dict[str, Any]], noise: bool, p
     return table
 
 
-def plan_table(plans: Sequence[Plan], trials: int, hour: float | None) -> Table:
+def plan_table(plans: Sequence[WorkerPlan], trials: int, hour: float | None) -> Table:
     """Simulated searches: time, worker hours, utilisation, and what they end with."""
     table = _table(f"A search of {trials:,} trials, simulated", ("workers", "mode"), ())
     for name in ("hours", "worker hours", "busy", "reward", *(["costs"] if hour else [])):

@@ -25,7 +25,7 @@ from controller.pareto import hypervolume
 from nas.network.builder import build
 from nas.network.cost import cost
 from nas.network.scaling import MODES
-from nas.report.diagram import draw
+from nas.report.diagram import draw_diagram
 from nas.report.figures import choices_figure, pareto_figure, pixels, weighed_cost
 from nas.report.tables import si
 from nas.report.trial_table import METRICS, as_value
@@ -194,7 +194,7 @@ class TensorBoardWriter:
         figure = choices_figure(self._records, decisions)
         add("choices/shares", pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
         if self._best is not None:
-            best = draw(self.run.spec(self._best))
+            best = draw_diagram(self.run.spec(self._best))
             add("best/diagram", pixels(best), step, dataformats="HWC")  # type: ignore[no-untyped-call]
         latest = np.asarray([r.architecture for r in self._records[-200:]])
         for column, decision in enumerate(decisions):

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.base import Objective
+from controller.base import RewardLine
 from nas.latency.table import LATENCY, LatencyTable
 from nas.network.cost import COSTS, cost
 from nas.network.cost_table import CostTable
@@ -31,7 +31,7 @@ def make_objective(
     reward: Reward,
     surrogate: CostModel | None = None,
     latency: LatencyTable | None = None,
-) -> Objective:
+) -> RewardLine:
     """The reward's slope and offset for any architectures of `space`.
 
     Args:

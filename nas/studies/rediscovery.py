@@ -95,7 +95,7 @@ class Rediscovery:
         )
 
 
-def rediscovery(run: Run, random: int = 10_000) -> Rediscovery:
+def trace_rediscovery(run: Run, random: int = 10_000) -> Rediscovery:
     """Compare a finished benchmark run's winner with B0 and `random` random architectures.
 
     Raises:

@@ -4,7 +4,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from nas.benchmark.records import DEVICES, read_records
+from nas.benchmark.records import DEVICES, read_benchmark
 from search_spaces import InputError, accel_nasbench, reference
 from tests.conftest import RECORDS
 
@@ -50,7 +50,7 @@ def test_a_folder_and_an_archive_read_the_same(tmp_path):
     path = folder(tmp_path, [record(seed) for seed in range(5)])
     with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
         archive.add(path, "somewhere")
-    a, b = read_records(path), read_records(str(tmp_path / "all.tar.gz"))
+    a, b = read_benchmark(path), read_benchmark(str(tmp_path / "all.tar.gz"))
     assert a.digest == b.digest
     assert len(a) == 5
     assert (a.top1 == b.top1).all()
@@ -59,12 +59,12 @@ def test_a_folder_and_an_archive_read_the_same(tmp_path):
 
 def test_noise_is_the_spread_of_repeated_trainings(tmp_path):
     pairs = [record(1, metrics__val_top1=60.0), record(1, metrics__val_top1=60.2), record(2)]
-    assert read_records(folder(tmp_path, pairs)).noise() == pytest.approx(0.2 / 2**0.5)
+    assert read_benchmark(folder(tmp_path, pairs)).noise() == pytest.approx(0.2 / 2**0.5)
 
 
 def test_an_unmeasured_device_is_nan(tmp_path):
     null = record(3, platform_perf__throughput_a100={"throughput_mean": None})
-    assert np.isnan(read_records(folder(tmp_path, [null])).devices["throughput_a100"][0])
+    assert np.isnan(read_benchmark(folder(tmp_path, [null])).devices["throughput_a100"][0])
 
 
 @pytest.mark.parametrize(
@@ -83,23 +83,23 @@ def test_an_unmeasured_device_is_nan(tmp_path):
 )
 def test_broken_records(tmp_path, changes, message):
     with pytest.raises(InputError, match="result_0") as caught:
-        read_records(folder(tmp_path, [record(0, **changes)]))
+        read_benchmark(folder(tmp_path, [record(0, **changes)]))
     assert message in str(caught.value)
 
 
 def test_wrong_files(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        read_records(str(tmp_path / "nowhere.tar.gz"))
+        read_benchmark(str(tmp_path / "nowhere.tar.gz"))
     (tmp_path / "text.tar.gz").write_text("not an archive")
     with pytest.raises(InputError, match="unreadable as an archive"):
-        read_records(str(tmp_path / "text.tar.gz"))
+        read_benchmark(str(tmp_path / "text.tar.gz"))
     path = folder(tmp_path, [record(0)])
     (tmp_path / "jsons" / "result_0.json").write_text("[1, 2")
     with pytest.raises(InputError, match="not a JSON document"):
-        read_records(path)
+        read_benchmark(path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no records"):
-        read_records(str(tmp_path / "empty"))
+        read_benchmark(str(tmp_path / "empty"))
 
 
 def test_a_truncated_archive(tmp_path):
@@ -109,13 +109,13 @@ def test_a_truncated_archive(tmp_path):
     content = (tmp_path / "all.tar.gz").read_bytes()
     (tmp_path / "half.tar.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match="unreadable"):
-        read_records(str(tmp_path / "half.tar.gz"))
+        read_benchmark(str(tmp_path / "half.tar.gz"))
 
 
 def test_the_real_ones():
     if not RECORDS.is_file():
         pytest.skip(f"Accel-NASBench's records are not at {RECORDS} (NAS_BENCHMARK_DATA names another place)")
-    records = read_records(str(RECORDS))
+    records = read_benchmark(str(RECORDS))
     assert len(records) == 5138
     assert records.noise() == pytest.approx(0.27, abs=0.005)
     assert np.isfinite(records.train_time).all()

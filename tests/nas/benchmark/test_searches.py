@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from controller import make_controller
-from nas.benchmark.compare import Comparison, Task, compare, simulate
+from nas.benchmark.compare import Comparison, Task, compare_controllers, simulate
 from nas.benchmark.landmarks import true_rewards
-from nas.benchmark.plan import plan
+from nas.benchmark.plan import plan_workers
 from nas.benchmark.surrogate import read_surrogate
 from nas.search.convergence import WINDOW, Convergence
 from nas.search.reward import make_reward
@@ -109,7 +109,7 @@ def test_bad_input(arguments, message, tmp_path, monkeypatch, capsys):
 
 
 def test_compare_and_its_table():
-    comparison = compare([("random", 60), ("predictor", 60)], ["mlp"], range(2), processes=2)
+    comparison = compare_controllers([("random", 60), ("predictor", 60)], ["mlp"], range(2), processes=2)
     assert isinstance(comparison, Comparison)
     assert [trace.task.seed for trace in comparison.of("predictor", "mlp")] == [0, 1]
     quick, slow = comparison.row("predictor", "mlp"), comparison.row("random", "mlp")
@@ -142,7 +142,7 @@ def test_plan_accounts_for_every_second(surrogate, mode):
     results = {}
     for workers in (1, 16):
         controller = make_controller("random", surrogate.space, 0)
-        results[workers] = plan(controller, surrogate, truth, reward, workers, 200, mode)
+        results[workers] = plan_workers(controller, surrogate, truth, reward, workers, 200, mode)
         assert controller.pending == ()
     one, many = results[1], results[16]
     assert one.utilisation == pytest.approx(1)
@@ -159,7 +159,9 @@ def test_asynchronous_workers_do_not_wait(surrogate):
     reward = make_reward("soft", {"benchmark_macs": "400M"})
     truth = true_rewards(surrogate, "mlp", reward)
     used = {
-        mode: plan(make_controller("random", surrogate.space), surrogate, truth, reward, 64, 1280, mode)
+        mode: plan_workers(
+            make_controller("random", surrogate.space), surrogate, truth, reward, 64, 1280, mode
+        )
         for mode in ("asynchronous", "batch")
     }
     assert used["asynchronous"].utilisation > 0.95 > used["batch"].utilisation

@@ -8,7 +8,7 @@ from nas.benchmark.evaluator import BenchmarkEvaluator
 from nas.benchmark.fit import check, fit, surrogate_of
 from nas.benchmark.landmarks import landmarks, true_rewards
 from nas.benchmark.load import load_surrogate
-from nas.benchmark.records import DEVICES, read_records
+from nas.benchmark.records import DEVICES, read_benchmark
 from nas.benchmark.surrogate import EMBEDDED, FAMILIES, read_surrogate, thresholds
 from nas.search.objective import make_objective
 from nas.search.reward import make_reward
@@ -26,7 +26,7 @@ def surrogate():
 def records():
     if not RECORDS.is_file():
         pytest.skip(f"Accel-NASBench's records are not at {RECORDS} (NAS_BENCHMARK_DATA names another place)")
-    return read_records(str(RECORDS))
+    return read_benchmark(str(RECORDS))
 
 
 def random_rows(surrogate, count, seed=0):
@@ -120,7 +120,7 @@ def test_unknown_family(surrogate):
 
 def test_too_few_records(tmp_path):
     with pytest.raises(InputError, match="3 records"):
-        fit(read_records(folder(tmp_path, [record(seed) for seed in range(3)])))
+        fit(read_benchmark(folder(tmp_path, [record(seed) for seed in range(3)])))
 
 
 @pytest.mark.slow

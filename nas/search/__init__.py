@@ -1,0 +1,17 @@
+"""The idea of a search: a trial's way from a proposal to a journal line, and what makes its reward."""
+
+from nas.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "trial": ["Measurement", "Record", "Trial"],
+        "journal": ["Journal", "read_records"],
+        "loop": ["AllTrialsFailedError", "Observer", "SearchLoop", "run_in_process"],
+        "evaluator": ["Evaluator"],
+        "train_evaluator": ["TrainEvaluator"],
+        "reward": ["Objective", "Reward", "make_reward", "parse_target"],
+        "objective": ["make_objective"],
+        "convergence": ["Convergence"],
+    },
+)
