@@ -35,7 +35,7 @@ _CHUNK = 8192
 _MAX_BYTES = 1 << 26
 _DEPTH = 3  # of the boosted trees, and so the most decisions that one of their leaves depends on
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
 def one_hot(space: StagedSpace, architectures: ArrayLike) -> Floats:

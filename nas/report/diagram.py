@@ -31,7 +31,7 @@ _GAP, _STAGE_GAP, _MARGIN, _MIDDLE = 3.0, 16.0, 12.0, 92.0
 
 
 @dataclass(frozen=True)
-class Box:
+class BlockBox:
     """A rectangle, pixels; `title` is what a pointer on it shows."""
 
     x: float
@@ -62,7 +62,7 @@ class Drawing:
 
     width: float
     height: float
-    boxes: tuple[Box, ...]
+    boxes: tuple[BlockBox, ...]
     labels: tuple[Label, ...]
     legend: tuple[tuple[float, float, str], ...]
     text: str
@@ -75,7 +75,7 @@ def _colour(op: str) -> str:
 def layout(spec: NetworkSpec) -> Drawing:
     """Where everything goes."""
     counted = cost(spec)
-    boxes: list[Box] = []
+    boxes: list[BlockBox] = []
     labels: list[Label] = []
     x = _MARGIN
 
@@ -100,14 +100,14 @@ def layout(spec: NetworkSpec) -> Drawing:
             title = title if stage else f"{name}: {channels} wide, {px} px"
             skip = stage is None or stage.skip != "none"
             dot = bool(stage and stage.se_ratio)
-            boxes.append(Box(x, _MIDDLE - height / 2, width, height, op, not skip, dot, title))
+            boxes.append(BlockBox(x, _MIDDLE - height / 2, width, height, op, not skip, dot, title))
             x += width + _GAP
         end = x - _GAP
         kind = "" if stage is None else f"k{kernel}" + (f" e{expansion:g}" if expansion != 1 else "")
         shift = stage_labels(start, end, f"{px} px", f"c{channels}", kind)
         for index in range(first, len(boxes)):
             box = boxes[index]
-            boxes[index] = Box(
+            boxes[index] = BlockBox(
                 box.x + shift, box.y, box.width, box.height, box.op, box.dashed, box.dot, box.title
             )
         x = end + 2 * shift + _STAGE_GAP
