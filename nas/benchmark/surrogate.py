@@ -35,10 +35,10 @@ _CHUNK = 8192
 _MAX_BYTES = 1 << 26
 _DEPTH = 3  # of the boosted trees, and so the most decisions that one of their leaves depends on
 
-Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 
-def one_hot(space: StagedSpace, architectures: ArrayLike) -> Floats:
+def one_hot(space: StagedSpace, architectures: ArrayLike) -> Singles:
     """Choice indices (n, decisions) as 0 and 1, shape (n, all choices)."""
     rows = np.asarray(architectures)
     lengths = [len(decision) for decision in space.decisions]
@@ -63,12 +63,12 @@ class Networks:
         mean, scale: of each target; the networks predict standard units.
     """
 
-    weights: tuple[Floats, Floats, Floats]
-    biases: tuple[Floats, Floats, Floats]
+    weights: tuple[Singles, Singles, Singles]
+    biases: tuple[Singles, Singles, Singles]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
 
-    def __call__(self, encoded: Floats) -> NDArray[np.float64]:
+    def __call__(self, encoded: Singles) -> NDArray[np.float64]:
         """Predictions of all members, shape (members, n, targets)."""
         parts = []
         members, inputs, hidden = self.weights[0].shape
@@ -81,8 +81,8 @@ class Networks:
         return np.concatenate(parts, axis=1) * self.scale + self.mean
 
 
-def _silu(x: Floats) -> Floats:
-    activated: Floats = x / (1 + np.exp(-x))
+def _silu(x: Singles) -> Singles:
+    activated: Singles = x / (1 + np.exp(-x))
     return activated
 
 
@@ -97,7 +97,7 @@ class Trees:
     """
 
     features: NDArray[np.uint8]
-    values: Floats
+    values: Singles
     base: float
 
     def tables(self, space: StagedSpace) -> BlockTables:
