@@ -17,6 +17,7 @@ from nas.runs.settings import SearchSettings
 from nas.search.evaluator import Evaluator
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop, run_in_process
+from nas.search.results import Results
 from nas.search.trial import Record
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
@@ -123,7 +124,8 @@ def _run(
             console.print(f"{len(records)} trials are in the journal already", highlight=False)
         events = TensorBoardWriter(run, records)
         progress = SearchProgress(console, trials, evaluator.epochs, records)
-        results = _Results(run, records)
+        results = run.results(records)
+        keeper = _Results(run, results)
         incumbent = None
 
         def tick() -> None:
@@ -133,7 +135,7 @@ def _run(
 
         try:
             costs = _costs(evaluator, settings.make_latency())
-            loop = run.loop(journal, trials, (progress, events, results), costs)
+            loop = run.loop(journal, trials, (progress, events, keeper), costs)
             if not loop.retraced:
                 console.print(
                     "this run was made by another version: its trials are kept, the controller goes on "
@@ -157,7 +159,7 @@ def _run(
                 console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
         except BaseException as error:
             # written as far as it goes; what is reported is why the search ended
-            for write in (events.close, lambda: run.write_results(records, incumbent)):
+            for write in (events.close, lambda: run.write_results(results, incumbent)):
                 with suppress(InputError, OSError):
                     write()
             if isinstance(error, OSError):  # of a trial's log or the event file, say, on a full disk
@@ -167,8 +169,8 @@ def _run(
                 ) from None
             raise
         events.close()
-        run.write_results(records, incumbent)
-    if not any(record.reward is not None for record in records):
+        run.write_results(results, incumbent)
+    if not results.scored:
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run
 
@@ -254,9 +256,8 @@ def _on_ray(
 class _Results:
     """Keeps `best.yaml` and `pareto.csv` up to date while the search runs."""
 
-    def __init__(self, run: Run, records: list[Record]) -> None:
-        self.run, self.records = run, records
-        self.best = float("-inf")
+    def __init__(self, run: Run, results: Results) -> None:
+        self.run, self.results = run, results
 
     def started(self, trial: object) -> None:
         pass
@@ -265,6 +266,6 @@ class _Results:
         pass
 
     def ended(self, record: Record) -> None:
-        if record.reward is not None and record.reward > self.best:
-            self.best = record.reward
-            self.run.write_results(self.records)
+        self.results.add(record)
+        if record is self.results.best:
+            self.run.write_results(self.results)

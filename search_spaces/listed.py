@@ -21,10 +21,22 @@ class ListedSpace(SearchSpace):
     Args:
         name: of the space.
         networks: by label; at least one.
+        about: what else is known of an entry, as plain data by its label; the label is for people only.
+
+    Raises:
+        InputError: `about` names an entry that isn't there.
     """
 
-    def __init__(self, name: str, networks: Mapping[str, NetworkSpec]) -> None:
+    def __init__(
+        self,
+        name: str,
+        networks: Mapping[str, NetworkSpec],
+        about: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.networks = dict(networks)
+        self.about = {label: dict(row) for label, row in (about or {}).items()}
+        if odd := set(self.about) - set(self.networks):
+            raise InputError(f"space {name!r}: about {sorted(odd)[0]!r}: no network of that label")
         super().__init__(name, (Decision("network", tuple(self.networks)),))
 
     def decode(self, architecture: Architecture) -> NetworkSpec:
@@ -42,13 +54,14 @@ class ListedSpace(SearchSpace):
     def to_document(self) -> dict[str, Any]:
         """The space as plain data, readable again by `from_document`."""
         networks = {label: network.to_document() for label, network in self.networks.items()}
-        return {"schema": SCHEMA_VERSION, "space": self.name, "networks": networks}
+        document = {"schema": SCHEMA_VERSION, "space": self.name, "networks": networks}
+        return document | ({"about": self.about} if self.about else {})
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], where: str = "space") -> ListedSpace:
         """The space in a document; raises `InputError` for what is none."""
         check_schema(document, where, SCHEMA_VERSION)
-        fields = check_fields(document, where, ("schema", "space", "networks"))
+        fields = check_fields(document, where, ("schema", "space", "networks"), ("about",))
         rows = fields["networks"]
         if not isinstance(rows, dict) or not rows:
             raise InputError(f"{where}: networks {rows!r}: expected a mapping of at least one")
@@ -56,4 +69,7 @@ class ListedSpace(SearchSpace):
             str(label): NetworkSpec.from_document(row, f"{where}: networks[{label}]")
             for label, row in rows.items()
         }
-        return cls(fields["space"], networks)
+        about = fields.get("about", {})
+        if not isinstance(about, dict) or not all(isinstance(row, dict) for row in about.values()):
+            raise InputError(f"{where}: about {about!r}: expected a mapping of mappings")
+        return cls(fields["space"], networks, about)

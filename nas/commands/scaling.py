@@ -241,11 +241,11 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
         return report_stage_two(run, quiet)
     if run.space.name == COEFFICIENTS:
         if not quiet:
-            out().print(coefficients_table(records))
+            out().print(coefficients_table(run.space, records))
         return coefficients_document(run, records)
     if run.space.name != STUDY:
         return None
-    points = study_points(records)
+    points = study_points(run.space, records)
     write_study(run.folder, points)
     if not quiet:
         out().print(study_table(points))
@@ -259,7 +259,7 @@ def report_stage_two(run: Run, quiet: bool = False) -> dict[str, Any]:
     from nas.search.journal import read_records
     from nas.studies.stage_two import agreement, full_results
 
-    results = full_results(run.folder, read_records(run.folder))
+    results = full_results(run, read_records(run.folder))
     tau = agreement(results)
     if not quiet and results:
         first = max(results, key=lambda r: r.proxy_reward)

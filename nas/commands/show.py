@@ -14,8 +14,6 @@ from nas.report.diagram import terminal_diagram, write_diagram
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.runs.folder import Run
 from nas.search.journal import read_records
-from nas.search.loop import best_record, pareto_records
-from nas.search.trial import FAILED
 from search_spaces.errors import InputError
 from search_spaces.notation import network_notation
 from search_spaces.spec import NetworkSpec
@@ -65,7 +63,7 @@ def _network(what: str) -> NetworkSpec:
     if not Run.is_run(Path(what)):
         return resolve_spec(what)
     run = Run.open(Path(what))
-    best = run.winner(read_records(run.folder))
+    best = run.winner(run.results(read_records(run.folder)))
     if best is None:
         raise InputError(f"{what}: no trial has finished yet")
     return run.spec(best)
@@ -84,14 +82,15 @@ def spec_document(spec: NetworkSpec) -> dict[str, Any]:
 def run_document(run: Run) -> dict[str, Any]:
     """A run's settings, best trial and Pareto front."""
     records = read_records(run.folder)
-    best = run.winner(records)
+    results = run.results(records)
+    best = run.winner(results)
     return {
         "run": str(run.folder),
         "settings": run.settings.to_document(),
         "trials": len(records),
-        "failed": sum(record.state == FAILED for record in records),
+        "failed": results.failed,
         "best": None if best is None else {**best.to_line(), **spec_document(run.spec(best))},
-        "pareto": [record.to_line() for record in pareto_records(records)],
+        "pareto": [record.to_line() for record in results.front],
     }
 
 
@@ -99,31 +98,27 @@ def show_run(run: Run, top: int = 5) -> None:
     """Print a run: its state, the top trials, the front, and the winner."""
     records = read_records(run.folder)
     console = out()
-    failed = sum(record.state == FAILED for record in records)
+    results = run.results(records)
     console.print(
-        f"{run.folder}: {len(records)} of {run.settings.trials} trials ended, {failed} failed",
+        f"{run.folder}: {len(records)} of {run.settings.trials} trials ended, {results.failed} failed",
         highlight=False,
     )
-    ranked = sorted(
-        (r for r in records if r.reward is not None), key=lambda r: (-float(r.reward or 0), r.trial)
-    )
-    if not ranked:
+    best = run.winner(results)
+    if best is None:
         return
-    rows = [(record, network_notation(run.spec(record))) for record in ranked[:top]]
+    rows = [(record, network_notation(run.spec(record))) for record in results.ranked[:top]]
     console.print(trials_table(f"Top {len(rows)} by reward", rows))
-    console.print(pareto_table(records))
-    best = run.winner(records)
-    if best is not None:
-        highest = best_record(records)
-        console.print(f"Winner: trial {best.trial}, reward {best.reward:.4f}", highlight=False)
-        if highest is not None and highest.trial != best.trial:
-            console.print(
-                f"(trial {highest.trial} was measured at {highest.reward:.4f}; its neighbours speak for "
-                "luck, the predictor believes the winner to be better)",
-                highlight=False,
-                soft_wrap=True,
-            )
-        console.print(spec_table(run.spec(best)))
+    console.print(pareto_table(results))
+    console.print(f"Winner: trial {best.trial}, reward {best.reward:.4f}", highlight=False)
+    highest = results.best
+    if highest is not None and highest.trial != best.trial:
+        console.print(
+            f"(trial {highest.trial} was measured at {highest.reward:.4f}; its neighbours speak for "
+            "luck, the predictor believes the winner to be better)",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(spec_table(run.spec(best)))
 
 
 @click.command(epilog="Example: nas report runs/first")

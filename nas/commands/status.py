@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,11 +36,12 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
     folder = Path(run)
     if not Run.is_run(folder):
         raise InputError(f"{run}: no run there (no search.yaml)")
-    settings = Run.open(folder).settings
-    records, now = read_records(folder), read_status(folder)
-    states = Counter(record.state for record in records)
+    opened = Run.open(folder)
+    settings, records, now = opened.settings, read_records(folder), read_status(folder)
+    results = opened.results(records)
+    states = results.states
     driven = is_driven(folder)
-    best = max((r.reward for r in records if r.reward is not None), default=None)
+    best = None if results.best is None else results.best.reward
     if as_json:
         print_json(
             {

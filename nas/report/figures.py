@@ -10,22 +10,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from controller.pareto import pareto_front
-from nas.network.cost import cost
-from nas.report.tables import si
-from nas.runs.folder import Run
-from nas.search.trial import FINISHED, Record
+from nas.network.cost import COSTS, cost
+from nas.report.tables import cost_label, si
+from nas.search.results import Results
+from nas.search.trial import Record
 from search_spaces.decision import Decision
 from search_spaces.reference import reference
 
 REFERENCES = ("efficientnet-b0", "mnasnet-a1", "mobilenet-v2", "mobilenet-v1")
 _BINS = 24
-
-
-def weighed_cost(run: Run) -> tuple[str, float | None]:
-    """The cost that a run's reward weighs first, and its target; MACs where it weighs none."""
-    objectives = run.settings.make_reward().objectives
-    return (objectives[0].cost, float(objectives[0].target)) if objectives else ("macs", None)
 
 
 def pixels(figure: Figure) -> NDArray[np.uint8]:
@@ -36,30 +29,27 @@ def pixels(figure: Figure) -> NDArray[np.uint8]:
     return image
 
 
-def pareto_figure(records: Sequence[Record], name: str, target: float | None) -> Figure:
-    """Accuracy against a cost: the front, what it dominates, the target, and known networks.
-
-    Args:
-        records: of the run; those that were evaluated to the end are shown.
-        name: of the cost.
-        target: of it, if there is one.
-    """
+def pareto_figure(results: Results) -> Figure:
+    """Accuracy against the targeted cost: the front, what it dominates, the target, and known networks."""
+    name = results.cost
     figure = Figure(figsize=(7, 4.6), dpi=90, layout="constrained")
     axes = figure.add_subplot()
-    done = [r for r in records if r.state == FINISHED and r.accuracy is not None and name in r.costs]
-    points = [(float(r.accuracy or 0), -r.costs[name]) for r in done]
-    front = set(pareto_front(points))
-    rest = [points[i] for i in range(len(points)) if i not in front]
-    best = [points[i] for i in sorted(front)]
-    axes.scatter([-c for _, c in rest], [a for a, _ in rest], color="0.65", s=12, label="dominated")
-    axes.scatter([-c for _, c in best], [a for a, _ in best], color="tab:orange", s=28, label="Pareto front")
-    steps = sorted((-points[i][1], points[i][0]) for i in front)
-    if steps:
+    front = results.front
+    members = {record.trial for record in front}
+    rest = [record for record in results.finished if record.trial not in members]
+    for shown, color, size, label in (
+        (rest, "0.65", 12, "dominated"),
+        (front, "tab:orange", 28, "Pareto front"),
+    ):
+        values = [r.costs[name] for r in shown], [r.accuracy for r in shown]
+        axes.scatter(*values, color=color, s=size, label=label)
+    if front and len(results.objectives) < 2:  # in more costs than one it is no line in this picture
+        steps = sorted((r.costs[name], r.accuracy) for r in front)
         axes.step(*zip(*steps, strict=True), where="post", color="tab:orange", linewidth=1)
-    if target is not None:
-        axes.axvline(target, color="tab:red", linestyle="--", linewidth=1, label="target")
-    if name in ("macs", "params", "benchmark_macs"):
-        _mark_references(axes, done, name)
+    if results.target is not None:
+        axes.axvline(results.target, color="tab:red", linestyle="--", linewidth=1, label="target")
+    if name in COSTS:
+        _mark_references(axes, results.finished, name)
     axes.set(xscale="log", xlabel=cost_label(name), ylabel="accuracy (of the evaluator)")
     axes.xaxis.set_major_formatter(lambda value, _: si(value))
     axes.xaxis.set_minor_formatter(lambda value, _: si(value))
@@ -91,12 +81,6 @@ def _mark_references(axes: Any, records: Sequence[Record], name: str) -> None:
             fontsize=7,
             color="tab:blue",
         )
-
-
-def cost_label(name: str) -> str:
-    """How an axis names a cost, with its unit."""
-    names = {"macs": "MACs", "params": "parameters", "benchmark_macs": "MACs (the benchmark's count)"}
-    return names.get(name, f"{name}, ms" if name.startswith("latency") else name)
 
 
 def choices_figure(records: Sequence[Record], decisions: Sequence[Decision]) -> Figure:

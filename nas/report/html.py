@@ -9,18 +9,18 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
-from controller.pareto import pareto_front
-from nas.network.cost import cost
+from nas.network.cost import COSTS, cost
 from nas.network.scaling import family
 from nas.report.charts import Line, Mark, chart
 from nas.report.diagram import to_svg
-from nas.report.figures import REFERENCES, cost_label, weighed_cost
+from nas.report.figures import REFERENCES
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
-from nas.report.tables import si
+from nas.report.tables import cost_label, si
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
-from nas.search.trial import FAILED, FINISHED, Record
+from nas.search.results import Results
+from nas.search.trial import FAILED, FINISHED, Record, Scored
 from search_spaces.document import dump_yaml, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
@@ -38,17 +38,18 @@ def write_report(run: Run, records: Sequence[Record], path: Path) -> None:
     Raises:
         InputError: no trial has finished yet, or the file can't be written.
     """
-    best = run.winner(records)
+    results = run.results(records)
+    best = run.winner(results)
     if best is None:
         raise InputError(f"{run.folder}: no trial has finished yet: there is nothing to report")
     title = f"Search {run.folder.name}"
     body = [
         f"<h1>{_text(title)}</h1>",
-        _summary(run, records, best),
+        _summary(run, records, results, best),
         _winner(run, best),
-        _front(run, records, best),
+        _front(results, best),
         _progress(records),
-        _top(run, records),
+        _top(run, results),
         _importance(run, records),
         _family(run.spec(best)),
         _failures(records),
@@ -65,8 +66,7 @@ def write_report(run: Run, records: Sequence[Record], path: Path) -> None:
     write_atomically(path, page)
 
 
-def _summary(run: Run, records: Sequence[Record], best: Record) -> str:
-    failed = sum(record.state == FAILED for record in records)
+def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored) -> str:
     seconds = sum(record.seconds for record in records if record.same_as is None)
     times = [r.started for r in records if r.started]
     when = ""
@@ -81,7 +81,7 @@ def _summary(run: Run, records: Sequence[Record], best: Record) -> str:
         ("its accuracy", f"{best.accuracy:.4f}"),
         ("its MACs", si(best.macs)),
         ("its parameters", si(best.costs["params"])),
-        ("trials", f"{len(records):,}" + (f", {failed} failed" if failed else "")),
+        ("trials", f"{len(records):,}" + (f", {results.failed} failed" if results.failed else "")),
         ("space", f"{run.space.size:.3g}"),
     ]
     shown = "".join(f"<div><span class=faint>{name}</span><b>{value}</b></div>" for name, value in cards)
@@ -97,7 +97,7 @@ def _proxy(settings: SearchSettings) -> str:
     return f"{settings.data} at {proxy.resolution} px, width x {proxy.width:g}, {recipe.epochs} epochs"
 
 
-def _winner(run: Run, best: Record) -> str:
+def _winner(run: Run, best: Scored) -> str:
     spec = run.spec(best)
     return f'<h2>The best network</h2><div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
 
@@ -112,16 +112,15 @@ def _stages(spec: NetworkSpec) -> str:
     return _table(("part", "blocks", "output", "MACs", "params"), rows, numbers=3)
 
 
-def _front(run: Run, records: Sequence[Record], best: Record) -> str:
-    name, target = weighed_cost(run)
-    done = [r for r in records if r.state == FINISHED and r.accuracy is not None and name in r.costs]
-    front = {done[i].trial for i in pareto_front([(float(r.accuracy or 0), -r.costs[name]) for r in done])}
-    done.sort(key=lambda r: (r.trial == best.trial, r.trial in front))
+def _front(results: Results, best: Scored) -> str:
+    name, target = results.cost, results.target
+    front = {record.trial for record in results.front}
+    done = sorted(results.finished, key=lambda r: (r.trial == best.trial, r.trial in front))
     kept = done if len(done) <= _MOST_POINTS else [r for r in done if r.trial in front] + done[-_MOST_POINTS:]
     points = [
         Mark(
             r.costs[name],
-            float(r.accuracy or 0),
+            r.accuracy,
             "win" if r.trial == best.trial else "front" if r.trial in front else "trial",
             f"trial {r.trial}\naccuracy {r.accuracy:.4f}\n{cost_label(name)} {si(r.costs[name])}\n"
             f"reward {r.reward:.4f}",
@@ -130,18 +129,20 @@ def _front(run: Run, records: Sequence[Record], best: Record) -> str:
     ]
     marks = [] if target is None else [(target, "target", "target")]
     seen = {r.digest: r for r in done}
-    if name in ("macs", "params", "benchmark_macs"):
+    if name in COSTS:
         for label in REFERENCES:
             spec = reference(label)
             value = float(getattr(cost(spec), name))
             marks.append((value, label, "ref"))
             if spec.digest in seen:
-                points.append(Mark(value, float(seen[spec.digest].accuracy or 0), "star", label))
+                points.append(Mark(value, seen[spec.digest].accuracy, "star", label))
     steps: list[tuple[float, float]] = []
-    for record in sorted((r for r in done if r.trial in front), key=lambda r: r.costs[name]):
+    # in more costs than one the front is no line in this picture
+    line = results.front if len(results.objectives) < 2 else []
+    for record in sorted(line, key=lambda r: r.costs[name]):
         if steps:
             steps.append((record.costs[name], steps[-1][1]))
-        steps.append((record.costs[name], float(record.accuracy or 0)))
+        steps.append((record.costs[name], record.accuracy))
     picture = chart(
         points,
         [Line(steps, "front")],
@@ -166,7 +167,7 @@ def _progress(records: Sequence[Record]) -> str:
     best = float("-inf")
     every = max(1, len(records) // _MOST_POINTS)
     for step, record in enumerate(records, start=1):
-        if record.reward is None:
+        if not isinstance(record, Scored):
             continue
         if record.state == FINISHED and record.reward > best:
             if line:
@@ -186,12 +187,9 @@ def _progress(records: Sequence[Record]) -> str:
     return f'<h2>Progress</h2><div class="wide">{picture}</div>'
 
 
-def _top(run: Run, records: Sequence[Record]) -> str:
-    scored = sorted(
-        (r for r in records if r.reward is not None), key=lambda r: (-float(r.reward or 0), r.trial)
-    )
+def _top(run: Run, results: Results) -> str:
     parts = []
-    for rank, record in enumerate(scored[:_TOP], start=1):
+    for rank, record in enumerate(results.ranked[:_TOP], start=1):
         spec = run.spec(record)
         parts.append(
             f"<details><summary>{rank}. trial {record.trial}: reward {record.reward:.4f}, accuracy "

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from nas.search.trial import FINISHED, Record
+from nas.search.results import Results
+from nas.search.trial import Record
 from search_spaces.decision import Choice, Decision
 
 
@@ -56,7 +57,7 @@ def importances(records: Sequence[Record], decisions: Sequence[Decision]) -> lis
     its company. These are the coefficients of a ridge regression on all choices at once (one-hot,
     penalty 1), which divides it; interactions are not in them. Empty with fewer than 10 trials.
     """
-    done = [r for r in records if r.state == FINISHED and r.accuracy is not None]
+    done = Results(records).finished
     if len(done) < 10:
         return []
     rows = np.asarray([r.architecture for r in done])
@@ -68,7 +69,7 @@ def importances(records: Sequence[Record], decisions: Sequence[Decision]) -> lis
     if not columns:
         return []
     encoded = np.stack([rows[:, index] == choice for index, choice in columns], axis=1).astype(float)
-    targets = np.asarray([(float(r.accuracy or 0), r.macs) for r in done])
+    targets = np.asarray([(r.accuracy, r.macs) for r in done])
     scale = targets.std(axis=0)
     scale[scale == 0] = 1
     fitted = Ridge(alpha=1.0).fit(encoded, (targets - targets.mean(axis=0)) / scale)

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.report.tables import si
-from nas.search.trial import FAILED, FINISHED, Measurement, Record, Trial
+from nas.search.results import Results
+from nas.search.trial import Measurement, Record, Scored, Trial
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -29,8 +30,8 @@ class SearchProgress:
 
     def __init__(self, console: Console, trials: int, epochs: int, records: list[Record]) -> None:
         self.console, self.trials, self.epochs = console, trials, epochs
-        self.ended_count = self.failed = 0
-        self.best: Record | None = None
+        self.ended_count = 0
+        self.results = Results()
         self.history: list[float] = []
         self.running: dict[int, tuple[Trial, Measurement]] = {}
         for record in records:
@@ -86,14 +87,14 @@ class SearchProgress:
         head = Table.grid(padding=(0, 1))
         head.add_row(
             ProgressBar(total=self.trials, completed=self.ended_count, width=24),
-            f"{self.ended_count}/{self.trials} trials, {len(self.running)} running, {self.failed} failed",
+            f"{self.ended_count}/{self.trials} trials, {len(self.running)} running, "
+            f"{self.results.failed} failed",
         )
         left = self.seconds_left()
         elapsed = _clock(time.monotonic() - self._began)
         remaining = "" if left is None else f", about {_clock(left)} left"
         parts: list[RenderableType] = [head, Text(f"{elapsed} so far{remaining}")]
-        if self.best:
-            best = self.best
+        if best := self.results.best:
             parts.append(
                 Text(
                     f"best: reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
@@ -116,12 +117,9 @@ class SearchProgress:
 
     def _count(self, record: Record) -> None:
         self.ended_count += 1
-        self.failed += record.state == FAILED
-        better = self.best is None or (record.reward or 0) > (self.best.reward or 0)
-        if record.state == FINISHED and record.reward is not None and better:
-            self.best = record
-        if self.best is not None and self.best.reward is not None:
-            self.history.append(self.best.reward)
+        self.results.add(record)
+        if self.results.best is not None:
+            self.history.append(self.results.best.reward)
 
     def _sparkline(self, width: int = 40) -> str:
         values = self.history
@@ -134,9 +132,9 @@ class SearchProgress:
 
     def _line(self, record: Record) -> str:
         head = f"[{self.ended_count}/{self.trials}] trial {record.trial} {record.state}"
-        if record.reward is None:
+        if not isinstance(record, Scored):
             return f"{head}: {record.reason}"
-        star = " *" if record is self.best else ""
+        star = " *" if record is self.results.best else ""
         same = "" if record.same_as is None else f" (same network as trial {record.same_as})"
         return (
             f"{head}: reward {record.reward:.4f}, accuracy {record.accuracy:.4f}, "

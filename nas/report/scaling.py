@@ -10,16 +10,17 @@ from nas.report.plots import plot_study
 from nas.report.tensorboard import write_study_events
 from nas.runs.folder import Run
 from nas.search.trial import Record
-from nas.studies.scaling import StudyPoint, coefficients_of
+from nas.studies.scaling import StudyPoint, best_first, coefficients_of
+from search_spaces.listed import ListedSpace
 
 
 def coefficients_document(run: Run, records: Sequence[Record]) -> dict[str, Any]:
     """All points of the grid, best first."""
+    assert isinstance(run.space, ListedSpace)
     rows = [
-        {**vars(coefficients_of(r)), "accuracy": r.accuracy, "macs": r.macs, "state": r.state}
-        for r in records
+        {**vars(coefficients_of(run.space, r)), "accuracy": r.accuracy, "macs": r.macs, "state": r.state}
+        for r in best_first(records)
     ]
-    rows.sort(key=lambda row: -(row["accuracy"] or 0))
     return {"run": str(run.folder), "best": rows[0], "grid": rows}
 
 

@@ -11,12 +11,13 @@ from rich.table import Table
 from nas.benchmark.plan import WorkerPlan
 from nas.network.cost import Cost, cost
 from nas.network.scaling import MODES
-from nas.search.loop import pareto_records
+from nas.search.results import Results
 from nas.search.trial import Record
 from nas.studies.proxy_design import Tried
 from nas.studies.rediscovery import Rediscovery
-from nas.studies.scaling import BASELINE, StudyPoint, coefficients_of
+from nas.studies.scaling import BASELINE, StudyPoint, best_first, coefficients_of
 from nas.studies.stage_two import FullResult
+from search_spaces.listed import ListedSpace
 from search_spaces.notation import to_notation
 from search_spaces.spec import NetworkSpec
 
@@ -27,6 +28,19 @@ def si(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.4g}{suffix}"
     return f"{value:.4g}"
+
+
+def cost_label(name: str) -> str:
+    """What people read for a cost, with its unit."""
+    names = {
+        "macs": "MACs",
+        "params": "params",
+        "activations": "activations",
+        "inference_memory": "inference memory, bytes",
+        "training_memory": "training memory, bytes",
+        "benchmark_macs": "MACs (the benchmark's count)",
+    }
+    return names.get(name, f"{name}, ms" if name.startswith("latency") else name)
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
@@ -102,24 +116,22 @@ def trials_table(title: str, rows: Iterable[tuple[Record, str]]) -> Table:
     return table
 
 
-def pareto_table(records: Sequence[Record], limit: int = 12) -> Table:
-    """The front of accuracy against MACs, at most `limit` of it spread evenly."""
-    front = pareto_records(records)
+def pareto_table(results: Results, limit: int = 12) -> Table:
+    """The front of accuracy against the targeted costs, at most `limit` of it spread evenly."""
+    front = results.front
     shown = front
     if len(front) > limit:
         shown = [front[round(i * (len(front) - 1) / (limit - 1))] for i in range(limit)]
     more = f", {len(shown)} of {len(front)} shown" if len(shown) < len(front) else ""
-    table = _table(f"Pareto front of accuracy against MACs{more}", ("trial",), ())
-    for name in ("accuracy", "MACs", "params", "reward"):
+    costs = [objective.cost for objective in results.objectives] or ["macs"]
+    title = " and ".join(cost_label(name) for name in costs)
+    table = _table(f"Pareto front of accuracy against {title}{more}", ("trial",), ())
+    columns = list(dict.fromkeys([*costs, "macs", "params"]))
+    for name in ("accuracy", *(cost_label(name) for name in columns), "reward"):
         table.add_column(name, justify="right")
     for record in shown:
-        table.add_row(
-            str(record.trial),
-            f"{record.accuracy:.4f}",
-            si(record.macs),
-            si(record.costs["params"]),
-            f"{record.reward:.4f}",
-        )
+        values = [si(record.costs[name]) for name in columns]
+        table.add_row(str(record.trial), f"{record.accuracy:.4f}", *values, f"{record.reward:.4f}")
     return table
 
 
@@ -184,15 +196,15 @@ def family_table(title: str, members: Iterable[tuple[str, NetworkSpec]]) -> Tabl
     return table
 
 
-def coefficients_table(records: Sequence[Record], limit: int = 12) -> Table:
+def coefficients_table(space: ListedSpace, records: Sequence[Record], limit: int = 12) -> Table:
     """The points of a grid of coefficients, best first."""
-    ranked = sorted(records, key=lambda record: -(record.accuracy or 0))[:limit]
+    ranked = best_first(records)[:limit]
     more = f", {len(ranked)} of {len(records)} shown" if len(ranked) < len(records) else ""
     table = _table(f"Coefficients at phi 1, best first{more}", (), ())
     for name in ("alpha", "beta", "gamma", "accuracy", "MACs"):
         table.add_column(name, justify="right", no_wrap=True)
     for record in ranked:
-        c = coefficients_of(record)
+        c = coefficients_of(space, record)
         accuracy = record.reason if record.accuracy is None else f"{record.accuracy:.4f}"
         table.add_row(f"{c.alpha:g}", f"{c.beta:g}", f"{c.gamma:g}", accuracy, si(record.macs))
     return table

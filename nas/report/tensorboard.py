@@ -23,18 +23,16 @@ from torch.utils.tensorboard.summary import hparams
 
 from controller.pareto import hypervolume
 from nas.network.builder import build
-from nas.network.cost import cost
 from nas.network.scaling import MODES
 from nas.report.diagram import draw_diagram
-from nas.report.figures import choices_figure, pareto_figure, pixels, weighed_cost
+from nas.report.figures import choices_figure, pareto_figure, pixels
 from nas.report.tables import si
 from nas.report.trial_table import METRICS, as_value
 from nas.runs.folder import Run
-from nas.search.trial import FINISHED, Measurement, Record, Trial
+from nas.search.trial import Measurement, Record, Scored, Trial
 from nas.studies.scaling import BASELINE, StudyPoint
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import network_notation
-from search_spaces.reference import reference
 
 Hook = Callable[[threading.ExceptHookArgs], object]
 
@@ -84,7 +82,7 @@ class TensorBoardWriter:
         for old in (*folder.glob("events.out.tfevents.*"), folder / _PROJECTOR):
             old.unlink(missing_ok=True)
         shutil.rmtree(folder / "00000", ignore_errors=True)
-        self._cost, self._target = weighed_cost(run)
+        self._results = run.results(())
         self._hook = _quiet_writers()
         self._writer = SummaryWriter(str(folder), flush_secs=10)  # type: ignore[no-untyped-call]
         own = _CONTROLLERS.get(run.settings.controller)
@@ -94,9 +92,6 @@ class TensorBoardWriter:
         # a list of networks (a grid, a study) has no decisions to look at
         self._drawable = isinstance(run.space, StagedSpace)
         self._records: list[Record] = []
-        self._failed = 0
-        self._best: Record | None = None
-        self._front: list[tuple[float, float]] = []
         self._recent: deque[Record] = deque(maxlen=WINDOW)
         for record in records:
             self.ended(record, replayed=True)
@@ -130,36 +125,34 @@ class TensorBoardWriter:
                 self._draw()
 
     def _points(self, record: Record) -> dict[str, float]:
-        self._failed += record.reward is None
+        results = self._results
+        results.add(record)
         points: dict[str, float] = {
             "trial/macs": record.macs,
             "trial/params": record.costs["params"],
-            "trials/failed": self._failed,
+            "trials/failed": results.failed,
         }
         if record.same_as is None:
             points["trial/seconds"] = record.seconds
             self._recent.append(record)
             if record.started and len(self._recent) > 1:
                 points["cluster/concurrency"] = self._concurrency()
-        if record.reward is not None and record.accuracy is not None:
+        if isinstance(record, Scored):
             points |= {"trial/reward": record.reward, "trial/accuracy": record.accuracy}
-            best = self._best
-            if record.state == FINISHED and (best is None or record.reward > (best.reward or 0)):
-                self._best = record
-            if record.state == FINISHED:
-                self._extend_front(record)
-        if self._best is not None:
+        if results.best is not None:
+            front = results.front
             points |= {
-                "best/reward": float(self._best.reward or 0),
-                "best/accuracy": float(self._best.accuracy or 0),
-                "best/macs": self._best.macs,
-                "front/hypervolume": self._hypervolume(),
-                "front/size": len(self._front),
+                "best/reward": results.best.reward,
+                "best/accuracy": results.best.accuracy,
+                "best/macs": results.best.macs,
+                f"best/{results.cost}": results.best.costs[results.cost],
+                "front/hypervolume": self._hypervolume(front),
+                "front/size": len(front),
             }
-        scored = [r for r in self._records[-WINDOW:] if r.reward is not None]
+        scored = [r for r in self._records[-WINDOW:] if isinstance(r, Scored)]
         if scored:
-            points["average/reward"] = sum(float(r.reward or 0) for r in scored) / len(scored)
-            points["average/accuracy"] = sum(float(r.accuracy or 0) for r in scored) / len(scored)
+            points["average/reward"] = sum(r.reward for r in scored) / len(scored)
+            points["average/accuracy"] = sum(r.accuracy for r in scored) / len(scored)
         return points | record.controller
 
     def _concurrency(self) -> float:
@@ -168,33 +161,25 @@ class TensorBoardWriter:
         span = max(ends) - min(r.started for r in self._recent)
         return sum(r.seconds for r in self._recent) / span if span > 0 else 0.0
 
-    def _extend_front(self, record: Record) -> None:
-        point = (float(record.accuracy or 0), -float(record.costs[self._cost]))
-        if any(a >= point[0] and c >= point[1] for a, c in self._front):
-            return
-        self._front = [(a, c) for a, c in self._front if not (a <= point[0] and c <= point[1])]
-        self._front.append(point)
-
-    def _hypervolume(self) -> float:
+    def _hypervolume(self, front: Iterable[Scored]) -> float:
         """Of accuracy from 0 and the cost up to twice its target, as a share of that rectangle.
 
         Without a target, up to twice the cost of EfficientNet-B0.
         """
-        most = 2 * (self._target or cost(reference("efficientnet-b0")).macs)
-        inside = [(a, 1 + c / most) for a, c in self._front if -c < most]
-        return float(hypervolume(inside, (0.0, 0.0))) if inside else 0.0
+        inside = [(r.accuracy, 1 - self._results.ratio(r) / 2) for r in front]
+        return float(hypervolume(inside, (0.0, 0.0)))
 
     def _draw(self) -> None:
         began = time.monotonic()
         step = self._drawn_at = len(self._records)
         add = self._writer.add_image
-        figure = pareto_figure(self._records, self._cost, self._target)
+        figure = pareto_figure(self._results)
         add("pareto/front", pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
         decisions = self.run.space.decisions
         figure = choices_figure(self._records, decisions)
         add("choices/shares", pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
-        if self._best is not None:
-            best = draw_diagram(self.run.spec(self._best))
+        if self._results.best is not None:
+            best = draw_diagram(self.run.spec(self._results.best))
             add("best/diagram", pixels(best), step, dataformats="HWC")  # type: ignore[no-untyped-call]
         latest = np.asarray([r.architecture for r in self._records[-200:]])
         for column, decision in enumerate(decisions):
@@ -207,11 +192,8 @@ class TensorBoardWriter:
         self._spent += time.monotonic() - began
 
     def _top(self) -> str:
-        ranked = sorted(
-            (r for r in self._records if r.reward is not None), key=lambda r: -float(r.reward or 0)
-        )
         lines = ["| trial | reward | accuracy | MACs | params | network |", "|---|---|---|---|---|---|"]
-        for r in ranked[:_TOP]:
+        for r in self._results.ranked[:_TOP]:
             network = network_notation(self.run.spec(r))
             lines.append(
                 f"| {r.trial} | {r.reward:.4f} | {r.accuracy:.4f} | {si(r.macs)} | {si(r.costs['params'])} "
@@ -221,16 +203,16 @@ class TensorBoardWriter:
 
     def _final(self) -> None:
         """What only the end is worth: the best model's graph, and all architectures as points."""
-        if self._best is None:
+        if self._results.best is None:
             return
-        spec = self.run.spec(self._best)
+        spec = self.run.spec(self._results.best)
         image = torch.zeros(1, spec.in_channels, _GRAPH_PIXELS, _GRAPH_PIXELS)
         with warnings.catch_warnings(), torch.no_grad():  # the tracer's, on shapes that don't change here
             warnings.simplefilter("ignore")
             # traced here, since add_graph would run the trace again to check it, which takes most of the time
             traced = torch.jit.trace(build(spec).eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
             self._writer.add_graph(traced, image)  # type: ignore[no-untyped-call]
-        scored = [r for r in self._records if r.reward is not None]
+        scored = self._results.scored
         rows = np.asarray([r.architecture for r in scored])
         sizes = [len(decision.choices) for decision in self.run.space.decisions]
         encoded = np.concatenate([np.eye(n)[rows[:, i]] for i, n in enumerate(sizes) if n > 1], axis=1)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nas.search.convergence import Convergence
 from nas.search.journal import TRIALS, Journal
-from nas.search.loop import Observer, SearchLoop, best_record, pareto_records
+from nas.search.loop import Observer, SearchLoop
+from nas.search.results import Results
 from nas.runs.settings import SearchSettings
-from nas.search.trial import FINISHED, Record
+from nas.search.trial import Record, Scored
 from search_spaces.document import read_document, write_atomically, write_document
 from search_spaces.errors import InputError
 from search_spaces.notation import network_notation
@@ -91,34 +92,33 @@ class Run:
             Convergence(settings.price) if settings.until == "converged" else None,
         )
 
-    def winner(self, records: Sequence[Record]) -> Record | None:
+    def results(self, records: Iterable[Record]) -> Results:
+        """What these trials found, by the costs that the run's reward weighs."""
+        return Results(records, self.settings.make_reward())
+
+    def winner(self, results: Results) -> Scored | None:
         """The trial in `best.yaml`; while there is none, the one with the highest reward.
 
         A controller that knows of noise may have chosen another one than the highest reward seen.
         """
-        best = best_record(records)
-        if best is not None and (self.folder / BEST).is_file():
+        if results.best is not None and (self.folder / BEST).is_file():
             digest = read_spec(str(self.folder / BEST)).digest
-            chosen = [r for r in records if r.digest == digest and r.state == FINISHED]
-            return chosen[0] if chosen else best
-        return best
+            return next((r for r in results.finished if r.digest == digest), results.best)
+        return results.best
 
     def spec(self, record: Record) -> NetworkSpec:
         """The network of a trial."""
         spec = self.space.decode(record.architecture)
         return spec.replace(name=f"{self.space.name}-trial{record.trial}")
 
-    def write_results(self, records: Sequence[Record], incumbent: int | None = None) -> None:
+    def write_results(self, results: Results, incumbent: int | None = None) -> None:
         """Write `best.yaml` and `pareto.csv` from the trials so far (neither, if none was finished).
 
         Args:
-            records: the ended trials.
+            results: of the ended trials.
             incumbent: the trial that the controller believes to be best; None: the highest reward.
         """
-        best = best_record(records)
-        chosen = next((r for r in records if r.trial == incumbent and r.state == FINISHED), None)
-        if chosen is not None:
-            best = chosen
+        best = results.chosen(incumbent)
         if best is None:
             return
         comment = (
@@ -129,11 +129,14 @@ class Run:
         write_document(self.folder / BEST, self.spec(best).to_document(), comment)
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["trial", "accuracy", "macs", "params", "reward", "network"])
-        for record in pareto_records(records):
+        # the columns that scripts know, and the targeted costs that aren't among them
+        more = [o.cost for o in results.objectives if o.cost not in ("macs", "params")]
+        writer.writerow(["trial", "accuracy", "macs", "params", *more, "reward", "network"])
+        for record in results.front:
             spec = self.spec(record)
             row = [record.trial, record.accuracy, int(record.macs), int(record.costs["params"])]
-            writer.writerow([*row, record.reward, network_notation(spec)])
+            others = [record.costs[name] for name in more]
+            writer.writerow([*row, *others, record.reward, network_notation(spec)])
         write_atomically(self.folder / PARETO, table.getvalue())
 
     @staticmethod

@@ -153,12 +153,20 @@ class SearchSettings:
         self.make_recipe()
         self.make_proxy()
 
-    def over(self, name: str, networks: Mapping[str, NetworkSpec]) -> SearchSettings:
-        """The training of each of these networks once: a space that lists them; the accuracy decides."""
+    def over(
+        self,
+        name: str,
+        networks: Mapping[str, NetworkSpec],
+        about: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> SearchSettings:
+        """The training of each of these networks once: a space that lists them; the accuracy decides.
+
+        `about` is what the space keeps of each, as `ListedSpace` takes it.
+        """
         return replace(
             self,
             space=name,
-            space_document=ListedSpace(name, networks).to_document(),
+            space_document=ListedSpace(name, networks, about).to_document(),
             controller="random",
             controller_options={},
             trials=len(networks),

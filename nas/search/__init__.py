@@ -5,7 +5,8 @@ from nas.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "trial": ["Measurement", "Record", "Trial"],
+        "trial": ["Measurement", "Record", "Scored", "Trial"],
+        "results": ["Results"],
         "journal": ["Journal", "read_records"],
         "loop": ["AllTrialsFailedError", "Observer", "SearchLoop", "run_in_process"],
         "evaluator": ["Evaluator"],

@@ -13,14 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from controller.base import Controller, Proposal, SpaceExhaustedError
-from controller.pareto import pareto_front
 from nas.errors import TrialFailedError
 from nas.network.cost import COSTS, cost
 from nas.search.convergence import Convergence
 from nas.search.evaluator import Evaluator
 from nas.search.journal import Journal
 from nas.search.reward import Reward
-from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Trial
+from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Scored, Trial, make_record
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
 
@@ -227,7 +226,7 @@ class SearchLoop:
 
     def _record(self, trial: Trial, **outcome: object) -> Record:
         asked_after, architecture = self.journal.proposals[trial.id]
-        return Record(
+        return make_record(
             trial=trial.id,
             architecture=architecture,
             choices=trial.choices,
@@ -237,7 +236,7 @@ class SearchLoop:
             costs=trial.costs,
             versions=self._versions,
             asked_after=asked_after,
-            **outcome,  # type: ignore[arg-type]
+            **outcome,
         )
 
     def _keep(self, record: Record) -> None:
@@ -251,10 +250,10 @@ class SearchLoop:
 
     def _teach(self, record: Record) -> dict[str, float]:
         """Tell the controller; its metrics if they changed since the last trial (an ask changes them too)."""
-        if record.reward is None:
+        if not isinstance(record, Scored):
             self.controller.fail(record.trial, record.reason or "")
         else:
-            metrics = {"accuracy": float(record.accuracy or 0), **record.costs}
+            metrics = {"accuracy": record.accuracy, **record.costs}
             self.controller.tell(record.trial, record.reward, metrics)
         if self.convergence is not None:
             self.convergence.ended(record.reward)
@@ -329,19 +328,6 @@ class SearchLoop:
             raise AllTrialsFailedError(
                 f"the first {len(self.records)} trials all failed; the last: {self.records[-1].reason}"
             )
-
-
-def best_record(records: Iterable[Record]) -> Record | None:
-    """The highest reward among the trials that were evaluated to the end; the earliest of equals."""
-    finished = [record for record in records if record.state == FINISHED and record.reward is not None]
-    return max(finished, key=lambda r: (r.reward, -r.trial), default=None)
-
-
-def pareto_records(records: Iterable[Record]) -> list[Record]:
-    """The trials, evaluated to the end, that no other beats in both accuracy and MACs; by accuracy."""
-    finished = [record for record in records if record.state == FINISHED]
-    front = pareto_front([(float(r.accuracy or 0), -r.macs) for r in finished])
-    return [finished[index] for index in front]
 
 
 def run_in_process(loop: SearchLoop, evaluator: Evaluator, tick: Callable[[], None] = lambda: None) -> None:

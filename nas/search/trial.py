@@ -96,7 +96,20 @@ class Record:
         """As plain data for one line of JSON."""
         return vars(self) | {"architecture": list(self.architecture)}
 
-    @classmethod
-    def from_line(cls, line: dict[str, Any]) -> Record:
+    @staticmethod
+    def from_line(line: dict[str, Any]) -> Record:
         """The inverse of `to_line`; raises TypeError for missing or unknown fields."""
-        return cls(**line | {"architecture": Architecture(line["architecture"])})
+        return make_record(**line | {"architecture": Architecture(line["architecture"])})
+
+
+@dataclass(frozen=True)
+class Scored(Record):
+    """A trial with a result, finished or stopped: it has a reward and an accuracy."""
+
+    reward: float
+    accuracy: float
+
+
+def make_record(**fields: Any) -> Record:
+    """A record, scored if it has a reward; raises TypeError for missing or unknown fields."""
+    return (Record if fields.get("reward") is None else Scored)(**fields)

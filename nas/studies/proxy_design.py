@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from nas.network.cost import cost
 from nas.runs.settings import SearchSettings
-from nas.search.trial import FINISHED, Record
+from nas.search.results import Results
+from nas.search.trial import Record
 from nas.training.proxy import ProxyTask
 from search_spaces.document import check_fields, check_schema, read_document, write_document
 from search_spaces.errors import InputError
@@ -118,11 +119,7 @@ def candidates(space: StagedSpace | ListedSpace, count: int, seed: int) -> dict[
 
 def accuracies(records: Sequence[Record]) -> dict[str, float]:
     """Accuracy by candidate, of those that finished."""
-    return {
-        str(record.choices["network"]): float(record.accuracy)
-        for record in records
-        if record.state == FINISHED and record.accuracy is not None
-    }
+    return {str(record.choices["network"]): record.accuracy for record in Results(records).finished}
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def trace_rediscovery(run: Run, random: int = 10_000) -> Rediscovery:
     if run.settings.evaluator != "benchmark":
         raise InputError(f"{run.folder}: not a search on the benchmark")
     records = read_records(run.folder)
-    winner = run.winner(records)
+    winner = run.winner(run.results(records))
     if winner is None:
         raise InputError(f"{run.folder}: no trial gave a result")
     evaluator, space = run.settings.make_benchmark(), accel_nasbench()

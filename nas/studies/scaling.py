@@ -5,13 +5,17 @@ Both are searches over a list of networks, so they run on Ray, are journaled and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from nas.network.scaling import MODES, Coefficients, scale, scale_to
 from nas.runs.settings import SearchSettings
-from nas.search.trial import FINISHED, Record
+from nas.search.results import Results
+from nas.search.trial import Record, Scored
+from nas.studies.entries import entry
 from search_spaces.errors import InputError
+from search_spaces.listed import ListedSpace
 from search_spaces.spec import NetworkSpec
 
 BASELINE = "baseline"
@@ -27,6 +31,7 @@ def coefficient_settings(
     Points that rounding makes the same network are trained once, under the first one's label.
     """
     networks: dict[str, NetworkSpec] = {}
+    about: dict[str, dict[str, Any]] = {}
     digests = set()
     for c in grid:
         scaled = scale(spec, 1, c)
@@ -34,7 +39,8 @@ def coefficient_settings(
             digests.add(scaled.digest)
             label = f"{c.alpha:g} {c.beta:g} {c.gamma:g}"
             networks[label] = scaled.replace(name=f"{spec.name} {label}"[:200])
-    return _listed(COEFFICIENTS, networks, spec, settings)
+            about[label] = dict(vars(c))
+    return _listed(COEFFICIENTS, networks, about, spec, settings)
 
 
 def study_settings(
@@ -51,17 +57,24 @@ def study_settings(
             "baseline's MACs), such as 2,4,8"
         )
     networks = {BASELINE: spec}
+    about: dict[str, dict[str, Any]] = {BASELINE: {"mode": BASELINE, "factor": 1.0}}
     for factor in budgets:
         for mode in MODES:
-            networks[f"{mode} x{factor:g}"] = scale_to(spec, factor, mode, coefficients)
-    return _listed(STUDY, networks, spec, settings)
+            label = f"{mode} x{factor:g}"
+            networks[label] = scale_to(spec, factor, mode, coefficients)
+            about[label] = {"mode": mode, "factor": float(factor)}
+    return _listed(STUDY, networks, about, spec, settings)
 
 
 def _listed(
-    name: str, networks: dict[str, NetworkSpec], spec: NetworkSpec, settings: SearchSettings
+    name: str,
+    networks: dict[str, NetworkSpec],
+    about: dict[str, dict[str, Any]],
+    spec: NetworkSpec,
+    settings: SearchSettings,
 ) -> SearchSettings:
     # a proxy keeps whole channels only, so widths that differ here stay different
-    return replace(settings.over(name, networks), baseline_resolution=spec.resolution)
+    return replace(settings.over(name, networks, about), baseline_resolution=spec.resolution)
 
 
 @dataclass(frozen=True)
@@ -80,20 +93,23 @@ class StudyPoint:
     accuracy: float
 
 
-def study_points(records: Sequence[Record]) -> list[StudyPoint]:
+def study_points(space: ListedSpace, records: Iterable[Record]) -> list[StudyPoint]:
     """The finished networks of a study, by mode and budget."""
     points = []
-    for record in records:
-        if record.state != FINISHED or record.accuracy is None:
-            continue
-        label = str(record.choices["network"])
-        mode, _, factor = label.partition(" x")
-        points.append(StudyPoint(mode, float(factor or 1), int(record.macs), record.accuracy))
+    for record in Results(records).finished:
+        known = entry(space, record)
+        points.append(StudyPoint(known["mode"], float(known["factor"]), int(record.macs), record.accuracy))
     order = (BASELINE, *MODES)
     return sorted(points, key=lambda p: (order.index(p.mode), p.factor))
 
 
-def coefficients_of(record: Record) -> Coefficients:
+def coefficients_of(space: ListedSpace, record: Record) -> Coefficients:
     """The coefficients that a trial of the grid search stands for."""
-    alpha, beta, gamma = map(float, str(record.choices["network"]).split())
-    return Coefficients(alpha, beta, gamma)
+    return Coefficients(**entry(space, record))
+
+
+def best_first(records: Iterable[Record]) -> list[Record]:
+    """The trials of a grid, those with a result first, the highest accuracy first."""
+    records = list(records)
+    scored = sorted((r for r in records if isinstance(r, Scored)), key=lambda r: (-r.accuracy, r.trial))
+    return [*scored, *(r for r in records if not isinstance(r, Scored))]

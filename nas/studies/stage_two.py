@@ -14,8 +14,10 @@ from nas.network.cost import COSTS
 from nas.runs.folder import LATENCY_TABLE, Run
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import MODELS
-from nas.search.trial import FINISHED, Record
+from nas.search.trial import Record, Scored
+from nas.studies.entries import entry
 from search_spaces.errors import InputError
+from search_spaces.listed import ListedSpace
 
 STAGE_TWO = "stage-two"
 """Name of the space."""
@@ -37,28 +39,28 @@ def stage_two_settings(
     """
     if not isinstance(top, int) or top < 1:
         raise InputError(f"top {top!r}: expected an integer of at least 1")
-    finished = (r for r in records if r.state == FINISHED and r.reward is not None)
-    best: dict[str, Record] = {}
-    for record in sorted(finished, key=lambda r: (-float(r.reward or 0), r.trial)):
+    best: dict[str, Scored] = {}
+    for record in run.results(records).ranked:
         best.setdefault(record.digest, record)
     if not best:
         raise InputError(f"{run.folder}: no trial has finished yet")
-    networks = {_label(record): run.spec(record) for record in list(best.values())[:top]}
+    chosen = {f"trial {record.trial}": record for record in list(best.values())[:top]}
+    networks = {label: run.spec(record) for label, record in chosen.items()}
+    # the search's own figures travel with the network, so that the table needs the search no more
+    about = {
+        label: {"trial": record.trial, "reward": record.reward, "accuracy": record.accuracy}
+        for label, record in chosen.items()
+    }
     # a benchmark's own costs can't be had without it; the others are the search's
     targets = {name: target for name, target in run.settings.targets.items() if name in (*COSTS, LATENCY)}
     return replace(
-        settings.over(STAGE_TWO, networks),
+        settings.over(STAGE_TWO, networks, about),
         reward=run.settings.reward,
         targets=targets,
         exponent=run.settings.exponent,
         latency_table=str(run.folder / LATENCY_TABLE) if LATENCY in targets else None,
         final=True,
     )
-
-
-def _label(record: Record) -> str:
-    # the search's own figures travel with the network, so that the table needs the search no more
-    return f"trial {record.trial}: reward {record.reward!r}, accuracy {record.accuracy!r}"
 
 
 @dataclass(frozen=True)
@@ -87,29 +89,28 @@ class FullResult:
     checkpoint: Path
 
 
-def full_results(folder: Path, records: Sequence[Record]) -> list[FullResult]:
+def full_results(run: Run, records: Sequence[Record]) -> list[FullResult]:
     """The finished trainings of a stage two, the highest full reward first."""
+    assert isinstance(run.space, ListedSpace)
     results = []
-    for record in records:
-        if record.state != FINISHED or record.reward is None or record.accuracy is None:
-            continue
-        trial, reward, accuracy = str(record.choices["network"]).replace(":", ",").split(", ")
+    for record in run.results(records).ranked:
+        known = entry(run.space, record)
         last = record.measurements[-1]
         results.append(
             FullResult(
-                trial=int(trial.removeprefix("trial ")),
-                proxy_reward=float(reward.removeprefix("reward ")),
-                proxy_accuracy=float(accuracy.removeprefix("accuracy ")),
+                trial=int(known["trial"]),
+                proxy_reward=known["reward"],
+                proxy_accuracy=known["accuracy"],
                 reward=record.reward,
                 accuracy=record.accuracy,
                 test_accuracy=last["test_accuracy"],
                 test_top5=last["test_top5"],
                 macs=int(record.macs),
                 digest=record.digest,
-                checkpoint=folder / MODELS / f"trial_{record.trial:06d}.pt",
+                checkpoint=run.folder / MODELS / f"trial_{record.trial:06d}.pt",
             )
         )
-    return sorted(results, key=lambda result: -result.reward)
+    return results
 
 
 def agreement(results: Sequence[FullResult]) -> float | None:

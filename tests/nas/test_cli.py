@@ -32,7 +32,7 @@ def run(tmp_path):
     run = Run.create(tmp_path / "run", SearchSettings(trials=8))
     with Journal(run.folder) as journal:
         run_in_process(run.loop(journal, 8, ()), Fake())
-        run.write_results(journal.records)
+        run.write_results(run.results(journal.records))
     return run
 
 

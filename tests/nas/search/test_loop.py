@@ -11,10 +11,9 @@ from nas.search.journal import PROPOSALS, TRIALS, Journal, read_records
 from nas.search.loop import (
     AllTrialsFailedError,
     SearchLoop,
-    best_record,
-    pareto_records,
     run_in_process,
 )
+from nas.search.results import Results
 from nas.search.reward import make_reward
 from nas.search.trial import Record
 from search_spaces import InputError, StagedSpace, get_space
@@ -55,7 +54,7 @@ def test_every_trial_is_in_the_journal_once(tmp_path):
         line = record.to_line()
         assert {"reward", "macs"} <= set(line)
         assert (record.reward is None) == (record.state == "failed") == (record.reason is not None)
-    assert best_record(records).reward == max(r.reward for r in records if r.reward is not None)
+    assert Results(records).best.reward == max(r.reward for r in records if r.reward is not None)
 
 
 def test_rewards_are_what_the_reward_says(tmp_path):
@@ -164,9 +163,9 @@ def test_it_gives_up_when_everything_fails(tmp_path):
     assert len(read_records(tmp_path)) == 5
 
 
-def test_pareto_records(tmp_path):
+def test_the_front_of_a_search(tmp_path):
     records = search(tmp_path, trials=40)
-    front = pareto_records(records)
+    front = Results(records).front
     assert front[0].accuracy == max(r.accuracy for r in records)
     for worse, better in zip(front[1:], front, strict=False):
         assert worse.accuracy < better.accuracy

@@ -192,6 +192,8 @@ def test_stage_two_trains_the_best_fully(tmp_path):
         spec, _, _ = load_checkpoint(row["checkpoint"])
         assert spec.resolution == 12
         assert 0 <= row["test_accuracy"] <= row["test_top5"] <= 1
-    assert full_results(tmp_path / "two", read_records(tmp_path / "two"))[0].trial == rows[0]["trial"]
+    assert (
+        full_results(Run.open(tmp_path / "two"), read_records(tmp_path / "two"))[0].trial == rows[0]["trial"]
+    )
     good("export", rows[0]["checkpoint"], "--to", "onnx", "--out", tmp_path / "winner.onnx")
     assert "Winner: trial" in good("resume", tmp_path / "two")
