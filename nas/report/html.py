@@ -50,7 +50,7 @@ def write_report(run: Run, records: Sequence[Record], path: Path) -> None:
         _front(results, best),
         _progress(records),
         _top(run, results),
-        _importance(run, records),
+        _importance(run, results),
         _family(run.spec(best)),
         _failures(records),
         _again(run, records),
@@ -200,10 +200,10 @@ def _top(run: Run, results: Results) -> str:
     return f"<h2>The top {len(parts)}</h2>{''.join(parts)}"
 
 
-def _importance(run: Run, records: Sequence[Record]) -> str:
+def _importance(run: Run, results: Results) -> str:
     if not isinstance(run.space, StagedSpace):
         return ""
-    found = importances(records, run.space.decisions)
+    found = importances(results.finished, run.space.decisions)
     if not found:
         return ""
     widest = max(item.accuracy_span for item in found) or 1.0

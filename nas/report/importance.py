@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from nas.search.results import Results
-from nas.search.trial import Record
+from nas.search.trial import Scored
 from search_spaces.decision import Choice, Decision
 
 
@@ -50,14 +49,13 @@ class Importance:
         return max(values) - min(values)
 
 
-def importances(records: Sequence[Record], decisions: Sequence[Decision]) -> list[Importance]:
-    """The decisions that varied, the one that moves accuracy most first.
+def importances(done: Sequence[Scored], decisions: Sequence[Decision]) -> list[Importance]:
+    """The decisions that varied among finished trials, the one that moves accuracy most first.
 
     A search tries good choices together, so a choice's plain average would also take the credit of
     its company. These are the coefficients of a ridge regression on all choices at once (one-hot,
     penalty 1), which divides it; interactions are not in them. Empty with fewer than 10 trials.
     """
-    done = Results(records).finished
     if len(done) < 10:
         return []
     rows = np.asarray([r.architecture for r in done])

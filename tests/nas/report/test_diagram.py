@@ -14,7 +14,7 @@ from nas.network.resolve import resolve_spec
 from nas.report.diagram import layout, terminal_diagram, to_svg, write_diagram
 from nas.report.progress import SearchProgress
 from nas.report.tables import difference_tables
-from nas.search.trial import Record, Trial
+from nas.search.trial import Trial, make_record
 from search_spaces import InputError, get_space, reference
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -101,11 +101,16 @@ def crowded():
     for i in range(300):
         a = architecture(i)
         costs = {"macs": 385814752.0, "params": 5e6}
-        records.append(Record(i, "finished", a, space.choices(a), "d", 1, 0.5 + i / 1e3, 0.6543, 4e8, costs))
+        records.append(
+            make_record(
+                trial=i, state="finished", architecture=a, choices=space.choices(a), digest="d", seed=1,
+                reward=0.5 + i / 1e3, accuracy=0.6543, macs=4e8, costs=costs,
+            )
+        )  # fmt: skip
     view = SearchProgress(console, 10000, 300, records)
     view._began -= 3600 * 50
     view.ended_count += 5
-    view.failed = 1234
+    view.results.states["failed"] = 1234
     for i in range(64):
         a = architecture(i)
         trial = Trial(Proposal(i + 9000, a), space.decode(a), space.choices(a), {"macs": 385814752.0}, 1)

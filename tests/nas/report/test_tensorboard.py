@@ -17,6 +17,7 @@ from PIL import Image
 
 from nas.report.tensorboard import TensorBoardWriter, write_trial_curves
 from nas.search.journal import read_records
+from nas.search.trial import make_record
 from tests.nas.cluster.local_cluster import free_port
 from tests.nas.report.conftest import TRIALS
 
@@ -198,14 +199,17 @@ def test_failures_and_stopped_trials_are_no_best(run, tmp_path):
     from nas.runs.folder import Run
 
     records = read_records(run.folder)[:12]
-    failed = [replace(r, state="failed", reward=None, accuracy=None, reason="no luck") for r in records[:6]]
+    failed = [
+        make_record(**vars(r) | {"state": "failed", "reward": None, "accuracy": None, "reason": "no luck"})
+        for r in records[:6]
+    ]
     (tmp_path / "x").mkdir()
     writer = TensorBoardWriter(Run(tmp_path / "x", run.settings))
     for record in failed:
         writer.ended(record)
-    assert writer._best is None
+    assert writer._results.best is None
     writer.ended(replace(records[6], state="stopped", reward=9.0))
-    assert writer._best is None
+    assert writer._results.best is None
     writer.close()
 
 
