@@ -19,7 +19,7 @@ MAY_IMPORT = {
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("commands",),
+    ("commands", "testing"),
     ("session",),
     ("report", "launch"),
     ("studies",),

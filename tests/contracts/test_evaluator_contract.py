@@ -1,0 +1,30 @@
+"""The one suite that every evaluator passes."""
+
+from nas.benchmark.evaluator import BenchmarkEvaluator
+from nas.benchmark.load import load_surrogate
+from nas.search.train_evaluator import TrainEvaluator
+from nas.testing import EvaluatorContract
+from nas.training.data import load_data
+from nas.training.presets import make_recipe
+from nas.training.proxy import ProxyTask
+from search_spaces import NetworkSpec, StageSpec, StemSpec
+from tests.nas.search.fakes import Fake
+
+
+class TestFake(EvaluatorContract):
+    def make_evaluator(self):
+        return Fake()
+
+
+class TestBenchmark(EvaluatorContract):
+    def make_evaluator(self):
+        return BenchmarkEvaluator(load_surrogate(), noise=0.3)
+
+
+class TestTraining(EvaluatorContract):
+    def make_evaluator(self):
+        recipe = make_recipe("adamw", {"epochs": 2, "batch": 50})
+        return TrainEvaluator(load_data("digits").subset(0.1), recipe, ProxyTask(8, 1.0, 1))
+
+    def make_spec(self):
+        return NetworkSpec("small", (StageSpec("ds", 8),), stem=StemSpec(8), head_channels=16)
