@@ -1,4 +1,4 @@
-"""The multi-objective reward: accuracy against one or several costs (DESIGN: soft, hard, TuNAS absolute)."""
+"""The multi-objective reward: accuracy against one or several costs: MnasNet's soft and hard form, TuNAS' absolute."""
 
 from __future__ import annotations
 

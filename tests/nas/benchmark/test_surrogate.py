@@ -45,7 +45,7 @@ def test_what_ships_is_small_and_says_what_it_is(surrogate):
 
 
 def test_b0_as_measured_elsewhere(surrogate):
-    """DESIGN: B0 is predicted 65.7-65.8 by other surrogates of the same records."""
+    """B0 is predicted 65.7-65.8 by other surrogates of the same records."""
     row = [surrogate.space.encode(reference("efficientnet-b0"))]
     for family in FAMILIES:
         assert surrogate.top1(row, family)[0] == pytest.approx(65.8, abs=0.15)
