@@ -1,4 +1,4 @@
-"""The multi-objective reward: accuracy against one or several costs: MnasNet's soft and hard form, TuNAS' absolute."""
+"""The multi-objective reward of accuracy and costs: soft and hard as MnasNet's, or TuNAS' absolute form."""
 
 from __future__ import annotations
 
