@@ -34,11 +34,13 @@ def print_json(document: Any) -> None:
 
 def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
     """`key=value` texts as a dict; raises `InputError` for one without an `=`."""
-    result = {}
+    result: dict[str, str] = {}
     for text in values:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise InputError(f"{option} {text!r}: expected key=value")
+        if key in result:
+            raise InputError(f"{option} {text!r}: {key} is given twice, {key}={result[key]} before")
         result[key] = value
     return result
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.outputs import OutPath, owner
 from nas.network.cost import cost
 from nas.search.journal import read_records
 from nas.search.proxy_design import (
@@ -30,6 +31,7 @@ from nas.search.session import Placement, resume_search, start_search
 from nas.search.settings import SearchSettings, proxy_defaults
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
+from search_spaces.targets import check_folder
 
 _PROXY = "proxy.yaml"
 
@@ -54,7 +56,9 @@ _PROXY = "proxy.yaml"
 @click.option("--gpus-per-trial", type=float, help="Fractions too. Default: 0.")
 @click.option("--address", help="Ray cluster to join. Default: this machine.")
 @click.option("--seed", type=int, default=0, help="Of everything random. Default: 0.")
-@click.option("--out", "target", required=True, help="Folder; if it is there already, go on with it.")
+@click.option(
+    "--out", "target", type=OutPath(), required=True, help="Folder; if it is there already, go on with it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def proxy(
     space: str,
@@ -86,6 +90,9 @@ def proxy(
     over seeds, so that it is seen which differences mean anything. Writes proxy.yaml for `nas search
     --proxy`.
     """
+    check_folder(target)
+    if owner(Path(target)) is not None:
+        raise InputError(f"out {target!r}: is the folder of a {owner(Path(target))}; choose another")
     if not 2 <= seeds <= 100:
         raise InputError(f"seeds {seeds}: expected an integer from 2 to 100")
     if not -1 <= tau <= 1:

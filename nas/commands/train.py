@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.networks import resolve_network
 from nas.commands.scaling import report_stage_two
 from nas.network.cost import cost
-from nas.network.resolve import resolve_spec
 from nas.search.journal import read_records
 from nas.search.run import Run
 from nas.search.session import Placement, start_search
@@ -150,7 +150,7 @@ def train(
         raise InputError(f"freeze {frozen}: only with --from, random weights must be trained")
     if not 0 <= seed < 1 << 63:
         raise InputError(f"seed {seed}: expected an integer from 0 to 2^63 - 1")
-    network = None if spec is None else resolve_spec(spec)
+    network = None if spec is None else resolve_network(spec)
     source = None
     if start is not None:
         from nas.training.checkpoint import load_checkpoint

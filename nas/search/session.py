@@ -17,9 +17,11 @@ from nas.search.loop import SearchLoop, run_in_process
 from nas.search.mirror import Mirror, has_run, storage_of
 from nas.search.run import Run
 from nas.search.settings import SearchSettings
+from nas.search.storage import is_url
 from nas.search.trial import Record
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
+from search_spaces.targets import check_folder, same_file
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,16 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     settings.check()
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         Run.create(folder, settings)  # raises, with the reason
+    check_folder(folder)
+    for above in folder.absolute().parents:
+        if Run.is_run(above):
+            raise InputError(f"out {folder}: is inside the run {above}; choose another --out")
     if placement.storage:
         copy = f"{placement.storage.rstrip('/')}/{folder.name}"
+        if not is_url(copy) and same_file(copy, folder):
+            raise InputError(
+                f"storage {placement.storage!r}: its copy of the run would be the run itself; choose another"
+            )
         if has_run(copy):
             raise InputError(
                 f"storage {copy!r}: there is a run already; `nas resume {copy}` goes on with it, "

@@ -1,0 +1,47 @@
+"""Options that were given, and the rule for them: each acts, or the command says that it would not."""
+
+from __future__ import annotations
+
+import click
+from click.core import ParameterSource
+
+from search_spaces.errors import InputError
+
+
+def given(*names: str, ctx: click.Context | None = None) -> list[str]:
+    """Which of these parameters stand on the command line, as a user writes them: `--grid-step`."""
+    ctx = ctx or click.get_current_context(silent=True)
+    if ctx is None:  # called as a function
+        return []
+    flags = {parameter.name: _flag(parameter) for parameter in ctx.command.params}
+    assert set(names) <= set(flags), f"{ctx.command.name} has no {set(names) - set(flags)}"
+    return [flags[name] for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+
+
+def only_with(active: bool, condition: str, *names: str, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for the first of `names` that was given where it does nothing.
+
+    Args:
+        active: whether they act.
+        condition: when they do, as a user writes it: `--search`.
+        names: parameters of the command.
+        ctx: of the command; None: the one that runs.
+    """
+    if active:
+        return
+    for flag in given(*names, ctx=ctx):
+        raise InputError(f"{flag}: only with {condition}, it would do nothing here")
+
+
+def not_with(active: bool, condition: str, *names: str, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for the first of `names` that was given although `condition` silences it."""
+    if not active:
+        return
+    for flag in given(*names, ctx=ctx):
+        raise InputError(f"{flag}: not with {condition}, it would do nothing here")
+
+
+def _flag(parameter: click.Parameter) -> str:
+    if isinstance(parameter, click.Argument):
+        return str(parameter.human_readable_name)
+    return max(parameter.opts, key=len)
