@@ -13,7 +13,7 @@ def given(*names: str, ctx: click.Context | None = None) -> list[str]:
     ctx = ctx or click.get_current_context(silent=True)
     if ctx is None:  # called as a function
         return []
-    flags = {parameter.name: _flag(parameter) for parameter in ctx.command.params}
+    flags = {p.name: _flag(p, ctx.params.get(p.name or "")) for p in ctx.command.params}
     assert set(names) <= set(flags), f"{ctx.command.name} has no {set(names) - set(flags)}"
     return [flags[name] for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
 
@@ -41,7 +41,24 @@ def not_with(active: bool, condition: str, *names: str, ctx: click.Context | Non
         raise InputError(f"{flag}: not with {condition}, it would do nothing here")
 
 
-def _flag(parameter: click.Parameter) -> str:
+DOWNLOADED = ("fashion-mnist", "cifar10", "cifar100")
+"""Data sets that are looked for in folders and can be fetched; the others are embedded, or named by path."""
+
+
+def only_for_fetched(data: str, *names: str, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for the first of `names` that was given for a data set that is no download."""
+    condition = f"--data {', '.join(DOWNLOADED[:-1])} or {DOWNLOADED[-1]}"
+    # an unknown name is refused as such, later
+    only_with(data in DOWNLOADED or not _embedded(data), condition, *names, ctx=ctx)
+
+
+def _embedded(data: str) -> bool:
+    return data == "digits" or ":" in data
+
+
+def _flag(parameter: click.Parameter, value: object) -> str:
     if isinstance(parameter, click.Argument):
         return str(parameter.human_readable_name)
-    return max(parameter.opts, key=len)
+    # of `--follow/--detach` the one that was written
+    written = parameter.secondary_opts if value is False else parameter.opts
+    return max(written or parameter.opts, key=len)

@@ -9,7 +9,7 @@ from nas.commands.common import progress
 from nas.commands.outputs import kind_of
 from nas.network.resolve import known_networks, resolve_spec
 from nas.network.scaling import PUBLISHED
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, unknown
 from search_spaces.reference import REFERENCES
 from search_spaces.spec import NetworkSpec
 
@@ -47,9 +47,14 @@ def find_network(what: str, weights: bool = False) -> Found:
     """
     if what in REFERENCES or what in PUBLISHED:
         return Found(resolve_spec(what))
+    if not what.strip():
+        raise unknown("network", what, [*known_networks(), "FILE.yaml"])
+    there = True
     try:
         path = Path(what).expanduser() if what.startswith("~") else Path(what)
-        there = bool(what) and path.exists()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        there = False
     except (OSError, ValueError, RuntimeError) as error:  # a long name, a null byte, ~nobody
         raise InputError(f"network {what[:100]!r}: {getattr(error, 'strerror', None) or error}") from None
     if not there:

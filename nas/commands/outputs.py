@@ -71,6 +71,8 @@ class OutPath(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         option = param.opts[-1].lstrip("-") if param else "out"
         if not text.strip():
             raise InputError(f"{option} {text!r}: expected a path")
+        if text in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+            return "-"  # two handles of one file would write over each other
         if text.startswith("~"):
             try:
                 text = str(Path(text).expanduser())

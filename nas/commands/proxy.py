@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.given import only_for_fetched
 from nas.commands.outputs import OutPath, owner
 from nas.network.cost import cost
 from nas.search.journal import read_records
@@ -93,6 +94,7 @@ def proxy(
     check_folder(target)
     if owner(Path(target)) is not None:
         raise InputError(f"out {target!r}: is the folder of a {owner(Path(target))}; choose another")
+    only_for_fetched(data, "data_root")
     if not 2 <= seeds <= 100:
         raise InputError(f"seeds {seeds}: expected an integer from 2 to 100")
     if not -1 <= tau <= 1:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nas.commands.common import out, pairs, print_json, progress
-from nas.commands.given import only_with
+from nas.commands.given import only_for_fetched, only_with
 from nas.commands.networks import find_network
 from nas.commands.outputs import OutPath, Target, declare, file_stem
 from nas.network.cost import cost
@@ -120,6 +120,7 @@ def scale_command(
     only_with(studying, "--study", "budgets")
     only_with(not (searching or studying), f"{growing} or --published", "plot")
     only_with(searching or studying, "--search or --study", *training)
+    only_for_fetched(training["data"], "data_root")
     if searching or studying:
         grid = coefficient_grid(tolerance, grid_step) if searching else None
         _train(network, grid, _numbers(budgets), coefficients, target, as_json, training)

@@ -13,7 +13,7 @@ import click
 
 from controller.registry import CONTROLLERS
 from nas.commands.common import out, pairs, print_json, progress, seconds
-from nas.commands.given import given, not_with, only_with
+from nas.commands.given import given, not_with, only_for_fetched, only_with
 from nas.commands.outputs import OutPath
 from nas.search.journal import read_records
 from nas.search.mirror import fetch_run, has_run, is_copy
@@ -192,8 +192,7 @@ def check_options(settings: SearchSettings, ctx: click.Context | None = None) ->
     not_with(
         bool(given("address", ctx=ctx)), "--address, whose cluster is there already", "dashboard", ctx=ctx
     )
-    fetched = settings.data in DOWNLOADED
-    only_with(fetched, f"--data {', '.join(DOWNLOADED)}", "data_root", "download", ctx=ctx)
+    only_for_fetched(settings.data, "data_root", "download", ctx=ctx)
 
 
 def check_launched(context: click.Context) -> None:
@@ -207,22 +206,20 @@ def check_launched(context: click.Context) -> None:
         check_options(_settings(options), context)
 
 
-DOWNLOADED = ("fashion-mnist", "cifar10", "cifar100")
-"""Data sets that are looked for in folders and can be fetched; the others are embedded, or named by path."""
-
-
 def _check_same(folder: Path, settings: SearchSettings) -> None:
     """Raise `InputError` unless the run in `folder` is the one that these settings describe."""
     path = folder / SETTINGS
-    kept = vars(SearchSettings.from_document(read_document(path), str(path)))
-    asked = dict(vars(settings), space_document=settings.make_space().to_document())
-    elsewhere = ("trials", "data_digest", "surrogate_digest", "cpus_per_trial", "gpus_per_trial")
-    for name, value in asked.items():
-        if name not in elsewhere and kept[name] != value:
-            raise InputError(
-                f"{name.replace('_', '-')} {value!r}: the run in {folder} has {kept[name]!r}; without "
-                "--or-resume and with another --out it is a new search"
-            )
+    kept = SearchSettings.from_document(read_document(path), str(path))
+    elsewhere = ("trials", "space_document", "data_digest", "surrogate_digest", "latency_table")
+    other = [
+        f"{name.replace('_', '-')} {value!r}: the run in {folder} has {getattr(kept, name)!r}"
+        for name, value in vars(settings).items()
+        if name not in (*elsewhere, "cpus_per_trial", "gpus_per_trial") and getattr(kept, name) != value
+    ]
+    if not other and settings.make_space().to_document() != kept.make_space().to_document():
+        other = [f"space {settings.space!r}: the run in {folder} was made with another content of it"]
+    if other:
+        raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
 
 
 def _find_run(folder: Path, storage: str | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -139,4 +140,5 @@ class Run:
     @staticmethod
     def is_run(path: Path) -> bool:
         """Whether a path is a run folder."""
-        return (path / SETTINGS).is_file() or (path / TRIALS).is_file()
+        # unlike Path.is_file, this is false of a name that no file can have
+        return os.path.isfile(path / SETTINGS) or os.path.isfile(path / TRIALS)

@@ -68,9 +68,9 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
         surrogate = load_surrogate(data, lambda text: console.print(text, style="dim"))
         settings = replace(settings, surrogate_digest=surrogate.digest)
     settings.check()
+    check_folder(folder)
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         Run.create(folder, settings)  # raises, with the reason
-    check_folder(folder)
     for above in folder.absolute().parents:
         if Run.is_run(above):
             raise InputError(f"out {folder}: is inside the run {above}; choose another --out")
