@@ -61,14 +61,9 @@ def _load(spec: str) -> tuple[NetworkSpec, Any]:
     """(network, its module with trained weights or None) of a spec, a known name or a checkpoint."""
     if Path(spec).suffix != ".pt":
         return resolve_spec(spec), None
-    from nas.network.builder import build
-    from nas.training.checkpoint import load_checkpoint
-    from nas.training.transfer import trained_weights
+    from nas.training.checkpoint import load_model
 
-    network, state, _ = load_checkpoint(Path(spec))
-    model = build(network, seed=0)
-    model.load_state_dict(trained_weights(state))
-    return network, model
+    return load_model(spec)
 
 
 def _program(network: NetworkSpec, model: Any, form: str) -> tuple[bytes, str]:

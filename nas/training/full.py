@@ -16,7 +16,7 @@ import torch
 
 from nas.network.builder import build
 from nas.training.batches import ALONE, Batches, Ranks
-from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.checkpoint import LAST, load_checkpoint, save_checkpoint
 from nas.training.data import DataSet, load_data
 from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_device
@@ -76,7 +76,7 @@ class Outputs:
         """`X.pt` is the checkpoint itself, with a folder `X` beside it; a folder has `last.pt` in it."""
         if target.suffix == ".pt":
             return cls(target, target.with_suffix(""))
-        return cls(target / "last.pt", target)
+        return cls(target / LAST, target)
 
     @property
     def best(self) -> Path:

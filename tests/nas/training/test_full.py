@@ -251,7 +251,7 @@ def test_bad_starts(tmp_path, monkeypatch, capsys):
     refuse(["mobilenet-v2", "--freeze", "1", "--out", "x.pt"], "only with --from")
     refuse(["--out", "x.pt"], "give a network")
     refuse(["mobilenet-v2", "--out", "t.pt"], "exists already")
-    refuse(["--resume", "lie.pt"], "no checkpoint of `nas train`")
+    refuse(["--resume", "lie.pt"], "its weights are not those of its spec")
     refuse(["mobilenet-v2", "--resume", "t.pt"], "leave SPEC")
     refuse(["mobilenet-v2", "--top", "2"], "no run there")
     refuse(["mobilenet-v2", "--workers", "-1"], "workers -1")
