@@ -23,7 +23,10 @@ from search_spaces.spec import NetworkSpec
 
 LAST = "last.pt"
 """The checkpoint in the folder of a training that was given a folder to write to."""
-_EXPECTED = "expected a checkpoint by `nas train`"
+
+
+def _none(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: no checkpoint of `nas train`: {reason}")
 
 
 def save_checkpoint(path: Path, spec: NetworkSpec, state: dict[str, Any], about: dict[str, Any]) -> None:
@@ -60,15 +63,15 @@ def checkpoint_file(path: Path) -> Path:
         # `--out X.pt` has a folder X beside it, which holds the best epoch's
         beside = [place for place in (path.with_suffix(".pt"), path / "best.pt") if place.is_file()]
         hint = f"; did you mean {beside[0]}?" if beside else ""
-        raise InputError(f"{path}: a folder without {LAST}: {_EXPECTED}{hint}")
+        raise _none(path, f"a folder without {LAST}{hint}")
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: {_EXPECTED}") from None
+        raise _none(path, str(error.strerror)) from None
     if not path.is_file():
-        raise InputError(f"{path}: no regular file: {_EXPECTED}")
+        raise _none(path, "no regular file")
     if not size:
-        raise InputError(f"{path}: the file is empty: {_EXPECTED}")
+        raise _none(path, "the file is empty")
     return path
 
 
@@ -84,24 +87,24 @@ def load_checkpoint(path: Path) -> tuple[NetworkSpec, dict[str, Any], dict[str, 
     path = checkpoint_file(path)
     content = _read(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path}: it holds a {type(content).__name__}: {_EXPECTED}")
+        raise _none(path, f"it holds a {type(content).__name__}")
     missing = [name for name in ("spec", "state", "about") if name not in content]
     if missing:
-        raise InputError(f"{path}: {_strange(content, missing)}: {_EXPECTED}")
+        raise _none(path, _strange(content, missing))
     state, about = content["state"], content["about"]
     for name, value in (("spec", content["spec"]), ("state", state), ("about", about)):
         if not isinstance(value, dict):
-            raise InputError(f"{path}: its {name} is a {type(value).__name__}: {_EXPECTED}")
+            raise _none(path, f"its {name} is a {type(value).__name__}")
     spec = NetworkSpec.from_document(content["spec"], str(path))
     weights = state.get("model")
     if not isinstance(weights, dict) or not weights:
-        raise InputError(f"{path}: it has no model, the weights are missing: {_EXPECTED}")
+        raise _none(path, "it has no model, the weights are missing")
     with torch.device("meta"):  # shapes alone, nothing is allocated
         own = Network(spec).state_dict()
     check_weights(weights, own, path, "weights")
     if state.get("ema") is not None:
         if not isinstance(state["ema"], dict):
-            raise InputError(f"{path}: its moving average is a {type(state['ema']).__name__}: {_EXPECTED}")
+            raise _none(path, f"its moving average is a {type(state['ema']).__name__}")
         check_weights(trained_weights(state), own, path, "moving average")
     for name, tensor in _tensors(state):
         if not bool(torch.isfinite(tensor).all()):
@@ -134,16 +137,14 @@ def check_weights(weights: Mapping[str, Any], own: Mapping[str, Tensor], path: P
         words = f"{names[0]!r} is none of its" if names else ""
         lost = [name for name in own if name not in weights]
         words = " and ".join(w for w in (words, f"{lost[0]!r} is missing" if lost else "") if w)
-        raise InputError(f"{path}: its {what} are not those of its spec: {words}")
+        raise _none(path, f"its {what} are not those of its spec: {words}")
     for name, tensor in own.items():
         given = weights[name]
         if not isinstance(given, Tensor):
-            raise InputError(f"{path}: its {what} are not those of its spec: {name} is no tensor")
+            raise _none(path, f"its {what} are not those of its spec: {name} is no tensor")
         if given.shape != tensor.shape or given.is_floating_point() != tensor.is_floating_point():
             found, wanted = (f"{tuple(t.shape)} {str(t.dtype)[6:]}" for t in (given, tensor))
-            raise InputError(
-                f"{path}: its {what} are not those of its spec: {name} is {found}, expected {wanted}"
-            )
+            raise _none(path, f"its {what} are not those of its spec: {name} is {found}, expected {wanted}")
 
 
 def _read(path: Path) -> Any:
@@ -151,9 +152,9 @@ def _read(path: Path) -> Any:
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: {_EXPECTED}") from None
+        raise _none(path, str(error.strerror or error)) from None
     except Exception:  # torch raises many kinds for a file that is none of its own, with advice to trust it
-        raise InputError(f"{path}: {_kind(path)}: {_EXPECTED}") from None
+        raise _none(path, _kind(path)) from None
 
 
 def _kind(path: Path) -> str:
