@@ -69,7 +69,7 @@ class FullResult:
         trial: of the search.
         proxy_reward, proxy_accuracy: in the search.
         reward, accuracy: of the full training, on held-out images.
-        test_accuracy, test_top5: on the test split, at the end.
+        test_accuracy, test_top5: on the test split, at the end; the latter None with five classes or less.
         macs: of the full network.
         digest: of the spec.
         checkpoint: with the trained weights.
@@ -81,7 +81,7 @@ class FullResult:
     reward: float
     accuracy: float
     test_accuracy: float
-    test_top5: float
+    test_top5: float | None
     macs: int
     digest: str
     checkpoint: Path
@@ -103,7 +103,7 @@ def full_results(folder: Path, records: Sequence[Record]) -> list[FullResult]:
                 reward=record.reward,
                 accuracy=record.accuracy,
                 test_accuracy=last["test_accuracy"],
-                test_top5=last["test_top5"],
+                test_top5=last.get("test_top5"),
                 macs=int(record.macs),
                 digest=record.digest,
                 checkpoint=folder / MODELS / f"trial_{record.trial:06d}.pt",

@@ -133,7 +133,7 @@ class Trainer:
         """Train one epoch, then score the held-out images.
 
         Returns:
-            `epoch` (from 1), `accuracy` and `top5` (held-out, fractions), `held_out_loss`, `held_out_images`
+            `epoch` (from 1), `accuracy` and `top5` (held-out, fractions; see `evaluate`), `held_out_loss`, `held_out_images`
             (scored, of all ranks), `loss` (training), `lr` (at the end), `images_per_second` (training, of
             all ranks), `seconds`; and `unreadable`, the image files left out so far, where there are some.
 
@@ -176,8 +176,8 @@ class Trainer:
         scores = self.evaluate("held_out")
         if not math.isfinite(scores["loss"]):
             raise TrialFailedError(f"diverged: held-out loss {scores['loss']} in epoch {self.epoch}")
-        row |= {"accuracy": scores["accuracy"], "top5": scores["top5"], "held_out_loss": scores["loss"]}
-        row["held_out_images"] = scores["images"]
+        row |= {name: scores[name] for name in ("accuracy", "top5") if name in scores}
+        row |= {"held_out_loss": scores["loss"], "held_out_images": scores["images"]}
         row["images_per_second"] = images_seen / (trained - started)
         row["seconds"] = time.perf_counter() - started
         if unreadable := self._unreadable():
@@ -242,7 +242,7 @@ class Trainer:
 
         Returns:
             of the images that could be read, in number `images`: `accuracy` and `top5` (fractions; the latter
-            1 with five classes or less), mean `loss`.
+            only of more than five classes, of which it says something), mean `loss`.
 
         Raises:
             TrialFailedError: too many images, or all, can't be read.
@@ -273,7 +273,8 @@ class Trainer:
             raise TrialFailedError(
                 f"data set {self.batches.data.name!r}: no {SPLITS[split]} image can be read"
             )
-        return {"accuracy": correct / count, "top5": in_top5 / count, "loss": loss / count, "images": count}
+        scores = {"accuracy": correct / count, "loss": loss / count, "images": count}
+        return scores | ({"top5": in_top5 / count} if self.batches.data.num_classes > 5 else {})
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides how the training goes on, for `torch.save`."""
@@ -293,7 +294,15 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.epoch, self.updates = state["epoch"], state["updates"]
+        self.epoch, self.updates = int(state["epoch"]), int(state["updates"])
+
+    def misfit(self) -> str | None:
+        """What of the optimizer's state has another shape than its weight, at which torch doesn't look."""
+        for weight, kept in self.optimizer.state.items():
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.ndim and value.shape != weight.shape:
+                    return f"{name} is {tuple(value.shape)}, expected {tuple(weight.shape)}"
+        return None
 
 
 def _mix(seed: int, epoch: int) -> int:

@@ -30,8 +30,8 @@ class TrainEvaluator(Evaluator):
         workers: processes that decode image files, for each trial.
         baseline_resolution: of a network that is trained at the proxy's resolution; others in
             proportion. None: all are.
-        final: these are full trainings: the last measurement has `test_accuracy` and `test_top5` too,
-            and the trained weights are kept.
+        final: these are full trainings: the last measurement has `test_accuracy`, `test_images` and
+            (of more than five classes) `test_top5` too, and the trained weights are kept.
     """
 
     name = "train"
@@ -122,7 +122,7 @@ class _FullTraining(_Training):
         row = super().__next__()
         if self.finished:
             test = self.trainer.evaluate("test")
-            row |= {"test_accuracy": test["accuracy"], "test_top5": test["top5"]}
+            row |= {f"test_{name}": test[name] for name in ("accuracy", "top5", "images") if name in test}
         return row
 
     def product(self) -> bytes:

@@ -210,3 +210,18 @@ def test_a_single_readable_image_is_no_batch_for_a_single_pixel(tmp_path):
     rows, _, weights = train(single_pixel, data, ALONE)
     assert np.isfinite(rows[0]["loss"])
     assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_a_rank_without_images_gives_a_gradient_of_zero_and_leaves_bn_alone(tmp_path):
+    data = load_data(images(tmp_path / "data", 20)).at(8)
+    recipe = make_recipe("sgd", {"batch": BATCH})
+    trainer = Trainer(normed(), Batches(data, recipe, CPU, 0), recipe, SEED)
+    trainer._train_mode()
+    before = {name: value.clone() for name, value in trainer.model.named_buffers()}
+    total = torch.zeros(())
+    trainer.step(torch.empty(0), torch.empty(0, dtype=torch.int64), 0.1, total, 0.0)
+    assert total == 0
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.named_buffers())
+    gradients = [weight.grad for weight in trainer.model.parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
+    assert trainer.model.training
