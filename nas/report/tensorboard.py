@@ -307,7 +307,8 @@ def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
         writer = SummaryWriter(str(place / f"trial_{record.trial:06d}"))  # type: ignore[no-untyped-call]
         for row in record.measurements:
             # a benchmark's answer is of no training
-            named = _tags(row) if "held_out_loss" in row else {"benchmark/accuracy": row["accuracy"]}
+            trained = "held_out_loss" in row
+            named = _tags(row) if trained else {f"epoch/{k}": v for k, v in row.items() if k != "epoch"}
             for name, value in named.items():
                 writer.add_scalar(name, value, int(row["epoch"]))  # type: ignore[no-untyped-call]
         writer.close()  # type: ignore[no-untyped-call]

@@ -133,9 +133,10 @@ class Trainer:
         """Train one epoch, then score the held-out images.
 
         Returns:
-            `epoch` (from 1), `accuracy` and `top5` (held-out, fractions; see `evaluate`), `held_out_loss`, `held_out_images`
-            (scored, of all ranks), `loss` (training), `lr` (at the end), `images_per_second` (training, of
-            all ranks), `seconds`; and `unreadable`, the image files left out so far, where there are some.
+            `epoch` (from 1), `accuracy` and `top5` (held-out, fractions; see `evaluate`),
+            `held_out_loss`, `held_out_images` (scored, of all ranks), `loss` (training), `lr` (at the end),
+            `images_per_second` (training, of all ranks), `seconds`; and `unreadable`, the image files left
+            out so far, where there are some.
 
         Raises:
             TrialFailedError: the training diverged: a loss is NaN or infinite; or too many image files
