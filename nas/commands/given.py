@@ -21,7 +21,7 @@ def given() -> dict[str, str]:
 
 def _typed(parameter: click.Parameter, value: Any) -> str:
     if isinstance(parameter, click.Argument):
-        return parameter.human_readable_name
+        return str(parameter.name).upper()
     flag = max(parameter.opts, key=len)
     if isinstance(value, bool):
         return flag if value or not parameter.secondary_opts else max(parameter.secondary_opts, key=len)

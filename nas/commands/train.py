@@ -236,7 +236,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
 
     plan, data, console = training.plan, training.data, progress()
     spec, epochs, began = plan.spec, plan.recipe.epochs, time.time()
-    scored = "the moving average of the weights" if plan.recipe.ema else "the weights"
+    scored = "by the weights' moving average" if plan.recipe.ema else "as trained"
 
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, highlight=False, soft_wrap=True)
@@ -244,7 +244,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
     say(
         f"training {spec.name} ({spec.digest}) on {plan.data}: {len(data.train):,} images of "
         f"{spec.resolution} px, stem stride {spec.stem.stride}, {spec.num_classes} classes, "
-        f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}; scored is {scored}, on "
+        f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}; scored {scored}, on "
         f"{len(data.held_out):,} held-out images each epoch and {len(data.test):,} test images at the end"
     )
     for name, split in (("held-out", data.held_out), ("test", data.test)):

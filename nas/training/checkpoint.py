@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -150,7 +151,9 @@ def check_weights(weights: Mapping[str, Any], own: Mapping[str, Tensor], path: P
 def _read(path: Path) -> Any:
     """The content of a file by `torch.save`; one line for whatever else it is."""
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are refused, or of a future default
+            return torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
         raise _none(path, str(error.strerror or error)) from None
     except Exception:  # torch raises many kinds for a file that is none of its own, with advice to trust it
