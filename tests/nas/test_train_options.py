@@ -213,8 +213,7 @@ def test_resume(place, monkeypatch, capsys):
     refused(["resume", "run", "--download"], "does nothing for data 'digits'", monkeypatch, capsys, place)
     Run.create(place / "bench", SearchSettings(space="accel-nasbench", evaluator="benchmark", targets={}))
     for name in RESUME.keys() - {"folder", "trials", "storage", "as_json"}:
-        words = f"leave {RESUME[name][0]}" if len(RESUME[name]) < 4 else "leave --data"
-        refused(["resume", "bench", *RESUME[name]], words, monkeypatch, capsys, place)
+        refused(["resume", "bench", *RESUME[name]], RESUME[name][0], monkeypatch, capsys, place)
 
 
 def test_paths_hold_from_another_folder(tmp_path, monkeypatch):
