@@ -236,6 +236,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
 
     plan, data, console = training.plan, training.data, progress()
     spec, epochs, began = plan.spec, plan.recipe.epochs, time.time()
+    unreadable = training.check_files()  # raises before anything is said
     scored = "by the weights' moving average" if plan.recipe.ema else "as trained"
 
     def say(text: str, style: str = "") -> None:
@@ -252,7 +253,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
             say(f"{name}: {len(split)} images, one is {100 / len(split):.1f} points of accuracy", "yellow")
     if "workers" in given() and isinstance(data.train, ArraySplit):
         say(f"workers {training.workers}: {plan.data} is in memory, nothing is decoded", "yellow")
-    for word in training.check_files():
+    for word in unreadable:
         say(word, "yellow")
     if training.rows:
         say(f"{len(training.rows)} of {epochs} epochs are done already")

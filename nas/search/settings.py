@@ -253,6 +253,14 @@ class SearchSettings:
         """The part of the images that trials use."""
         return proxy_defaults(self.data).subset if self.subset is None else self.subset
 
+    @property
+    def accuracy_of(self) -> str:
+        """What the accuracies of this search are of, for whoever reads them."""
+        if self.evaluator == "benchmark":
+            return "predicted ImageNet top-1"
+        task = "the full training" if self.final else "the proxy task"
+        return f"of held-out images, after the last epoch of {task}"
+
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `from_document`."""
         return {"schema": SCHEMA_VERSION, **asdict(self)}

@@ -10,6 +10,7 @@ import io
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -151,11 +152,21 @@ def check_weights(weights: Mapping[str, Any], own: Mapping[str, Tensor], path: P
 def _read(path: Path) -> Any:
     """The content of a file by `torch.save`; one line for whatever else it is."""
     try:
+        with path.open("rb"):
+            pass
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch itself looks at no checksum
+                broken = archive.testzip()
+            if broken is not None:
+                raise _none(path, f"the file is damaged, in {broken}")
+    except OSError as error:
+        raise _none(path, str(error.strerror or error)) from None
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error):
+        raise _none(path, "the file is damaged") from None
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are refused, or of a future default
             return torch.load(path, weights_only=True, map_location="cpu")
-    except OSError as error:
-        raise _none(path, str(error.strerror or error)) from None
     except Exception:  # torch raises many kinds for a file that is none of its own, with advice to trust it
         raise _none(path, _kind(path)) from None
 
@@ -165,14 +176,10 @@ def _kind(path: Path) -> str:
     with path.open("rb") as stream:
         head = stream.read(16)
     if head.startswith(b"PK"):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                broken = archive.testzip()
-                names = {name.partition("/")[2] for name in archive.namelist()}
-        except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError):
-            return "the file is damaged or ends early"
-        if broken is not None:
-            return f"the file is damaged, in {broken}"
+        if not zipfile.is_zipfile(path):
+            return "the file ends early"
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2] for name in archive.namelist()}
         if "data.pkl" not in names:
             return "an archive of something else"
         if "constants.pkl" in names or any(name.startswith("code/") for name in names):

@@ -55,7 +55,7 @@ KERNEL = "stem.0.0.weight"
 ODD = {
     "empty": (lambda state: b"", "the file is empty"),
     "text": (lambda state: b"hello\n", "no file of PyTorch's"),
-    "half": (lambda state: checkpoint_bytes(SMALL, state, {})[:9000], "damaged or ends early"),
+    "half": (lambda state: checkpoint_bytes(SMALL, state, {})[:9000], "the file ends early"),
     "a byte": (lambda state: flipped(checkpoint_bytes(SMALL, state, {})), "damaged"),
     "state dict": (lambda state: saved(build(SMALL).state_dict()), "a state dict: weights without"),
     "module": (lambda state: saved(build(SMALL)), "Python objects (a whole module, say)"),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,7 +98,7 @@ def test_a_failed_test_keeps_checkpoint_and_card_and_is_repeated(tmp_path, monke
     (tmp_path / "small.json").write_text(json.dumps(SMALL.to_document()))
     monkeypatch.chdir(tmp_path)
     test = load_data("imagefolder:pics").test
-    whole = {key: open(key, "rb").read() for key in test.keys}
+    whole = {key: Path(key).read_bytes() for key in test.keys}
     real = Trainer.run_epoch
 
     def then_broken(self):
@@ -121,8 +122,7 @@ def test_a_failed_test_keeps_checkpoint_and_card_and_is_repeated(tmp_path, monke
     # resumed while they are broken: said before anything else; mended: scored, and nothing is trained
     refused(["train", "--resume", "t.pt"], "5 of the 12 test images", monkeypatch, capsys, tmp_path)
     for key, content in whole.items():
-        with open(key, "wb") as file:
-            file.write(content)
+        Path(key).write_bytes(content)
     monkeypatch.setattr(Trainer, "run_epoch", None)
     code, out, _ = command(["train", "--resume", "t.pt", "--workers", "0"], monkeypatch, capsys)
     assert code == 0
