@@ -96,14 +96,9 @@ def _load(found: Found) -> Any:
     """The network as a module with its trained weights; None where it has none."""
     if found.checkpoint is None:
         return None
-    from nas.network.builder import build
-    from nas.training.checkpoint import load_checkpoint
-    from nas.training.transfer import trained_weights
+    from nas.training.checkpoint import load_model
 
-    network, state, _ = load_checkpoint(found.checkpoint)
-    model = build(network, seed=0)
-    model.load_state_dict(trained_weights(state))
-    return model
+    return load_model(found.checkpoint)[1]
 
 
 def _program(network: NetworkSpec, model: Any, form: str) -> tuple[bytes, str]:

@@ -41,6 +41,21 @@ def not_with(active: bool, condition: str, *names: str, ctx: click.Context | Non
         raise InputError(f"{flag}: not with {condition}, it would do nothing here")
 
 
+def typed() -> dict[str, str]:
+    """The parameters that were given, defaults spelt out included: name -> as written, `--epochs 5`."""
+    context = click.get_current_context()
+    found = {}
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+            flag = _flag(parameter, value)
+            if isinstance(parameter, click.Argument) or isinstance(value, bool):
+                found[name] = flag
+            else:
+                found[name] = f"{flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+    return found
+
+
 DOWNLOADED = ("fashion-mnist", "cifar10", "cifar100")
 """Data sets that are looked for in folders and can be fetched; the others are embedded, or named by path."""
 

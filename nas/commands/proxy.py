@@ -212,7 +212,7 @@ def _report(
                 "file": None if chosen is None else str(folder / _PROXY),
                 "variance": asdict(spread) | {"meaningful": spread.meaningful, "of": repeated.setting.label},
                 "long": [
-                    {"candidate": label, "macs": cost(spec).macs, "accuracy": reference.get(label)}
+                    {"candidate": label, "macs": cost(spec).macs, "held_out_accuracy": reference.get(label)}
                     for label, spec in networks.items()
                 ],
             }
@@ -222,6 +222,7 @@ def _report(
 
     console = out()
     console.print(proxy_table(tried, chosen))
+    console.print("Accuracies, and what follows from them, are of held-out images after the last epoch.")
     console.print(
         f"Over {spread.seeds} seeds of {repeated.setting.label}: the same network differs by "
         f"{100 * spread.within:.2f} points (sd), networks among each other by {100 * spread.between:.2f}; "

@@ -13,7 +13,7 @@ import click
 
 from controller.registry import CONTROLLERS
 from nas.commands.common import out, pairs, print_json, progress, seconds
-from nas.commands.given import given, not_with, only_for_fetched, only_with
+from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
 from nas.commands.outputs import OutPath
 from nas.search.journal import read_records
 from nas.search.mirror import fetch_run, has_run, is_copy
@@ -21,6 +21,7 @@ from nas.search.proxy_design import read_proxy
 from nas.search.run import BEST, SETTINGS, Run
 from nas.search.session import Placement, resume_search, start_search
 from nas.search.settings import SearchSettings
+from nas.training.place import absolute_data
 from nas.training.presets import PRESETS
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
@@ -130,8 +131,18 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
 @click.argument("run")
 @click.option("--out", "folder", type=OutPath(), help="Where a run from a storage goes. Default: runs/NAME.")
 @click.option("--trials", type=int, help="Go on to this number of trials. Default: the run's.")
+@click.option("--data", help="Where its data lies now, if that was moved; it must be the same data.")
+@click.option("--data-root", help="The same, of the folder to look for the data set in first.")
 @_placement
-def resume(run: str, folder: str | None, trials: int | None, as_json: bool, **options: Any) -> None:
+def resume(
+    run: str,
+    folder: str | None,
+    trials: int | None,
+    data: str | None,
+    data_root: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Continue a search after a stop or a crash, or to more trials.
 
     RUN is a run folder, or the copy that --storage kept of one, where its machine is lost.
@@ -145,7 +156,9 @@ def resume(run: str, folder: str | None, trials: int | None, as_json: bool, **op
         folder = folder or f"runs/{run.rstrip('/').rpartition('/')[2]}"
         fetch_run(run, Path(folder), lambda text: progress().print(text, highlight=False))
         run = folder
-    _report(lambda: resume_search(Path(run), placement, progress(), trials), run, as_json)
+    place = Path(run)
+    _check_resumed(place, trials, data)
+    _report(lambda: resume_search(place, placement, progress(), trials, data, data_root), run, as_json)
 
 
 @click.command(epilog="Example: nas tensorboard runs/")
@@ -222,6 +235,38 @@ def _check_same(folder: Path, settings: SearchSettings) -> None:
         raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
 
 
+_TRAINS = (
+    "data",
+    "data_root",
+    "download",
+    "concurrent",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "address",
+    "retries",
+    "trial_timeout",
+    "autoscaling",
+    "dashboard",
+)
+"""Options of `nas resume` that act where networks are trained, on Ray."""
+
+
+def _check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
+    """Raise `InputError` for an option that does nothing for this run."""
+    settings, written = Run.open(folder).settings, typed()
+    odd = [written[name] for name in _TRAINS if name in written]
+    if settings.evaluator == "benchmark" and odd:
+        raise InputError(
+            f"resume {folder}: its benchmark answers in this process, nothing is trained; leave "
+            f"{', '.join(odd)} out"
+        )
+    if settings.evaluator == "train":
+        only_for_fetched(absolute_data(data or settings.data), "data_root", "download")
+    ended = len(read_records(folder))
+    if trials is not None and trials < ended:
+        raise InputError(f"trials {trials}: {ended} have ended already: expected at least as many")
+
+
 def _find_run(folder: Path, storage: str | None) -> bool:
     """Whether there is a run to go on with; one that only the storage has is fetched."""
     if Run.is_run(folder):
@@ -256,7 +301,7 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
         base = SearchSettings.from_document(read_document(path), path)
     if (proxy := options.pop("proxy_file", None)) is not None:
         base = replace(base, **read_proxy(proxy))
-        if options["data"] not in (None, base.data):
+        if options["data"] is not None and absolute_data(options["data"]) != base.data:
             raise InputError(f"data {options['data']!r}: the proxy task of {proxy} is one for {base.data!r}")
     changed = pairs(options.pop("changes"), "--set")
     changes = dict(base.recipe_changes) | changed

@@ -90,6 +90,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "settings": run.settings.to_document(),
         "trials": len(records),
         "failed": sum(record.state == FAILED for record in records),
+        "accuracy_of": run.settings.accuracy_of,
         "best": None if best is None else {**best.to_line(), **spec_document(run.spec(best))},
         "pareto": [record.to_line() for record in pareto_records(records)],
     }
@@ -112,6 +113,7 @@ def show_run(run: Run, top: int = 5) -> None:
     rows = [(record, network_notation(run.spec(record))) for record in ranked[:top]]
     console.print(trials_table(f"Top {len(rows)} by reward", rows))
     console.print(pareto_table(records))
+    console.print(f"Accuracy: {run.settings.accuracy_of}.", highlight=False)
     best = run.winner(records)
     if best is not None:
         highest = best_record(records)

@@ -124,7 +124,7 @@ class Run:
             return
         comment = (
             f"trial {best.trial} of {self.folder.name}: reward {best.reward:.4f}, "
-            f"accuracy {best.accuracy:.4f} on the proxy task, {best.macs / 1e6:.1f}M MACs\n"
+            f"accuracy {best.accuracy:.4f} ({self.settings.accuracy_of}), {best.macs / 1e6:.1f}M MACs\n"
             f"{network_notation(self.spec(best))}"
         )
         write_document(self.folder / BEST, self.spec(best).to_document(), comment)

@@ -89,13 +89,29 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     return _run(settings, folder, placement, settings.trials, console, new=True)
 
 
-def resume_search(folder: Path, placement: Placement, console: Console, trials: int | None = None) -> Run:
+def resume_search(
+    folder: Path,
+    placement: Placement,
+    console: Console,
+    trials: int | None = None,
+    data: str | None = None,
+    data_root: str | None = None,
+) -> Run:
     """Continue a run; with `trials`, to another number of them.
+
+    Args:
+        folder: of the run.
+        placement: where it goes on.
+        console: for progress.
+        trials: how many in all; None: the run's.
+        data, data_root: where its data lies now; None: where it was.
 
     Raises:
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
+    kept = run.settings
+    run.settings = replace(kept, data=data or kept.data, data_root=data_root or kept.data_root)
     if placement.storage is None:
         placement = replace(placement, storage=storage_of(folder))
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
@@ -214,6 +230,7 @@ def _on_ray(
     from nas.search.cluster import Resources, check_room, connect
     from nas.search.evaluators.train import TrainEvaluator
     from nas.search.ray_tune import make_scheduler, run_on_ray, share
+    from nas.training.check_files import check_files
     from nas.training.data import load_data
 
     resources = Resources(
@@ -223,9 +240,12 @@ def _on_ray(
         placement.autoscaling,
     )
     make_scheduler(settings.scheduler, 1)
+    data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
+    for word in check_files(data, ("train", "held_out", *(["test"] if settings.final else []))):
+        console.print(word, style="yellow", highlight=False, soft_wrap=True)
     workers = max(1, int(resources.cpus) - 1)
     whole = TrainEvaluator(
-        load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share()),
+        data,
         settings.make_recipe(),
         settings.make_proxy(),
         workers,
@@ -238,7 +258,7 @@ def _on_ray(
     concurrent = check_room(resources)
     shared = share(whole)
     evaluator = shared.light
-    del whole  # the node holds the data once, in the store
+    del whole, data  # the node holds the data once, in the store
     if dashboard:
         console.print(f"Ray dashboard: {dashboard}", highlight=False)
 

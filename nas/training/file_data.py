@@ -229,7 +229,8 @@ def hugging_face(name: str, location: str) -> DataSet:
         rows = found[part].cast_column(image, datasets.Image(decode=False))
         labels = tuple(int(value) for value in rows[label])
         splits.append(FileSplit(tuple(map(str, range(len(labels)))), labels, _Rows(rows, image)))
-        digest.update(f"{location} {part} {labels}".encode())
+        # a saved folder may be moved; a name on the hub says which set it is
+        digest.update(f"{'' if path.is_dir() else location} {part} {labels}".encode())
     return _data_set(name, splits, features[label].names, digest.hexdigest()[:16])
 
 
