@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.network.cost import cost
 from nas.network.resolve import resolve_spec
@@ -23,6 +24,7 @@ from search_spaces.spec import NetworkSpec
 _TRAINING = (
     click.option("--data", default="digits", help="Training: as for `nas search`. Default: digits."),
     click.option("--data-root", help="Training: folder to look for the data set in first."),
+    column_options,
     click.option("--epochs", type=int, help="Training: default: the recipe's."),
     click.option("--recipe", default="adamw", help="Training: as for `nas search`. Default: adamw."),
     click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Training: of the recipe."),
@@ -108,9 +110,13 @@ def scale_command(
         given = [name for name, is_given in ways.items() if is_given]
         raise InputError(f"scale: expected one of {'; '.join(ways)}; given: {', '.join(given) or 'none'}")
     if searching or studying:
+        training["data"] = take_columns(training, training["data"])
         grid = coefficient_grid(tolerance, grid_step) if searching else None
         _train(network, grid, _numbers(budgets), coefficients, target, as_json, training)
         return
+    for name in ("image_column", "label_column"):
+        if training[name] is not None:
+            raise InputError(f"{name.replace('_', '-')} {training[name]!r}: only with --search or --study")
     if published:
         members = [(member.name, member) for member in family(network)]
     else:

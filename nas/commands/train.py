@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.scaling import report_stage_two
 from nas.network.cost import cost
@@ -45,6 +46,7 @@ class Together(NamedTuple):
 @click.argument("spec", required=False, metavar="[SPEC|RUN]")
 @click.option("--data", help="As for `nas search`. Default: digits; with --top the run's.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
+@column_options
 @click.option("--download", is_flag=True, help="Fetch the data set if it is missing.")
 @click.option("--subset", type=float, default=1.0, help="Part of the images to train on. Default: 1.")
 @click.option("--recipe", "preset", default="adamw", help=f"{', '.join(PRESETS)}. Default: adamw.")
@@ -93,6 +95,7 @@ def train(
     resume: str | None,
     target: str | None,
     as_json: bool,
+    **columns: str | None,
 ) -> None:
     """Train a network fully: checkpoints, curves, test scores, a model card.
 
@@ -101,6 +104,7 @@ def train(
     """
     if not 0 <= workers <= 256:
         raise InputError(f"workers {workers}: expected an integer from 0 to 256")
+    data = take_columns(dict(columns), data)
     together = None
     if processes is not None:
         together = Together(processes, cpus_per_trial or 1, gpus_per_trial or 0, address, workers)
@@ -219,6 +223,7 @@ def _concrete(
 
 
 def _run(training: FullTraining, target: Path, together: Together | None, as_json: bool) -> None:
+    from nas.report.remarks import print_remarks, suspicious
     from nas.report.tensorboard import TrainingCurves
     from nas.report.training import write_plan, write_result
     from nas.training.full import FullTraining
@@ -231,6 +236,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}",
         highlight=False,
     )
+    print_remarks(plan.data, data.remarks, console)
     if training.rows:
         console.print(f"{len(training.rows)} of {epochs} epochs are done already", highlight=False)
     make_folder(str(training.outputs.folder))
@@ -246,6 +252,8 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
             f"{row['accuracy']:.4f}, {row['images_per_second']:.0f} images/s, {left}{skipped}",
             highlight=False,
         )
+        if word := suspicious(row["epoch"], row["accuracy"]):
+            console.print(word, style="yellow", highlight=False, soft_wrap=True)
 
     result = None
     again = f"nas train --resume {target}"

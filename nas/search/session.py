@@ -201,6 +201,7 @@ def _in_process(
 def _on_ray(
     settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
 ) -> tuple[Evaluator, int, Runner]:
+    from nas.report.remarks import print_remarks
     from nas.search.cluster import Resources, check_room, connect
     from nas.search.evaluators.train import TrainEvaluator
     from nas.search.ray_tune import make_scheduler, run_on_ray, share
@@ -214,8 +215,10 @@ def _on_ray(
     )
     make_scheduler(settings.scheduler, 1)
     workers = max(1, int(resources.cpus) - 1)
+    images = load_data(settings.data, settings.data_root, placement.download)
+    print_remarks(settings.data, images.remarks, console)
     whole = TrainEvaluator(
-        load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share()),
+        images.subset(settings.subset_share()),
         settings.make_recipe(),
         settings.make_proxy(),
         workers,
@@ -228,7 +231,7 @@ def _on_ray(
     concurrent = check_room(resources)
     shared = share(whole)
     evaluator = shared.light
-    del whole  # the node holds the data once, in the store
+    del whole, images  # the node holds the data once, in the store
     if dashboard:
         console.print(f"Ray dashboard: {dashboard}", highlight=False)
 

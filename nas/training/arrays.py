@@ -35,7 +35,9 @@ def array_set(name: str, folders: Sequence[Path], download: bool) -> DataSet:
             f"data set {name!r}: images of {train.images.shape[1:]} to train and of {test.images.shape[1:]} "
             "to test (channels, height, width): expected the same"
         )
-    raw = [read_labels(name, part, split.labels.tolist()) for part, split in (("train", train), ("test", test))]
+    raw = [
+        read_labels(name, part, split.labels.tolist()) for part, split in (("train", train), ("test", test))
+    ]
     mapped = map_labels(name, *raw)
     train, test = (
         ArraySplit(split.images, np.array(labels, np.int64))
@@ -76,7 +78,9 @@ def _check_shapes(name: str, part: str, split: ArraySplit) -> None:
     if count != len(split.labels):
         raise InputError(f"data set {name!r}: {part}: {count} images but {len(split.labels)} labels")
     if height != width or not height:
-        raise InputError(f"data set {name!r}: {part}: images of {height} x {width} pixels: expected square ones")
+        raise InputError(
+            f"data set {name!r}: {part}: images of {height} x {width} pixels: expected square ones"
+        )
 
 
 def _class_names(name: str, numbers: tuple[str, ...]) -> tuple[str, ...]:

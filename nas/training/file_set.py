@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas.training.dataset import DataSet, FileSplit, Source
@@ -64,7 +64,7 @@ def file_set(
     """
     said = list(remarks)
     test, chosen = _choose(train, tests, said)
-    mapped = map_labels(name, train.labels, test and test.labels)
+    mapped = map_labels(name, train.labels, None if test is None else test.labels)
     said += mapped.remarks
     whole = FileSplit(tuple(train.keys), mapped.parts[0], train.source)
     parts = [(train, mapped.parts[0])]
@@ -160,8 +160,3 @@ def digest_of_files(files: Iterable[tuple[str, int]], root: Path, columns: str =
         digest.update(os.fsencode(f"{os.path.relpath(file, root)} {size}\n"))
     digest.update(columns.encode())
     return digest.hexdigest()[:16]
-
-
-def named(split: RawSplit, part: str) -> RawSplit:
-    """The same split under another name."""
-    return replace(split, labels=replace(split.labels, part=part))

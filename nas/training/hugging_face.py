@@ -69,7 +69,9 @@ def hugging_face(name: DataName) -> DataSet:
             rows = rows.cast_column(image, datasets.Image(decode=False))
         except Exception as error:  # of pyarrow or of the library, by type of the column
             cause = (str(error) or type(error).__name__).splitlines()[0]
-            raise InputError(f"data set {name.text!r}: {part}: column {image!r}: no images: {cause}") from None
+            raise InputError(
+                f"data set {name.text!r}: {part}: column {image!r}: no images: {cause}"
+            ) from None
         return RawSplit(labels, tuple(map(str, range(len(rows)))), _Rows(rows, image))
 
     def digest(parts: Sequence[tuple[RawSplit, tuple[int, ...]]]) -> str:
@@ -99,7 +101,8 @@ def _load(name: DataName, datasets: Any) -> dict[str, Any]:
         return {"train": found}  # a saved `Dataset`: one split without a name
     if "train" not in found:
         raise InputError(
-            f"data set {name.text!r}: has {list(found) or 'no splits'}: expected train and test (or validation)"
+            f"data set {name.text!r}: has {list(found) or 'no splits'}: expected train and test (or "
+            "validation)"
         )
     return dict(found)
 
@@ -135,8 +138,8 @@ def _label_column(name: DataName, features: Any, datasets: Any, image: str, rema
     ]
     if not plain:
         raise InputError(
-            f"data set {name.text!r}: columns {list(features)}: expected an Image and a ClassLabel, or numbers "
-            f"or texts called {', '.join(_LABEL_NAMES[:4])}; choose with --label-column"
+            f"data set {name.text!r}: columns {list(features)}: expected an Image and a ClassLabel, or "
+            f"numbers or texts called {', '.join(_LABEL_NAMES[:4])}; choose with --label-column"
         )
     column = _first("label", plain, _LABEL_NAMES, remarks)
     remarks.append(f"labels are column {column!r}, of type {features[column].dtype}")
@@ -148,6 +151,7 @@ def _first(what: str, fitting: Sequence[str], usual: Sequence[str], remarks: lis
     column = next((name for name in usual if name in fitting), fitting[0])
     if len(fitting) > 1:
         remarks.append(
-            f"{what} columns {', '.join(map(repr, fitting))}: {column!r} is used; --{what}-column takes another"
+            f"{what} columns {', '.join(map(repr, fitting))}: {column!r} is used; --{what}-column takes "
+            "another"
         )
     return column

@@ -26,7 +26,8 @@ def image_folder(name: DataName) -> DataSet:
         InputError: a folder is missing or can't be read, a class has no images, or the classes differ.
     """
     path = os.path.abspath(os.path.expanduser(name.location))  # workers have another working directory
-    walk, remarks = Walk(name.text), []
+    walk = Walk(name.text)
+    remarks: list[str] = []
     if not os.path.isdir(path):
         what = "is no folder" if os.path.exists(path) else "no folder here"
         raise InputError(f"data set {name.text!r}: {printable(path)}: {what}")
@@ -92,9 +93,8 @@ def _require_images(data: str, train: RawSplit, walk: Walk) -> None:
     present = set(train.labels.values)
     empty = [folder for folder in train.labels.order if folder not in present]
     skipped = "".join(f" ({printable(remark)})" for remark in walk.skipped.remark())
-    if not train.keys:
-        kind = "in class folders " if not train.labels.order else ""
-        raise InputError(f"data set {data!r}: no images {kind}in {train.labels.part}{skipped}")
+    if not train.labels.order:
+        raise InputError(f"data set {data!r}: no class folders with images in {train.labels.part}{skipped}")
     if empty:
         raise InputError(f"data set {data!r}: no images in class folders {_names(empty)}{skipped}")
 

@@ -122,6 +122,8 @@ def _stored(box: Box, turn: Image.Transpose | None, width: int, height: int) -> 
     if turn in (kinds.FLIP_TOP_BOTTOM, kinds.ROTATE_180, kinds.TRANSVERSE, kinds.ROTATE_270):
         top, bottom = height - bottom, height - top
     return left, top, right, bottom
+
+
 def _random_box(width: int, height: int) -> Box:
     area = width * height
     for _ in range(10):

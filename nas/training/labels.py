@@ -158,7 +158,9 @@ def map_labels(data: str, train: RawLabels, test: RawLabels | None) -> Mapped:
         odd = set(columns[1]) - set(counts)
         if odd:
             # those of the training split without test images help to see a misspelt one
-            names = [printable(str(value)) for value in sorted(odd | (set(counts) - set(columns[1])), key=str)]
+            names = [
+                printable(str(value)) for value in sorted(odd | (set(counts) - set(columns[1])), key=str)
+            ]
             case = _differing_in_case(names)
             raise InputError(
                 f"data set {data!r}: classes {names[:_SHOWN]} are in only one of train and "
@@ -219,7 +221,7 @@ def _require_trainable(data: str, counts: Counter[Any], known: Sequence[Any]) ->
         )
 
 
-def _in_order(value: Label) -> tuple[bool, Any]:
+def _in_order(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value
 
 

@@ -84,7 +84,9 @@ def _require_tar(shard: str, stream: IO[bytes]) -> None:
     stream.seek(0)
     for start, name in _PACKED.items():
         if head.startswith(start):
-            raise InputError(f"{shard}: compressed with {name}: its images can't be read at random; unpack it")
+            raise InputError(
+                f"{shard}: compressed with {name}: its images can't be read at random; unpack it"
+            )
     if not head:
         raise InputError(f"{shard}: an empty file, no tar archive")
 
@@ -94,7 +96,9 @@ def _require_end(shard: str, stream: IO[bytes], end: int) -> None:
     stream.seek(end)
     block = stream.read(_BLOCK)
     if len(block) < _BLOCK:
-        raise InputError(f"{shard}: ends early, at byte {end + len(block):,}, without the end mark of a tar archive")
+        raise InputError(
+            f"{shard}: ends early, at byte {end + len(block):,}, without the end mark of a tar archive"
+        )
     at = end
     while block:
         if block.strip(b"\0"):
@@ -115,8 +119,10 @@ def _target(shard: str, archive: tarfile.TarFile, member: tarfile.TarInfo) -> ta
     name = member.linkname
     if member.issym():
         name = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), name))
-    # only what comes before it: a hard link does, and going ahead would end the pass over the file
-    for other in archive.members:
-        if other.name == name and other.isfile() and not other.issparse():
-            return other
-    raise InputError(f"{shard}: {member.name!r} is a link to {member.linkname!r}, which isn't before it")
+    try:
+        target = archive.getmember(name)
+    except KeyError:
+        target = member
+    if not target.isfile() or target.issparse():
+        raise InputError(f"{shard}: {member.name!r} is a link to {member.linkname!r}, which is no file in it")
+    return target

@@ -97,8 +97,8 @@ class Walk:
                 self.skipped.add("links to folders read already", folder)
                 continue
             visited.add(identity)
-            files = []
-            links = []
+            files: list[tuple[str, int, Identity]] = []
+            links: list[str] = []
             for entry, found in self._entries(folder):
                 if stat.S_ISDIR(found.st_mode):
                     # the folder itself before links to it

@@ -17,7 +17,7 @@ from nas.training.file_set import TEST_NAMES, RawSplit, digest_of_files, file_se
 from nas.training.labels import printable, read_labels
 from nas.training.naming import DataName
 from nas.training.pixels import extensions
-from nas.training.shards import Member, Shards, members
+from nas.training.shards import Shards, members
 from nas.training.walk import Skipped
 from search_spaces.errors import InputError
 
@@ -78,8 +78,8 @@ def _find(name: DataName, path: str, remarks: list[str]) -> dict[str, list[str]]
         found.setdefault(match[1].lower() if match else "", []).append(shard)
     if "" in found and len(found) > 1:
         raise InputError(
-            f"data set {name.text!r}: {found[''][0]}: neither train nor {' nor '.join(TEST_NAMES)} in its name, "
-            "as in others' names"
+            f"data set {name.text!r}: {found[''][0]}: neither train nor {' nor '.join(TEST_NAMES)} in its "
+            "name, as in others' names"
         )
     if "" in found:
         found["train"] = found.pop("")
@@ -95,9 +95,9 @@ def _shards(name: DataName, folder: str, remarks: list[str]) -> list[str]:
         raise InputError(f"data set {name.text!r}: {folder}: cannot be read: {error.strerror}") from None
     packed = [n for n in names if re.search(r"\.(tar\.\w+|tgz|tbz2?|txz|zip)$", n.lower())]
     if packed:
+        file = os.path.join(folder, packed[0])
         raise InputError(
-            f"data set {name.text!r}: {os.path.join(folder, packed[0])}: compressed: its images can't be read at "
-            "random; unpack it to .tar"
+            f"data set {name.text!r}: {file}: compressed: its images can't be read at random; unpack it to .tar"
         )
     shards = [entry for entry in names if entry.lower().endswith(".tar")]
     if not shards:
