@@ -17,8 +17,6 @@ from search_spaces.errors import InputError, unknown
 
 _IMAGE_NAMES = ("image", "img")
 _LABEL_NAMES = ("label", "labels", "class", "target", "fine_label", "category", "y")
-_PLAIN = ("int", "uint", "string", "large_string", "bool")
-"""How the types begin of columns that can be labels without being of the type ClassLabel."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +129,14 @@ def _label_column(name: DataName, features: Any, datasets: Any, image: str, rema
     fitting = [column for column, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if fitting:
         return _first("label", fitting, _LABEL_NAMES, remarks)
-    plain = [
-        column
-        for column, kind in features.items()
-        if column in _LABEL_NAMES and str(getattr(kind, "dtype", "")).startswith(_PLAIN)
-    ]
+    plain = [column for column in features if column in _LABEL_NAMES and column != image]
     if not plain:
         raise InputError(
             f"data set {name.text!r}: columns {list(features)}: expected an Image and a ClassLabel, or "
             f"numbers or texts called {', '.join(_LABEL_NAMES[:4])}; choose with --label-column"
         )
     column = _first("label", plain, _LABEL_NAMES, remarks)
-    remarks.append(f"labels are column {column!r}, of type {features[column].dtype}")
+    remarks.append(f"labels are column {column!r}, of type {getattr(features[column], 'dtype', 'list')}")
     return column
 
 
