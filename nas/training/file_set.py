@@ -148,8 +148,8 @@ def _check_kinds(name: str, *splits: FileSplit) -> None:
         if len(bad) > max(1, len(chosen) // 20):
             first, reason = next(iter(bad.items()))
             raise InputError(
-                f"data set {name!r}: {len(bad)} of {len(chosen)} images looked at are of a kind that can't be "
-                f"taken, e.g. {printable(first)}: {reason}"
+                f"data set {name!r}: {len(bad)} of {len(chosen)} images looked at are of a kind that can't "
+                f"be taken, e.g. {printable(first)}: {reason}"
             )
 
 

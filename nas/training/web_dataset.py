@@ -97,7 +97,8 @@ def _shards(name: DataName, folder: str, remarks: list[str]) -> list[str]:
     if packed:
         file = os.path.join(folder, packed[0])
         raise InputError(
-            f"data set {name.text!r}: {file}: compressed: its images can't be read at random; unpack it to .tar"
+            f"data set {name.text!r}: {file}: compressed: its images can't be read at random; unpack it to "
+            ".tar"
         )
     shards = [entry for entry in names if entry.lower().endswith(".tar")]
     if not shards:
