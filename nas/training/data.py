@@ -7,6 +7,7 @@ there for `nas train`; a search never reads it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,5 +56,5 @@ def load_data(name: str, root: str | None = None, download: bool = False) -> Dat
     parsed = parse_name(name)
     if parsed.kind in LOADERS:
         return LOADERS[parsed.kind](parsed)
-    folders = [Path(folder).expanduser() for folder in (*([root] if root else []), *DATA_FOLDERS)]
+    folders = [Path(os.path.expanduser(folder)) for folder in (*([root] if root else []), *DATA_FOLDERS)]
     return array_set(name, folders, download)
