@@ -23,8 +23,9 @@ def progress() -> Console:
 
 
 def _console(stream: Any) -> Console:
-    # in a file or a pipe nothing needs to fit a window: lines stay whole
-    return Console(file=stream, width=None if stream.isatty() else 120)
+    # in a file or a pipe nothing needs to fit a window: lines stay whole; what is printed are names of
+    # files and classes too, in which [red] and :car: mean themselves
+    return Console(file=stream, width=None if stream.isatty() else 120, markup=False, emoji=False)
 
 
 def print_json(document: Any) -> None:

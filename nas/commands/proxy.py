@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched
 from nas.commands.outputs import OutPath, owner
@@ -41,6 +42,7 @@ _PROXY = "proxy.yaml"
 @click.option("--space", default="mnasnet", help="As for `nas search`. Default: mnasnet.")
 @click.option("--data", default="digits", help="As for `nas search`. Default: digits.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
+@column_options
 @click.option("--recipe", default="adamw", help="As for `nas search`. Default: adamw.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe.")
 @click.option("--candidates", "count", type=int, default=12, help="Networks to train. Default: 12.")
@@ -83,6 +85,7 @@ def proxy(
     seed: int,
     target: str,
     as_json: bool,
+    **columns: str | None,
 ) -> None:
     """Find the cheapest proxy task that ranks networks as a long training does.
 
@@ -99,6 +102,7 @@ def proxy(
         raise InputError(f"seeds {seeds}: expected an integer from 2 to 100")
     if not -1 <= tau <= 1:
         raise InputError(f"tau {tau:g}: expected a number from -1 to 1")
+    data = take_columns(dict(columns), data) or data
     given = proxy_defaults(data)
     sweep = proxy_settings(
         _numbers(epochs, "epochs", int),

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched, only_with
 from nas.commands.networks import find_network
@@ -25,6 +26,7 @@ from search_spaces.spec import NetworkSpec
 _TRAINING = (
     click.option("--data", default="digits", help="Training: as for `nas search`. Default: digits."),
     click.option("--data-root", help="Training: folder to look for the data set in first."),
+    column_options,
     click.option("--epochs", type=int, help="Training: default: the recipe's."),
     click.option("--recipe", default="adamw", help="Training: as for `nas search`. Default: adamw."),
     click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Training: of the recipe."),
@@ -122,9 +124,13 @@ def scale_command(
     only_with(searching or studying, "--search or --study", *training)
     only_for_fetched(training["data"], "data_root")
     if searching or studying:
+        training["data"] = take_columns(training, training["data"])
         grid = coefficient_grid(tolerance, grid_step) if searching else None
         _train(network, grid, _numbers(budgets), coefficients, target, as_json, training)
         return
+    for name in ("image_column", "label_column"):
+        if training[name] is not None:
+            raise InputError(f"{name.replace('_', '-')} {training[name]!r}: only with --search or --study")
     if published:
         members = [(member.name, member) for member in family(network)]
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from controller.registry import CONTROLLERS
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress, seconds
 from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
 from nas.commands.outputs import OutPath
@@ -76,6 +77,7 @@ def _placement(function: Any) -> Any:
 @click.option("--noise/--no-noise", default=None, help="Answer with the noise of repeated trainings.")
 @click.option("--data", help="digits, fashion-mnist, cifar10, imagefolder:PATH ... Default: digits.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
+@column_options
 @click.option("--trials", type=int, help="How many architectures to evaluate. Default: 24.")
 @click.option("--epochs", type=int, help="Epochs of a trial. Default: the recipe's.")
 @click.option("--recipe", help=f"{', '.join(PRESETS)}. Default: adamw.")
@@ -303,6 +305,12 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
         base = replace(base, **read_proxy(proxy))
         if options["data"] is not None and absolute_data(options["data"]) != base.data:
             raise InputError(f"data {options['data']!r}: the proxy task of {proxy} is one for {base.data!r}")
+    for column in ("image_column", "label_column"):
+        if options[column] is not None and (options["evaluator"] or base.evaluator) == "benchmark":
+            name = column.replace("_", "-")
+            raise InputError(f"{name} {options[column]!r}: the benchmark reads no images; leave it out")
+    if (named := take_columns(options, options["data"] or base.data)) != base.data:
+        options["data"] = named
     changed = pairs(options.pop("changes"), "--set")
     changes = dict(base.recipe_changes) | changed
     if (epochs := options.pop("epochs")) is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched, typed
 from nas.commands.networks import resolve_network
@@ -54,6 +55,7 @@ _FEW = 100
 @click.argument("spec", required=False, metavar="[SPEC|RUN]")
 @click.option("--data", help="As for `nas search`. Default: digits; with --top the run's.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
+@column_options
 @click.option("--download", is_flag=True, help="Fetch the data set if it is missing.")
 @click.option("--subset", type=float, default=1.0, help="Part of the images to train on. Default: 1.")
 @click.option("--recipe", "preset", default="adamw", help=f"{', '.join(PRESETS)}. Default: adamw.")
@@ -102,6 +104,7 @@ def train(
     resume: str | None,
     target: str | None,
     as_json: bool,
+    **columns: str | None,
 ) -> None:
     """Train a network fully: checkpoints, curves, test scores, a model card.
 
@@ -111,6 +114,7 @@ def train(
     if not 0 <= workers <= 256:
         raise InputError(f"workers {workers}: expected an integer from 0 to 256")
     check_given(spec, top, resume, start, processes)
+    data = take_columns(dict(columns), data)
     together = None
     if processes is not None:
         together = Together(processes, cpus_per_trial or 1, gpus_per_trial or 0, address, workers)
@@ -230,6 +234,7 @@ def _concrete(
 
 
 def _run(training: FullTraining, target: Path, together: Together | None, as_json: bool) -> None:
+    from nas.report.remarks import print_remarks, suspicious
     from nas.report.tensorboard import TrainingCurves
     from nas.report.training import result_document, result_lines, write_plan, write_result
     from nas.training.data import ArraySplit
@@ -248,6 +253,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}; scored {scored}, on "
         f"{len(data.held_out):,} held-out images each epoch and {len(data.test):,} test images at the end"
     )
+    print_remarks(plan.data, data.remarks, console)
     for name, split in (("held-out", data.held_out), ("test", data.test)):
         if 0 < len(split) < _FEW:
             say(f"{name}: {len(split)} images, one is {100 / len(split):.1f} points of accuracy", "yellow")
@@ -272,6 +278,8 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
             f"epoch {row['epoch']:.0f}/{epochs}: training loss {row['loss']:.4f}, held-out accuracy "
             f"{row['accuracy']:.4f}{read}, {row['images_per_second']:.0f} images/s, {left}{skipped}"
         )
+        if word := suspicious(row["epoch"], row["accuracy"]):
+            console.print(word, style="yellow", highlight=False, soft_wrap=True)
 
     try:
         if together is None:

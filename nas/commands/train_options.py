@@ -9,6 +9,8 @@ _PLAN = {
     "spec",
     "data",
     "data_root",
+    "image_column",
+    "label_column",
     "download",
     "subset",
     "preset",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from nas.network.cost import cost
 from nas.report.tables import si
 from nas.training.full import FullTraining
+from nas.training.labels import printable
 from search_spaces.document import write_atomically, write_document
 from search_spaces.notation import network_notation
 
@@ -133,6 +135,11 @@ def confused(result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str,
     return sorted(found, key=lambda mistake: -mistake[2])[:_CONFUSED]
 
 
+def _cell(text: str) -> str:
+    """A text as it stands in a cell of a Markdown table."""
+    return re.sub(r"([\\|`*_<\[\]])", r"\\\1", text)
+
+
 def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
     """What the model is, what it was trained on, how, and how good it is; in Markdown."""
     plan, data, spec = training.plan, training.data, training.plan.spec
@@ -152,7 +159,7 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
         f"| network | `{network_notation(spec)}` |",
         f"| parameters | {counted.params:,} |",
         f"| MACs (convolutions and linear) | {si(counted.macs)} |",
-        f"| data | {data.name} (digest `{data.digest}`): {len(data.train):,} to train, "
+        f"| data | {_cell(printable(data.name))} (digest `{data.digest}`): {len(data.train):,} to train, "
         f"{len(data.held_out):,} held out, {len(data.test):,} to test |",
         f"| epochs | {len(training.rows)}, seed {plan.seed}{started} |",
         f"| made with | baseline-nas {version('baseline-nas')}, torch {torch.__version__}, "
@@ -182,12 +189,15 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
             "",
             "| true | taken for | images | of the class |",
             "|---|---|---|---|",
-            *(f"| {a} | {b} | {count} | {share:.1%} |" for a, b, count, share in confused(result, names)),
+            *(
+                f"| {_cell(a)} | {_cell(b)} | {count} | {share:.1%} |"
+                for a, b, count, share in confused(result, names)
+            ),
             "",
         ]
         unseen = [name for name, row in zip(names, result["confusion"], strict=True) if not sum(row)]
         if unseen:
-            lines += [f"Classes without a test image that can be read: {', '.join(unseen)}.", ""]
+            lines += [f"Classes without a test image that can be read: {', '.join(map(_cell, unseen))}.", ""]
     if result["unreadable"]:
         lines += [f"{len(result['unreadable'])} image files could not be read and were left out.", ""]
     recipe = yaml.safe_dump(plan.to_document(), sort_keys=False).strip()

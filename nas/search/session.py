@@ -227,6 +227,7 @@ def _in_process(
 def _on_ray(
     settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
 ) -> tuple[Evaluator, int, Runner]:
+    from nas.report.remarks import print_remarks
     from nas.search.cluster import Resources, check_room, connect
     from nas.search.evaluators.train import TrainEvaluator
     from nas.search.ray_tune import make_scheduler, run_on_ray, share
@@ -240,7 +241,9 @@ def _on_ray(
         placement.autoscaling,
     )
     make_scheduler(settings.scheduler, 1)
-    data = load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share())
+    data = load_data(settings.data, settings.data_root, placement.download)
+    print_remarks(settings.data, data.remarks, console)
+    data = data.subset(settings.subset_share())
     for word in check_files(data, ("train", "held_out", *(["test"] if settings.final else []))):
         console.print(word, style="yellow", highlight=False, soft_wrap=True)
     workers = max(1, int(resources.cpus) - 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nas.training.naming import parse_name
+
 
 def absolute(path: str) -> str:
     """A path from the root; `~` is the home folder."""
@@ -11,11 +13,15 @@ def absolute(path: str) -> str:
 
 
 def absolute_data(name: str) -> str:
-    """A data set's name, as `load_data` takes it, with its folder from the root if it names one."""
-    kind, colon, rest = name.partition(":")
-    if not colon or not rest:
-        return name
+    """A data set's name, as `load_data` takes it, with its folder from the root if it names one.
+
+    Raises:
+        InputError: no name of a data set.
+    """
+    parsed = parse_name(name)
     # a name on Hugging Face's hub looks like a relative path; it is one where there is such a folder
-    if kind in ("imagefolder", "webdataset") or (kind == "huggingface" and Path(rest).expanduser().is_dir()):
-        return f"{kind}:{absolute(rest)}"
-    return name
+    hub = parsed.kind == "huggingface" and not Path(parsed.location).expanduser().is_dir()
+    if not parsed.location or hub:
+        return name
+    columns = f"?{parsed.columns}" if parsed.columns else ""
+    return f"{parsed.kind}:{absolute(parsed.location)}{columns}"
