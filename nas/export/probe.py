@@ -153,7 +153,11 @@ Run = Callable[[Tensor], Tensor]
 
 
 def largest_gap(
-    ours: Run, theirs: Run, channels: int, sizes: tuple[Size, ...] = SIZES, batches: tuple[int, ...] = (BATCH,)
+    ours: Run,
+    theirs: Run,
+    channels: int,
+    sizes: tuple[Size, ...] = SIZES,
+    batches: tuple[int, ...] = (BATCH,),
 ) -> float:
     """The largest gap of two networks over image sizes and batches; the spread is that of the largest batch.
 
