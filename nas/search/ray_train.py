@@ -133,7 +133,9 @@ def _train(config: dict[str, Any]) -> None:
         training.run(tell)
     except (InputError, TrialFailedError) as error:
         kind = "input" if isinstance(error, InputError) else "trial"
-        (outputs.folder / _FAILURE).write_text(f"{kind} {error}", encoding="utf-8")
+        # of what all ranks agree on, only those that met one can name an example
+        if "e.g." in str(error) or not (outputs.folder / _FAILURE).is_file():
+            (outputs.folder / _FAILURE).write_text(f"{kind} {error}", encoding="utf-8")
         raise
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from nas.errors import TrialFailedError
 from nas.network.builder import build
 from nas.training import batches as of_batches
 from nas.training.batches import ALONE, Batches, Ranks, _Order
+from nas.training.check_files import check_files
 from nas.training.data import load_data
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer, _mix
@@ -179,7 +181,7 @@ def test_files_that_vanish_while_training(tmp_path):
 
 def test_whatever_a_decoder_raises_is_an_unreadable_image(tmp_path, monkeypatch):
     data = load_data(images(tmp_path / "data")).at(8)
-    odd = iter([KeyError("lzw"), ZeroDivisionError("by zero")])
+    odd = cycle([KeyError("lzw"), ZeroDivisionError("by zero")])
 
     def decode(content, *rest):
         raise next(odd)
@@ -227,3 +229,38 @@ def test_a_rank_without_images_gives_a_gradient_of_zero_and_leaves_bn_alone(tmp_
     gradients = [weight.grad for weight in trainer.model.parameters()]
     assert all(gradient is not None and not gradient.any() for gradient in gradients)
     assert trainer.model.training
+
+
+def test_a_look_before_the_first_epoch(tmp_path, monkeypatch):
+    data = load_data(images(tmp_path / "data")).at(8)
+    every = ("train", "held_out", "test")
+    assert check_files(data, every) == []
+    spoil(data.train, [0])
+    (word,) = check_files(data, every)
+    assert word.startswith("1 of the 400 training images can't be read and are left out, e.g. ")
+    spoil(data.train, range(5))
+    with pytest.raises(InputError, match="5 of the 400 training images can't be read, more than 1%"):
+        check_files(data, every)
+    assert check_files(data, ("held_out", "test")) == []  # each its own
+
+    # of a large split a part is looked at: a few of it prove nothing, many do
+    monkeypatch.setattr("nas.training.check_files.FILES", 100)
+    long = replace(data, train=replace(data.train, keys=data.train.keys * 50, labels=data.train.labels * 50))
+    spoil(data.train, range(12))  # 3% of it
+    assert "of 100 looked at, of 20000, training images" in check_files(long, every)[0]
+    spoil(data.train, range(40))
+    with pytest.raises(InputError, match="of 100 looked at, of 20000, training images can't be read"):
+        check_files(long, every)
+
+
+def test_a_class_without_a_readable_image(tmp_path):
+    data = load_data(images(tmp_path / "data")).at(8)
+    first = [data.train.labels.index(0)]
+    rest = [index for index, label in enumerate(data.train.labels) if label]
+    scarce = replace(data, train=data.train.part(first + rest))
+    spoil(scarce.train, [0])
+    with pytest.raises(InputError, match="class 'a' has no training image that can be read"):
+        check_files(scarce, ("train",))
+    scored = replace(data, test=scarce.train)
+    words = check_files(scored, ("test",))
+    assert "class 'a' has no test image that can be read: it is not scored" in words
