@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import importlib
 import io
 import os
@@ -67,10 +69,10 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # a terminal without UTF-8, or a path that isn't text, is no reason to stop
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=_PLAIN)
     try:
         code = cli.main(prog_name="nas", standalone_mode=False)
-        sys.stdout.flush()  # here a full disk or a reader that left can still be told
+        sys.stdout.flush()  # here a full disk, or a reader that left, can still be told
     except click.exceptions.Exit as exit_request:
         code = exit_request.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -89,8 +91,8 @@ def main() -> NoReturn:
         code = 141
         _forget_stdout()
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{error.strerror or error}")
+        where = error.filename or ("cannot write" if error.errno == errno.ENOSPC else "")
+        _complain(f"{where}: {error.strerror or error}" if where else str(error.strerror or error))
         code = 2
         _forget_stdout()
     except (MemoryError, RuntimeError) as error:
@@ -100,6 +102,21 @@ def main() -> NoReturn:
         _complain(message)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_PLAIN = "nas-plain"
+_GLYPHS = dict(zip("─━│┃░▒▓█▁▂▃▄▅▆▇", "--||.:+#_..--==", strict=True))
+
+
+def _in_plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that the terminal has not: for a bar another bar, else its escape."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    plain = (_GLYPHS.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text)
+    return "".join(plain), error.end
+
+
+codecs.register_error(_PLAIN, _in_plain)
 
 
 def _forget_stdout() -> None:

@@ -18,8 +18,19 @@ MAX_BYTES = 1 << 20
 """Documents come from strangers too: anything larger than this is not a spec or a space."""
 
 
+_DEPTH = 50
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also takes 1e-5 for a number: YAML 1.1 wants a point in it."""
+    """The safe loader, which also takes 1e-5 for a number: YAML 1.1 wants a point in it.
+
+    Brackets are nested to a depth only: reading time grows with its square.
+    """
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 (YAML's own name)
+        if self.flow_level >= _DEPTH:
+            raise yaml.scanner.ScannerError(None, None, "brackets nested too deeply", self.get_mark())
+        super().fetch_flow_collection_start(TokenClass)
 
 
 _Loader.add_implicit_resolver(

@@ -113,6 +113,7 @@ def compare(
             raise unknown("surrogate", family, FAMILIES)
     if not 1 <= seeds <= 100_000:
         raise InputError(f"seeds {seeds}: expected 1 to 100000")
+    _check_seed(first_seed, "first-seed")
     if not 0 <= processes <= 4096:
         raise InputError(f"processes {processes}: expected 0 to 4096")
     if folder is not None:
@@ -172,6 +173,11 @@ def compare(
         out().print(f"wrote {folder}/compare.png and compare.json", highlight=False, soft_wrap=True)
 
 
+def _check_seed(seed: int, option: str) -> None:
+    if not 0 <= seed < 1 << 63:
+        raise InputError(f"{option} {seed}: expected an integer from 0 to 2^63 - 1")
+
+
 def _controller(text: str) -> tuple[str, int]:
     name, colon, trials = text.partition(":")
     if colon and not trials.isdigit():
@@ -219,6 +225,7 @@ def plan(
         counts.append(int(text))
     if surrogate not in FAMILIES:
         raise unknown("surrogate", surrogate, FAMILIES)
+    _check_seed(seed, "seed")
     if gpu_hour is not None and not 0 <= gpu_hour < math.inf:
         raise InputError(f"gpu-hour {gpu_hour:g}: expected a price of 0 or more")
     if target_file is not None:
