@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import importlib
+import io
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -61,8 +66,13 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The console script `nas`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal without UTF-8, or a path that isn't text, is no reason to stop
+            stream.reconfigure(errors=_PLAIN)
     try:
         code = cli.main(prog_name="nas", standalone_mode=False)
+        sys.stdout.flush()  # here a full disk, or a reader that left, can still be told
     except click.exceptions.Exit as exit_request:
         code = exit_request.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -77,11 +87,66 @@ def main() -> NoReturn:
     except TrialFailedError as error:
         _complain(str(error))
         code = 1
+    except BrokenPipeError:  # `nas ... | head`: as SIGPIPE would have ended us
+        code = 141
+        _forget_stdout()
+    except OSError as error:
+        where = error.filename or ("cannot write" if error.errno == errno.ENOSPC else "")
+        _complain(f"{where}: {error.strerror or error}" if where else str(error.strerror or error))
+        code = 2
+        _forget_stdout()
+    except (MemoryError, RuntimeError) as error:
+        message = _out_of_memory(error)
+        if message is None:
+            raise
+        _complain(message)
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 
+_PLAIN = "nas-plain"
+_GLYPHS = dict(zip("─━│┃░▒▓█▁▂▃▄▅▆▇", "--||.:+#_..--==", strict=True))
+
+
+def _in_plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that the terminal has not: for a bar another bar, else its escape."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    plain = (_GLYPHS.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text)
+    return "".join(plain), error.end
+
+
+codecs.register_error(_PLAIN, _in_plain)
+
+
+def _forget_stdout() -> None:
+    """What is left in the buffer can't be written; Python would try once more at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _out_of_memory(error: Exception) -> str | None:
+    """A line for an error that means a lack of memory, on the machine or on a GPU; None for any other."""
+    text = str(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {text}' if text else ''}"
+    torch = sys.modules.get("torch")  # if it isn't loaded, it raised nothing
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return f"the GPU is out of memory: {text}"
+    return f"out of memory: {text}" if "can't allocate memory" in text else None
+
+
+_LINE = 1000
+"""Characters; what is longer says no more to anybody."""
+
+
 def _complain(message: str) -> None:
-    click.echo(f"nas: error: {' '.join(message.split())}", err=True)
+    line = " ".join(message.split())
+    # foreign names may hold anything, e.g. what moves a terminal's cursor
+    line = "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in line)
+    if len(line) > _LINE:
+        line = f"{line[: _LINE - 200]} ... {line[-200:]}"
+    click.echo(f"nas: error: {line}", err=True)
 
 
 if __name__ == "__main__":

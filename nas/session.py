@@ -14,6 +14,7 @@ from nas.latency.table import LATENCY, LatencyTable
 from nas.runs.folder import Run
 from nas.runs.mirror import Mirror, has_run, storage_of
 from nas.runs.settings import SearchSettings
+from nas.runs.storage import is_url
 from nas.search.evaluator import Evaluator
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop, run_in_process
@@ -21,6 +22,7 @@ from nas.search.results import Results
 from nas.search.trial import Record
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
+from search_spaces.targets import check_folder, same_file
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,18 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
         surrogate = load_surrogate(data, lambda text: console.print(text, style="dim"))
         settings = replace(settings, surrogate_digest=surrogate.digest)
     settings.check()
+    check_folder(folder)
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         Run.create(folder, settings)  # raises, with the reason
+    for above in folder.absolute().parents:
+        if Run.is_run(above):
+            raise InputError(f"out {folder}: is inside the run {above}; choose another --out")
     if placement.storage:
         copy = f"{placement.storage.rstrip('/')}/{folder.name}"
+        if not is_url(copy) and same_file(copy, folder):
+            raise InputError(
+                f"storage {placement.storage!r}: its copy of the run would be the run itself; choose another"
+            )
         if has_run(copy):
             raise InputError(
                 f"storage {copy!r}: there is a run already; `nas resume {copy}` goes on with it, "
@@ -80,13 +90,29 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     return _run(settings, folder, placement, settings.trials, console, new=True)
 
 
-def resume_search(folder: Path, placement: Placement, console: Console, trials: int | None = None) -> Run:
+def resume_search(
+    folder: Path,
+    placement: Placement,
+    console: Console,
+    trials: int | None = None,
+    data: str | None = None,
+    data_root: str | None = None,
+) -> Run:
     """Continue a run; with `trials`, to another number of them.
+
+    Args:
+        folder: of the run.
+        placement: where it goes on.
+        console: for progress.
+        trials: how many in all; None: the run's.
+        data, data_root: where its data lies now; None: where it was.
 
     Raises:
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
+    kept = run.settings
+    run.settings = replace(kept, data=data or kept.data, data_root=data_root or kept.data_root)
     if placement.storage is None:
         placement = replace(placement, storage=storage_of(folder))
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
@@ -205,7 +231,9 @@ def _on_ray(
 ) -> tuple[Evaluator, int, RunLoop]:
     from nas.cluster.nodes import Resources, check_room, connect
     from nas.cluster.tune import make_scheduler, run_on_ray, share
+    from nas.report.remarks import print_remarks
     from nas.search.train_evaluator import TrainEvaluator
+    from nas.training.check_files import check_files
     from nas.training.data import load_data
 
     resources = Resources(
@@ -215,9 +243,14 @@ def _on_ray(
         placement.autoscaling,
     )
     make_scheduler(settings.scheduler, 1)
+    data = load_data(settings.data, settings.data_root, placement.download)
+    print_remarks(settings.data, data.remarks, console)
+    data = data.subset(settings.subset_share())
+    for word in check_files(data, ("train", "held_out", *(["test"] if settings.final else []))):
+        console.print(word, style="yellow", highlight=False, soft_wrap=True)
     workers = max(1, int(resources.cpus) - 1)
     whole = TrainEvaluator(
-        load_data(settings.data, settings.data_root, placement.download).subset(settings.subset_share()),
+        data,
         settings.make_recipe(),
         settings.make_proxy(),
         workers,
@@ -230,7 +263,7 @@ def _on_ray(
     concurrent = check_room(resources)
     shared = share(whole)
     evaluator = shared.light
-    del whole  # the node holds the data once, in the store
+    del whole, data  # the node holds the data once, in the store
     if dashboard:
         console.print(f"Ray dashboard: {dashboard}", highlight=False)
 

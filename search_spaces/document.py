@@ -18,8 +18,19 @@ MAX_BYTES = 1 << 20
 """Documents come from strangers too: anything larger than this is not a spec or a space."""
 
 
+_DEPTH = 50
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also takes 1e-5 for a number: YAML 1.1 wants a point in it."""
+    """The safe loader, which also takes 1e-5 for a number: YAML 1.1 wants a point in it.
+
+    Brackets are nested to a depth only: reading time grows with its square.
+    """
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 (YAML's own name)
+        if self.flow_level >= _DEPTH:
+            raise yaml.scanner.ScannerError(None, None, "brackets nested too deeply", self.get_mark())
+        super().fetch_flow_collection_start(TokenClass)
 
 
 _Loader.add_implicit_resolver(
@@ -35,21 +46,46 @@ def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
+        # not every file has a size: a pipe or a device is read no further than a document may be
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES} bytes, not a document of ours")
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        document = yaml.load(data.decode("utf-8-sig"), _Loader)
+        _check_size(document, str(path))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file in UTF-8") from error
+    except InputError:
+        raise
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or type(error).__name__
         raise InputError(f"{path}: malformed YAML{where}: {problem}") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        # what YAML's constructors raise for a 13th month, a tag on the wrong text, a null byte in a name
+        raise InputError(f"{path}: malformed YAML: {error}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path}: expected a mapping at the top, found {type(document).__name__}")
     return document
+
+
+def _check_size(document: object, where: str) -> None:
+    """Raise `InputError` for a document that is small only as long as its aliases aren't written out."""
+    left, count = [document], 0
+    while left:
+        value = left.pop()
+        count += 1
+        if count > MAX_BYTES:
+            raise InputError(f"{where}: its aliases stand for more than {MAX_BYTES} values")
+        if isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            left += value
+        elif isinstance(value, int) and value.bit_length() > 1024:
+            raise InputError(f"{where}: a number of more than 300 digits, not a document of ours")
 
 
 def dump_yaml(document: Mapping[str, Any]) -> str:
@@ -61,27 +97,39 @@ def dump_yaml(document: Mapping[str, Any]) -> str:
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write `content` so that readers see the old content or the new, never a part of it.
 
+    A link stays: the file that it points to is replaced. A device or a pipe is written through, as are
+    /dev/stdout and its like: replacing those by a file would be a loss.
+
     Raises:
-        InputError: the folder doesn't exist or can't be written.
+        InputError: the folder doesn't exist or can't be written, the disk is full.
     """
-    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"{path}: cannot write: {error.strerror or error}") from error
+        _write(os.fspath(path), data)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise InputError(f"{path}: cannot write: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _write(path: str, data: bytes) -> None:
+    if path.startswith(("/dev/", "/proc/")) or (
+        os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    ):
+        with open(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as stream:
+            stream.write(data)
+        return
+    target = Path(os.path.realpath(path))
+    # the name is cut: with what is added to it, a long one would be too long
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes private files; what we write is meant to be read like any other file
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot write: {error.strerror or error}") from error
+        os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -136,7 +136,7 @@ def _documents(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
 def _parse(path: Path, name: str, content: bytes) -> Mapping[str, object]:
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise InputError(f"{path}: {name}: not a JSON document of a record")

@@ -10,7 +10,6 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +75,9 @@ def train_together(
     make_folder(str(folder))
     for name in (_EPOCHS, _FAILURE):
         (folder / name).unlink(missing_ok=True)
-    start = None if plan.start is None else str(Path(plan.start).absolute())
     trainer = TorchTrainer(
         _train,
-        train_loop_config={"plan": replace(plan, start=start), "target": str(target), "workers": workers},
+        train_loop_config={"plan": plan, "target": str(target), "workers": workers},
         scaling_config=ScalingConfig(
             num_workers=processes, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
         ),
@@ -113,7 +111,16 @@ def _train(config: dict[str, Any]) -> None:
     outputs = Outputs.at(target)
     try:
         if outputs.last.is_file():
-            training = FullTraining.resume(target, config["workers"], ranks, get_device())
+            plan: Plan = config["plan"]
+            training = FullTraining.resume(
+                target,
+                config["workers"],
+                ranks,
+                get_device(),
+                data=plan.data,
+                data_root=plan.data_root,
+                epochs=plan.recipe.epochs,
+            )
         else:
             training = FullTraining(config["plan"], outputs, workers=config["workers"], ranks=ranks)
             training.prepare(device=get_device())
@@ -126,7 +133,9 @@ def _train(config: dict[str, Any]) -> None:
         training.run(tell)
     except (InputError, TrialFailedError) as error:
         kind = "input" if isinstance(error, InputError) else "trial"
-        (outputs.folder / _FAILURE).write_text(f"{kind} {error}", encoding="utf-8")
+        # of what all ranks agree on, only those that met one can name an example
+        if "e.g." in str(error) or not (outputs.folder / _FAILURE).is_file():
+            (outputs.folder / _FAILURE).write_text(f"{kind} {error}", encoding="utf-8")
         raise
 
 

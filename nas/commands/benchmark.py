@@ -12,6 +12,7 @@ import click
 from nas.benchmark.load import CACHE
 from nas.benchmark.surrogate import FAMILIES
 from nas.commands.common import out, print_json, progress
+from nas.commands.outputs import OutPath, Target, declare
 from nas.report.tables import comparison_table, plan_table, rediscovery_tables, si
 from nas.runs.settings import SearchSettings
 from nas.session import Placement, start_search
@@ -28,7 +29,7 @@ _RANDOM = 10_000
 @click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
 @click.option("--target", default="400M", help="Of the MACs, by the benchmark's convention. Default: 400M.")
 @click.option("--seed", type=int, default=0, help="Default: 0.")
-@click.option("--out", "folder", help="Run folder to make. Default: runs/rediscover-TIME.")
+@click.option("--out", "folder", type=OutPath(), help="Run folder to make. Default: runs/rediscover-TIME.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def rediscover(
     trials: int,
@@ -85,7 +86,7 @@ def rediscover(
 @click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
 @click.option("--target", default="400M", help="Of the MACs, by the benchmark's convention. Default: 400M.")
 @click.option("--processes", type=int, default=0, help="Default: one for each core.")
-@click.option("--out", "folder", help="Folder for compare.json and compare.png.")
+@click.option("--out", "folder", type=OutPath(), help="Folder for compare.json and compare.png.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def compare(
     controllers: tuple[str, ...],
@@ -112,8 +113,13 @@ def compare(
             raise unknown("surrogate", family, FAMILIES)
     if not 1 <= seeds <= 100_000:
         raise InputError(f"seeds {seeds}: expected 1 to 100000")
+    _check_seed(first_seed, "first-seed")
     if not 0 <= processes <= 4096:
         raise InputError(f"processes {processes}: expected 0 to 4096")
+    if folder is not None:
+        picture, table = str(Path(folder) / "compare.png"), str(Path(folder) / "compare.json")
+        files = [Target(picture, "PNG picture"), Target(table, "comparison")]
+        declare(files, [benchmark_data] if benchmark_data else [], folder)
     with Progress(console=progress(), transient=True) as bar:
         task = bar.add_task("runs", total=None)
         comparison = comparing.compare_controllers(
@@ -167,6 +173,11 @@ def compare(
         out().print(f"wrote {folder}/compare.png and compare.json", highlight=False, soft_wrap=True)
 
 
+def _check_seed(seed: int, option: str) -> None:
+    if not 0 <= seed < 1 << 63:
+        raise InputError(f"{option} {seed}: expected an integer from 0 to 2^63 - 1")
+
+
 def _controller(text: str) -> tuple[str, int]:
     name, colon, trials = text.partition(":")
     if colon and not trials.isdigit():
@@ -184,7 +195,7 @@ def _controller(text: str) -> tuple[str, int]:
 @click.option("--speed", type=float, default=1.0, help="Of a worker against the records' GPUs. Default: 1.")
 @click.option("--gpu-hour", type=float, help="Price of a worker's hour, for a column of costs.")
 @click.option("--seed", type=int, default=0, help="Default: 0.")
-@click.option("--out", "target_file", help="PNG to write.")
+@click.option("--out", "target_file", type=OutPath(), help="PNG to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def plan(
     trials: int,
@@ -214,6 +225,11 @@ def plan(
         counts.append(int(text))
     if surrogate not in FAMILIES:
         raise unknown("surrogate", surrogate, FAMILIES)
+    _check_seed(seed, "seed")
+    if gpu_hour is not None and not 0 <= gpu_hour < math.inf:
+        raise InputError(f"gpu-hour {gpu_hour:g}: expected a price of 0 or more")
+    if target_file is not None:
+        declare([Target(target_file, "PNG picture")], [benchmark_data] if benchmark_data else [])
     known = load_surrogate(benchmark_data, lambda text: progress().print(text, style="dim"))
     reward = make_reward("soft", {"benchmark_macs": target})
     truth = true_rewards(known, surrogate, reward)
@@ -228,7 +244,11 @@ def plan(
 
         plot_plans(plans, Path(target_file))
     if as_json:
-        print_json({"trials": trials, "controller": controller, "plans": [vars(p) for p in plans]})
+        rows = [dict(vars(one)) for one in plans]
+        if gpu_hour is not None:
+            for row, one in zip(rows, plans, strict=True):
+                row["cost"] = one.workers * one.seconds / 3600 * gpu_hour
+        print_json({"trials": trials, "controller": controller, "plans": rows})
         return
     out().print(plan_table(plans, trials, gpu_hour))
     if target_file is not None:
@@ -237,7 +257,9 @@ def plan(
 
 @click.command(epilog="Example: nas data accel-nasbench")
 @click.argument("name")
-@click.option("--out", "target", help=f"File to write. Default: {CACHE}/accel-nasbench.tar.gz.")
+@click.option(
+    "--out", "target", type=OutPath(), help=f"File to write. Default: {CACHE}/accel-nasbench.tar.gz."
+)
 @click.option("--url", help="Another place to fetch it from; the content must be the same.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def data(name: str, target: str | None, url: str | None, as_json: bool) -> None:
@@ -249,6 +271,8 @@ def data(name: str, target: str | None, url: str | None, as_json: bool) -> None:
     if name != "accel-nasbench":
         raise unknown("data", name, ["accel-nasbench"])
     path = Path(target) if target else CACHE.expanduser() / "accel-nasbench.tar.gz"
+    if not path.is_file():  # else it is compared with what it should be
+        declare([Target(str(path), "archive")], folder=str(path.parent))
     with Progress(
         *Progress.get_default_columns(), DownloadColumn(), console=progress(), transient=True
     ) as bar:

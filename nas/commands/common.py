@@ -23,8 +23,9 @@ def progress() -> Console:
 
 
 def _console(stream: Any) -> Console:
-    # in a file or a pipe nothing needs to fit a window: lines stay whole
-    return Console(file=stream, width=None if stream.isatty() else 120)
+    # in a file or a pipe nothing needs to fit a window: lines stay whole; what is printed are names of
+    # files and classes too, in which [red] and :car: mean themselves
+    return Console(file=stream, width=None if stream.isatty() else 120, markup=False, emoji=False)
 
 
 def print_json(document: Any) -> None:
@@ -34,11 +35,13 @@ def print_json(document: Any) -> None:
 
 def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
     """`key=value` texts as a dict; raises `InputError` for one without an `=`."""
-    result = {}
+    result: dict[str, str] = {}
     for text in values:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise InputError(f"{option} {text!r}: expected key=value")
+        if key in result:
+            raise InputError(f"{option} {text!r}: {key} is given twice, {key}={result[key]} before")
         result[key] = value
     return result
 

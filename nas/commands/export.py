@@ -9,22 +9,31 @@ from typing import Any
 import click
 
 from nas.commands.common import out, print_json
+from nas.commands.given import only_with
+from nas.commands.networks import Found, find_network
+from nas.commands.outputs import OutPath, Target, declare, file_stem
 from nas.export import FORMATS, to_text
-from nas.network.resolve import resolve_spec
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError, unknown
 from search_spaces.spec import NetworkSpec
 
 _LIBRARIES = ("timm", "torchvision")
+_KINDS = {
+    "onnx": "ONNX model",
+    "exported": "exported program",
+    "torchscript": "TorchScript program",
+}
 _PROGRAMS = {"onnx": ".onnx", "exported": ".pt2", "torchscript": ".ts"}
 
 
 @click.command(epilog="Example: nas export winner.pt --to onnx --out winner.onnx")
-@click.argument("spec", metavar="SPEC|CHECKPOINT")
+@click.argument("spec", metavar="SPEC|CHECKPOINT|RUN")
 @click.option(
     "--to", "form", required=True, help="timm, torchvision, onnx, exported, torchscript, yaml or json."
 )
-@click.option("--out", "target", help="File to write. Default: stdout, or NAME with a suffix.")
+@click.option(
+    "--out", "target", type=OutPath(), help="File to write. Default: stdout, or NAME with a suffix."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
 def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
     """Write a network for another library: exactly, or not at all with the reason.
@@ -35,12 +44,27 @@ def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
     """
     if form not in (*FORMATS, *_LIBRARIES, *_PROGRAMS):
         raise unknown("format", form, [*_LIBRARIES, *_PROGRAMS, *FORMATS])
-    network, model = _load(spec)
+    found = find_network(spec, weights=True)
+    network = found.spec
+    if form in _PROGRAMS:
+        target = target or f"{file_stem(network.name)}{_PROGRAMS[form]}"
+    elif target == "-":
+        target = None
+    only_with(target is not None, "--out, the text itself is printed", "as_json")
+    beside = None
+    if form in _LIBRARIES and found.checkpoint is not None:
+        if target is None:
+            raise InputError("out: expected a file, the weights are written beside it")
+        beside = str(Path(target).with_suffix(".safetensors"))
+    _declare(form, target, beside, found.inputs)
     if form in FORMATS:
         _finish(to_text(network, form), [], target, form, as_json)
-    elif form in _PROGRAMS:
+        return
+    model = _load(found)
+    if form in _PROGRAMS:
+        assert target is not None
         content, remark = _program(network, model, form)
-        path = target or f"{network.name.replace(' ', '-')}{_PROGRAMS[form]}"
+        path = target
         write_atomically(path, content)
         if model is None:
             remark += "; the weights are random: give a checkpoint for trained ones"
@@ -48,27 +72,33 @@ def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
     else:
         text, weights = _module(network, model, form, bool(target) and Path(str(target)).suffix == ".json")
         written = []
-        if weights is not None:
-            if target is None:
-                raise InputError("out: expected a file, the weights are written beside it")
-            beside = str(Path(target).with_suffix(".safetensors"))
+        if weights is not None and beside is not None:
             write_atomically(beside, weights)
             written.append(beside)
         _finish(text, written, target, form, as_json)
 
 
-def _load(spec: str) -> tuple[NetworkSpec, Any]:
-    """(network, its module with trained weights or None) of a spec, a known name or a checkpoint."""
-    if Path(spec).suffix != ".pt":
-        return resolve_spec(spec), None
-    from nas.network.builder import build
-    from nas.training.checkpoint import load_checkpoint
-    from nas.training.transfer import trained_weights
+def _declare(form: str, target: str | None, beside: str | None, inputs: tuple[str, ...]) -> None:
+    if target is None:
+        return
+    if form in FORMATS:
+        main = Target(target, "spec", suffixes=(".yaml", ".yml") if form == "yaml" else (".json",))
+    elif form in _PROGRAMS:
+        main = Target(target, _KINDS[form])
+    elif Path(target).suffix == ".json":
+        main = Target(target, "arguments")
+    else:
+        main = Target(target, "Python module")
+    declare([main] if beside is None else [main, Target(beside, "weights")], inputs)
 
-    network, state, _ = load_checkpoint(Path(spec))
-    model = build(network, seed=0)
-    model.load_state_dict(trained_weights(state))
-    return network, model
+
+def _load(found: Found) -> Any:
+    """The network as a module with its trained weights; None where it has none."""
+    if found.checkpoint is None:
+        return None
+    from nas.training.checkpoint import load_model
+
+    return load_model(found.checkpoint)[1]
 
 
 def _program(network: NetworkSpec, model: Any, form: str) -> tuple[bytes, str]:
@@ -129,10 +159,15 @@ def _report(written: list[str], form: str, remark: str, as_json: bool) -> None:
 
 @click.command("import", epilog="Example: nas import --from timm:efficientnet_lite0 --out lite0.yaml")
 @click.option("--from", "source", required=True, help="timm:NAME or torchvision:NAME.")
-@click.option("--out", "target", help="Spec to write. Default: stdout.")
+@click.option("--out", "target", type=OutPath(), help="Spec to write. Default: stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
 def import_command(source: str, target: str | None, as_json: bool) -> None:
     """A spec from another library's model, as a baseline to scale or a reference in a search."""
     from nas.export.from_model import import_spec
 
-    _finish(to_text(import_spec(source), "yaml"), [], target, "yaml", as_json)
+    target = None if target == "-" else target
+    only_with(target is not None, "--out, the text itself is printed", "as_json")
+    form = "json" if target is not None and Path(target).suffix == ".json" else "yaml"
+    if target is not None:
+        declare([Target(target, "spec")])
+    _finish(to_text(import_spec(source), form), [], target, form, as_json)

@@ -9,10 +9,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from nas.commands.common import out, print_json, progress
+from nas.commands.given import not_with, only_with
+from nas.commands.networks import resolve_network
+from nas.commands.outputs import OutPath, Target, declare
 from nas.latency.setting import Setting
 from nas.latency.table import LatencyTable
 from nas.network.cost import cost
-from nas.network.resolve import resolve_spec
 from search_spaces.errors import InputError
 from search_spaces.reference import reference
 from search_spaces.registry import get_space
@@ -21,7 +23,7 @@ from search_spaces.registry import get_space
 @click.command(
     epilog="Example: nas latency efficientnet-b0 runs/first/best.yaml --runtime onnxruntime --threads 1"
 )
-@click.argument("specs", nargs=-1, metavar="[SPEC]...")
+@click.argument("specs", nargs=-1, metavar="[SPEC|CHECKPOINT|RUN]...")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N. Default: cpu.")
 @click.option("--runtime", default="torch", help="torch or onnxruntime. Default: torch.")
 @click.option("--batch", type=int, default=1, help="Images at once. Default: 1.")
@@ -30,7 +32,7 @@ from search_spaces.registry import get_space
 @click.option("--table", "path", help="Also what this latency table predicts, measured as it was.")
 @click.option("--space", help="Make the table of this space: a name or FILE.yaml; needs --out.")
 @click.option("--check", "checked", type=int, default=50, help="Networks to check it on. Default: 50.")
-@click.option("--out", "target", help="Table to write.")
+@click.option("--out", "target", type=OutPath(), help="Table to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def latency(
     specs: tuple[str, ...],
@@ -51,6 +53,9 @@ def latency(
     search --latency-table` weighs it. Measure on a machine that does nothing else.
     """
     setting = Setting(device, runtime, batch, threads)
+    only_with(space is not None, "--space, which makes a table", "checked")
+    only_with(space is None, "networks to measure", "runs")
+    not_with(path is not None, "--table, which says how", "device", "runtime", "batch", "threads")
     if space is None:
         if target is not None:
             raise InputError(f"out {target!r}: only with --space, which makes a table")
@@ -66,7 +71,7 @@ def latency(
 
 
 def _measure(specs: tuple[str, ...], setting: Setting, runs: int, path: str | None, as_json: bool) -> None:
-    networks = [resolve_spec(spec) for spec in specs]
+    networks = [resolve_network(spec) for spec in specs]
     table = LatencyTable.read(path) if path else None
     predicted = [table(network) for network in networks] if table else None
     if table is not None:
@@ -113,6 +118,7 @@ def _measure(specs: tuple[str, ...], setting: Setting, runs: int, path: str | No
 
 def _make(name: str, setting: Setting, checked: int, target: str, as_json: bool) -> None:
     space = get_space(name)
+    declare([Target(target, "latency table")], [name])
     base = reference("efficientnet-b0")
 
     from nas.latency.build_table import build_table, work

@@ -13,12 +13,14 @@ from typing import Any
 import click
 
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.given import not_with, only_with
 from nas.launch.kuberay import ray_cluster, ray_job
 from nas.launch.request import Request
 from nas.launch.slurm import batch_script
 from nas.runs.mirror import is_copy
 from search_spaces.document import dump_yaml
 from search_spaces.errors import InputError, unknown
+from search_spaces.targets import check_folder
 
 TARGETS = ("job", "kuberay", "slurm")
 
@@ -52,8 +54,11 @@ def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> 
     """Take a search to a cluster. COMMAND is a `search` or `resume`, after `--`."""
     if to not in TARGETS:
         raise unknown("to", to, TARGETS)
-    if options["cluster_only"] and to != "kuberay":
-        raise InputError("cluster-only: only for --to kuberay")
+    only_with(to == "job", "--to job", "address", "working_dir", "follow")
+    only_with(to == "kuberay", "--to kuberay", "image", "ray_version", "cluster_only")
+    only_with(to == "slurm", "--to slurm", "hours", "partition")
+    only_with(to != "job", "--to kuberay or slurm", "workers", "gpus", "cpus", "memory")
+    not_with(options["dry_run"], "--dry-run, which prints what would be submitted", "as_json")
     if options["cluster_only"] and command:
         raise InputError(f"cluster-only: takes no command, given: {' '.join(command)}")
     folder = ""
@@ -85,15 +90,18 @@ def _complete(command: tuple[str, ...], to: str) -> tuple[tuple[str, ...], str]:
 
     Refuses here what the command itself would refuse there, after the queue.
     """
-    from nas.commands.search import resume, search
+    from nas.commands.search import check_launched, resume, search
 
     known = {"search": search, "resume": resume}
     if not command or command[0] not in known:
         raise unknown("command", command[0] if command else "", known)
     try:
-        given = known[command[0]].make_context(command[0], list(command[1:])).params
+        context = known[command[0]].make_context(command[0], list(command[1:]))
+        given = context.params
     except click.exceptions.Exit:
         raise InputError(f"{command[0]}: a --help has nothing to launch") from None
+    if command[0] == "search":
+        check_launched(context)
     if given["address"] is not None:
         raise InputError(f"address {given['address']!r}: the launched search knows its own; leave it out")
     if to == "job" and command[0] == "resume" and not is_copy(given["run"]):
@@ -130,6 +138,8 @@ def _job(request: Request, options: dict[str, Any], as_json: bool) -> None:
     folder = Path(job.folder)
     if options["follow"] and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"out {folder}: exists; its place is for the job's outputs")
+    if options["follow"]:
+        check_folder(folder)
     server = JobServer(options["address"])
     submitted = server.submit(job.to_document())
     say = progress()

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import click
 
 from nas.commands.common import out, print_json
+from nas.commands.given import only_with
+from nas.commands.networks import resolve_network
+from nas.commands.outputs import OutPath, Target, declare
 from nas.network.cost import cost
-from nas.network.resolve import resolve_spec
 from nas.report.tables import cost_table
-from search_spaces.document import dump_yaml, write_atomically
+from search_spaces.document import dump_yaml, write_document
 from search_spaces.registry import SPACES, get_space
 from search_spaces.spec import NetworkSpec
 
 
 @click.command("cost", epilog="Example: nas cost efficientnet-b0 --check")
-@click.argument("spec")
+@click.argument("spec", metavar="SPEC|CHECKPOINT|RUN")
 @click.option("--resolution", type=int, help="Input size, pixels. Default: the network's.")
 @click.option("--check", is_flag=True, help="Build the network and compare with fvcore's count.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def cost_command(spec: str, resolution: int | None, check: bool, as_json: bool) -> None:
     """Multiply-adds, parameters, activations and memory of a network."""
-    network = resolve_spec(spec)
+    network = resolve_network(spec)
     if resolution is not None:
         network = network.replace(resolution=resolution)
     counted = cost(network)
@@ -70,10 +71,11 @@ def _check(network: NetworkSpec) -> dict[str, int]:
 
 @click.command(epilog="Example: nas space mnasnet --out my-space.yaml    (then edit it)")
 @click.argument("space", required=False)
-@click.option("--out", "target", help="File to write. Default: stdout.")
+@click.option("--out", "target", type=OutPath(), help="File to write. Default: stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def space(space: str | None, target: str | None, as_json: bool) -> None:
     """List the search spaces, or write one as YAML: a start for a space of your own."""
+    only_with(space is not None, "SPACE", "target")
     if space is None:
         rows = {name: make() for name, make in SPACES.items()}
         if as_json:
@@ -85,18 +87,16 @@ def space(space: str | None, target: str | None, as_json: bool) -> None:
             )
         return
     found = get_space(space)
-    if as_json and target is None:
-        print_json(found.to_document())
+    document = found.to_document()
+    if target in (None, "-"):
+        if as_json:
+            print_json(document)
+        else:
+            click.echo(dump_yaml(document), nl=False)
         return
-    _write(dump_yaml(found.to_document()), target, {"space": found.name, "size": found.size}, as_json)
-
-
-def _write(text: str, target: str | None, about: dict[str, Any], as_json: bool) -> None:
-    if target is None:
-        click.echo(text, nl=False)
-        return
-    write_atomically(target, text)
+    declare([Target(target, "space")], [space])
+    write_document(target, document)
     if as_json:
-        print_json({**about, "written": target})
+        print_json({"space": found.name, "size": found.size, "written": target})
     else:
         out().print(f"wrote {target}", highlight=False, soft_wrap=True)

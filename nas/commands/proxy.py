@@ -9,7 +9,10 @@ from typing import Any
 import click
 from rich.console import Console
 
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.given import only_for_fetched
+from nas.commands.outputs import OutPath, owner
 from nas.network.cost import cost
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings, proxy_defaults
@@ -30,6 +33,7 @@ from nas.studies.proxy_design import (
 )
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
+from search_spaces.targets import check_folder
 
 _PROXY = "proxy.yaml"
 
@@ -38,6 +42,7 @@ _PROXY = "proxy.yaml"
 @click.option("--space", default="mnasnet", help="As for `nas search`. Default: mnasnet.")
 @click.option("--data", default="digits", help="As for `nas search`. Default: digits.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
+@column_options
 @click.option("--recipe", default="adamw", help="As for `nas search`. Default: adamw.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe.")
 @click.option("--candidates", "count", type=int, default=12, help="Networks to train. Default: 12.")
@@ -54,7 +59,9 @@ _PROXY = "proxy.yaml"
 @click.option("--gpus-per-trial", type=float, help="Fractions too. Default: 0.")
 @click.option("--address", help="Ray cluster to join. Default: this machine.")
 @click.option("--seed", type=int, default=0, help="Of everything random. Default: 0.")
-@click.option("--out", "target", required=True, help="Folder; if it is there already, go on with it.")
+@click.option(
+    "--out", "target", type=OutPath(), required=True, help="Folder; if it is there already, go on with it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def proxy(
     space: str,
@@ -78,6 +85,7 @@ def proxy(
     seed: int,
     target: str,
     as_json: bool,
+    **columns: str | None,
 ) -> None:
     """Find the cheapest proxy task that ranks networks as a long training does.
 
@@ -86,10 +94,15 @@ def proxy(
     over seeds, so that it is seen which differences mean anything. Writes proxy.yaml for `nas search
     --proxy`.
     """
+    check_folder(target)
+    if owner(Path(target)) is not None:
+        raise InputError(f"out {target!r}: is the folder of a {owner(Path(target))}; choose another")
+    only_for_fetched(data, "data_root")
     if not 2 <= seeds <= 100:
         raise InputError(f"seeds {seeds}: expected an integer from 2 to 100")
     if not -1 <= tau <= 1:
         raise InputError(f"tau {tau:g}: expected a number from -1 to 1")
+    data = take_columns(dict(columns), data) or data
     given = proxy_defaults(data)
     sweep = proxy_settings(
         _numbers(epochs, "epochs", int),
@@ -203,7 +216,7 @@ def _report(
                 "file": None if chosen is None else str(folder / _PROXY),
                 "variance": asdict(spread) | {"meaningful": spread.meaningful, "of": repeated.setting.label},
                 "long": [
-                    {"candidate": label, "macs": cost(spec).macs, "accuracy": reference.get(label)}
+                    {"candidate": label, "macs": cost(spec).macs, "held_out_accuracy": reference.get(label)}
                     for label, spec in networks.items()
                 ],
             }
@@ -213,6 +226,7 @@ def _report(
 
     console = out()
     console.print(proxy_table(tried, chosen))
+    console.print("Accuracies, and what follows from them, are of held-out images after the last epoch.")
     console.print(
         f"Over {spread.seeds} seeds of {repeated.setting.label}: the same network differs by "
         f"{100 * spread.within:.2f} points (sd), networks among each other by {100 * spread.between:.2f}; "

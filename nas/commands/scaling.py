@@ -9,9 +9,12 @@ from typing import Any
 
 import click
 
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.given import only_for_fetched, only_with
+from nas.commands.networks import find_network
+from nas.commands.outputs import OutPath, Target, declare, file_stem
 from nas.network.cost import cost
-from nas.network.resolve import resolve_spec
 from nas.network.scaling import Budget, Coefficients, coefficient_grid, family, largest_phi, phi_text, scale
 from nas.report.tables import family_table
 from nas.runs.folder import Run
@@ -23,6 +26,7 @@ from search_spaces.spec import NetworkSpec
 _TRAINING = (
     click.option("--data", default="digits", help="Training: as for `nas search`. Default: digits."),
     click.option("--data-root", help="Training: folder to look for the data set in first."),
+    column_options,
     click.option("--epochs", type=int, help="Training: default: the recipe's."),
     click.option("--recipe", default="adamw", help="Training: as for `nas search`. Default: adamw."),
     click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Training: of the recipe."),
@@ -47,7 +51,7 @@ def _training(function: Any) -> Any:
 
 
 @click.command("scale", epilog="Example: nas scale runs/first/best.yaml --phi 0..7 --out family/")
-@click.argument("spec")
+@click.argument("spec", metavar="SPEC|CHECKPOINT|RUN")
 @click.option("--phi", help="Compound coefficient: a number, or a range such as 0..7.")
 @click.option("--alpha", type=float, default=1.2, help="Depth's coefficient. Default: 1.2.")
 @click.option("--beta", type=float, default=1.1, help="Width's. Default: 1.1.")
@@ -68,8 +72,10 @@ def _training(function: Any) -> Any:
     "--study", "studying", is_flag=True, help="Train width, depth, resolution, compound at equal MACs."
 )
 @click.option("--budgets", default="2,4,8", help="Study: times the baseline's MACs. Default: 2,4,8.")
-@click.option("--plot", help="PNG to write: cost against phi, and each axis's share.")
-@click.option("--out", "target", help="File for one member, folder for several, run folder for a training.")
+@click.option("--plot", type=OutPath(), help="PNG to write: cost against phi, and each axis's share.")
+@click.option(
+    "--out", "target", type=OutPath(), help="File for one member, folder for several or a training's run."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @_training
 def scale_command(
@@ -94,7 +100,8 @@ def scale_command(
     **training: Any,
 ) -> None:
     """Scale a network's depth, width and resolution together (EfficientNet's compound scaling)."""
-    network = resolve_spec(spec)
+    found = find_network(spec)
+    network = found.spec
     coefficients = Coefficients(alpha, beta, gamma)
     limits = (budget, max_params, max_memory)
     ways = {
@@ -107,10 +114,23 @@ def scale_command(
     if sum(ways.values()) != 1:
         given = [name for name, is_given in ways.items() if is_given]
         raise InputError(f"scale: expected one of {'; '.join(ways)}; given: {', '.join(given) or 'none'}")
+    growing = "--phi, --budget, --max-params or --max-memory"
+    steps_given = not (published or searching or studying)
+    only_with(steps_given or studying, f"{growing} or --study", "alpha", "beta", "gamma")
+    only_with(steps_given, growing, "resolution_step")
+    only_with(searching, "--search", "tolerance", "grid_step")
+    only_with(studying, "--study", "budgets")
+    only_with(not (searching or studying), f"{growing} or --published", "plot")
+    only_with(searching or studying, "--search or --study", *training)
+    only_for_fetched(training["data"], "data_root")
     if searching or studying:
+        training["data"] = take_columns(training, training["data"])
         grid = coefficient_grid(tolerance, grid_step) if searching else None
         _train(network, grid, _numbers(budgets), coefficients, target, as_json, training)
         return
+    for name in ("image_column", "label_column"):
+        if training[name] is not None:
+            raise InputError(f"{name.replace('_', '-')} {training[name]!r}: only with --search or --study")
     if published:
         members = [(member.name, member) for member in family(network)]
     else:
@@ -121,7 +141,11 @@ def scale_command(
         members = [
             (f"phi {phi_text(step)}", scale(network, step, coefficients, resolution_step)) for step in steps
         ]
-    written = _write(members, target)
+    paths = _paths(members, target)
+    files = [Target(path, "spec") for path in paths]
+    files += [] if plot is None else [Target(plot, "PNG picture", "plot")]
+    declare(files, found.inputs, target if len(members) > 1 else None)
+    written = _write(members, paths)
     if plot is not None:
         from nas.report.plots import plot_family
 
@@ -175,17 +199,20 @@ def _numbers(text: str) -> list[float]:
         raise InputError(f"budgets {text!r}: expected numbers such as 2,4,8") from None
 
 
-def _write(members: list[tuple[str, NetworkSpec]], target: str | None) -> list[str]:
+def _paths(members: list[tuple[str, NetworkSpec]], target: str | None) -> list[str]:
     if target is None:
         return []
     if len(members) == 1:
-        paths = [Path(target)]
-    else:
-        make_folder(target)
-        paths = [Path(target) / f"{member.name.replace(' ', '-')}.yaml" for _, member in members]
-    for path, (_, member) in zip(paths, members, strict=True):
+        return [target]
+    return [str(Path(target) / f"{file_stem(member.name)}.yaml") for _, member in members]
+
+
+def _write(members: list[tuple[str, NetworkSpec]], paths: list[str]) -> list[str]:
+    if len(paths) > 1:
+        make_folder(Path(paths[0]).parent)
+    for path, (_, member) in zip(paths, members, strict=False):  # no paths: nothing to write
         write_document(path, member.to_document())
-    return [str(path) for path in paths]
+    return list(paths)
 
 
 def _train(
@@ -203,6 +230,8 @@ def _train(
 
     changes: dict[str, Any] = dict(pairs(training.pop("changes"), "--set"))
     if (epochs := training.pop("epochs")) is not None:
+        if "epochs" in changes:
+            raise InputError(f"epochs {epochs}: given as --set epochs={changes['epochs']} too")
         changes["epochs"] = epochs
     placement = Placement(
         concurrent=training.pop("concurrent"),

@@ -12,13 +12,17 @@ from typing import Any
 import click
 
 from controller.registry import CONTROLLERS
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress, seconds
-from nas.runs.folder import BEST, Run
+from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
+from nas.commands.outputs import OutPath
+from nas.runs.folder import BEST, SETTINGS, Run
 from nas.runs.mirror import fetch_run, has_run, is_copy
 from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
 from nas.session import Placement, resume_search, start_search
 from nas.studies.proxy_design import read_proxy
+from nas.training.place import absolute_data
 from nas.training.presets import PRESETS
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
@@ -73,6 +77,7 @@ def _placement(function: Any) -> Any:
 @click.option("--noise/--no-noise", default=None, help="Answer with the noise of repeated trainings.")
 @click.option("--data", help="digits, fashion-mnist, cifar10, imagefolder:PATH ... Default: digits.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
+@column_options
 @click.option("--trials", type=int, help="How many architectures to evaluate. Default: 24.")
 @click.option("--epochs", type=int, help="Epochs of a trial. Default: the recipe's.")
 @click.option("--recipe", help=f"{', '.join(PRESETS)}. Default: adamw.")
@@ -100,7 +105,7 @@ def _placement(function: Any) -> Any:
 @click.option("--exponent", type=float, help="w of the reward. Default: -0.07.")
 @click.option("--scheduler", help="none, asha or median: ends poor trials early. Default: none.")
 @click.option("--seed", type=int, help="Of everything random. Default: 0.")
-@click.option("--out", "folder", help="Run folder to make. Default: runs/SPACE-DATA-TIME.")
+@click.option("--out", "folder", type=OutPath(), help="Run folder to make. Default: runs/SPACE-DATA-TIME.")
 @click.option(
     "--or-resume", is_flag=True, help="If the run is there already (--out, or in --storage), go on with it."
 )
@@ -110,11 +115,14 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
     placement = _take_placement(options)
     if or_resume and folder is None:
         raise InputError("or-resume: give --out, so that it is known which run is meant")
-    if or_resume and folder is not None and _find_run(Path(folder), placement.storage):
-        _report(lambda: resume_search(Path(folder), placement, progress()), folder, as_json)
-        return
     options |= {"cpus_per_trial": placement.cpus, "gpus_per_trial": placement.gpus}
     settings = _settings(options)
+    check_options(settings)
+    if or_resume and folder is not None and _find_run(Path(folder), placement.storage):
+        _check_same(Path(folder), settings)
+        more = settings.trials if given("trials") else None
+        _report(lambda: resume_search(Path(folder), placement, progress(), more), folder, as_json)
+        return
     if folder is None:
         data = settings.data.partition(":")[0]
         folder = f"runs/{Path(settings.space).stem}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -123,10 +131,20 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
 
 @click.command(epilog="Example: nas resume runs/first --trials 48")
 @click.argument("run")
-@click.option("--out", "folder", help="Where a run from a storage goes. Default: runs/NAME.")
+@click.option("--out", "folder", type=OutPath(), help="Where a run from a storage goes. Default: runs/NAME.")
 @click.option("--trials", type=int, help="Go on to this number of trials. Default: the run's.")
+@click.option("--data", help="Where its data lies now, if that was moved; it must be the same data.")
+@click.option("--data-root", help="The same, of the folder to look for the data set in first.")
 @_placement
-def resume(run: str, folder: str | None, trials: int | None, as_json: bool, **options: Any) -> None:
+def resume(
+    run: str,
+    folder: str | None,
+    trials: int | None,
+    data: str | None,
+    data_root: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Continue a search after a stop or a crash, or to more trials.
 
     RUN is a run folder, or the copy that --storage kept of one, where its machine is lost.
@@ -140,7 +158,9 @@ def resume(run: str, folder: str | None, trials: int | None, as_json: bool, **op
         folder = folder or f"runs/{run.rstrip('/').rpartition('/')[2]}"
         fetch_run(run, Path(folder), lambda text: progress().print(text, highlight=False))
         run = folder
-    _report(lambda: resume_search(Path(run), placement, progress(), trials), run, as_json)
+    place = Path(run)
+    _check_resumed(place, trials, data)
+    _report(lambda: resume_search(place, placement, progress(), trials, data, data_root), run, as_json)
 
 
 @click.command(epilog="Example: nas tensorboard runs/")
@@ -152,6 +172,8 @@ def tensorboard(folder: str, trials: tuple[int, ...], port: int, host: str) -> N
     """Start TensorBoard on a run folder, or on a folder of them."""
     if not Path(folder).is_dir():
         raise InputError(f"folder {folder!r}: no such folder")
+    if not 0 <= port < 1 << 16:
+        raise InputError(f"port {port}: expected 0 to 65535")
     if trials:
         from nas.report.tensorboard import write_trial_curves
 
@@ -162,6 +184,89 @@ def tensorboard(folder: str, trials: tuple[int, ...], port: int, host: str) -> N
         write_trial_curves(Path(folder), [records[trial] for trial in trials])
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, "--host", host]
     sys.exit(subprocess.call([*command, "--port", str(port)]))
+
+
+def check_options(settings: SearchSettings, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for an option of `nas search` that would do nothing with these settings."""
+    training = settings.evaluator != "benchmark"
+    only_with(
+        training,
+        "--evaluator train",
+        *("data", "data_root", "epochs", "recipe", "changes", "proxy_file", "resolution", "width"),
+        *("stem_stride", "subset", "scheduler", "concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
+        *("retries", "trial_timeout", "autoscaling", "dashboard", "download"),
+        ctx=ctx,
+    )
+    only_with(not training, "--evaluator benchmark", "benchmark_data", "surrogate", "noise", ctx=ctx)
+    only_with(settings.until == "converged", "--until converged", "price", ctx=ctx)
+    if given("cost", ctx=ctx):
+        params = (ctx or click.get_current_context()).params
+        plain = any("=" not in text for text in params["target"])
+        named = {text.partition("=")[0] for text in params["target"]}
+        only_with(plain or params["cost"] not in named, "a --target without a name", "cost", ctx=ctx)
+    not_with(
+        bool(given("address", ctx=ctx)), "--address, whose cluster is there already", "dashboard", ctx=ctx
+    )
+    only_for_fetched(settings.data, "data_root", "download", ctx=ctx)
+
+
+def check_launched(context: click.Context) -> None:
+    """`check_options` for a search that starts elsewhere; its own files needn't be here."""
+    options = dict(context.params)
+    if options["config"] is None and options["proxy_file"] is None:
+        for name in ("folder", "or_resume", "as_json"):
+            del options[name]
+        placement = _take_placement(options)
+        options |= {"cpus_per_trial": placement.cpus, "gpus_per_trial": placement.gpus}
+        check_options(_settings(options), context)
+
+
+def _check_same(folder: Path, settings: SearchSettings) -> None:
+    """Raise `InputError` unless the run in `folder` is the one that these settings describe."""
+    path = folder / SETTINGS
+    kept = SearchSettings.from_document(read_document(path), str(path))
+    elsewhere = ("trials", "space_document", "data_digest", "surrogate_digest", "latency_table")
+    other = [
+        f"{name.replace('_', '-')} {value!r}: the run in {folder} has {getattr(kept, name)!r}"
+        for name, value in vars(settings).items()
+        if name not in (*elsewhere, "cpus_per_trial", "gpus_per_trial") and getattr(kept, name) != value
+    ]
+    if not other and settings.make_space().to_document() != kept.make_space().to_document():
+        other = [f"space {settings.space!r}: the run in {folder} was made with another content of it"]
+    if other:
+        raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
+
+
+_TRAINS = (
+    "data",
+    "data_root",
+    "download",
+    "concurrent",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "address",
+    "retries",
+    "trial_timeout",
+    "autoscaling",
+    "dashboard",
+)
+"""Options of `nas resume` that act where networks are trained, on Ray."""
+
+
+def _check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
+    """Raise `InputError` for an option that does nothing for this run."""
+    settings, written = Run.open(folder).settings, typed()
+    odd = [written[name] for name in _TRAINS if name in written]
+    if settings.evaluator == "benchmark" and odd:
+        raise InputError(
+            f"resume {folder}: its benchmark answers in this process, nothing is trained; leave "
+            f"{', '.join(odd)} out"
+        )
+    if settings.evaluator == "train":
+        only_for_fetched(absolute_data(data or settings.data), "data_root", "download")
+    ended = len(read_records(folder))
+    if trials is not None and trials < ended:
+        raise InputError(f"trials {trials}: {ended} have ended already: expected at least as many")
 
 
 def _find_run(folder: Path, storage: str | None) -> bool:
@@ -198,10 +303,19 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
         base = SearchSettings.from_document(read_document(path), path)
     if (proxy := options.pop("proxy_file", None)) is not None:
         base = replace(base, **read_proxy(proxy))
-        if options["data"] not in (None, base.data):
+        if options["data"] is not None and absolute_data(options["data"]) != base.data:
             raise InputError(f"data {options['data']!r}: the proxy task of {proxy} is one for {base.data!r}")
-    changes = dict(base.recipe_changes) | pairs(options.pop("changes"), "--set")
+    for column in ("image_column", "label_column"):
+        if options[column] is not None and (options["evaluator"] or base.evaluator) == "benchmark":
+            name = column.replace("_", "-")
+            raise InputError(f"{name} {options[column]!r}: the benchmark reads no images; leave it out")
+    if (named := take_columns(options, options["data"] or base.data)) != base.data:
+        options["data"] = named
+    changed = pairs(options.pop("changes"), "--set")
+    changes = dict(base.recipe_changes) | changed
     if (epochs := options.pop("epochs")) is not None:
+        if "epochs" in changed:
+            raise InputError(f"epochs {epochs}: given as --set epochs={changed['epochs']} too")
         changes["epochs"] = epochs
     # another controller than the file's has no use for the file's options
     kept = base.controller_options if options["controller"] in (None, base.controller) else {}
@@ -227,10 +341,13 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
 def _targets(cost: str | None, texts: tuple[str, ...], benchmark: bool) -> dict[str, str]:
     """Targets by cost name; a plain one is of `cost`, whose own default target is B0's value."""
     plain = cost or ("benchmark_macs" if benchmark else "macs")
-    targets = {}
+    targets: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        targets[name if equals else plain] = value if equals else text
+        limited = name if equals else plain
+        if limited in targets:
+            raise InputError(f"target {text!r}: {limited} has the target {targets[limited]!r} already")
+        targets[limited] = value if equals else text
     if cost is not None and cost not in targets:
         targets[cost] = "efficientnet-b0"
     return targets

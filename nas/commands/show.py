@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from nas.commands.common import out, print_json, progress
+from nas.commands.given import not_with, only_with
+from nas.commands.networks import find_network, resolve_network
+from nas.commands.outputs import OutPath, Target, declare
 from nas.network.cost import cost
-from nas.network.resolve import resolve_spec
 from nas.report.diagram import terminal_diagram, write_diagram
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.runs.folder import Run
@@ -23,17 +25,22 @@ from search_spaces.spec import NetworkSpec
     epilog="Example: nas show runs/first    or: nas show efficientnet-b0    "
     "or, the difference of two: nas show runs/first/best.yaml efficientnet-b0"
 )
-@click.argument("what", metavar="RUN|SPEC")
-@click.argument("other", metavar="[SPEC]", required=False)
+@click.argument("what", metavar="RUN|SPEC|CHECKPOINT")
+@click.argument("other", metavar="[OTHER]", required=False)
 @click.option("--top", type=click.IntRange(1), default=5, help="Trials to list. Default: 5.")
-@click.option("--diagram", metavar="FILE", help="Write the network's picture: FILE.svg or FILE.png.")
+@click.option(
+    "--diagram", metavar="FILE", type=OutPath(), help="Write the network's picture: FILE.svg or FILE.png."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(what: str, other: str | None, top: int, diagram: str | None, as_json: bool) -> None:
     """Show a run (best trials, Pareto front), a network stage by stage, or how two networks differ."""
+    is_run = other is None and Run.is_run(Path(what))
+    only_with(is_run, "a run, as a table", "top")
+    not_with(as_json, "--json, which has all of the front", "top")
     if other is not None:
         if diagram is not None:
             raise InputError(f"diagram {diagram!r}: of one network, not of two")
-        pair = [_network(what), _network(other)]
+        pair = [resolve_network(what), resolve_network(other)]
         if as_json:
             print_json({"networks": [spec_document(spec) for spec in pair]})
             return
@@ -41,32 +48,25 @@ def show(what: str, other: str | None, top: int, diagram: str | None, as_json: b
             out().print(table)
         return
     if diagram is not None:
-        write_diagram(_network(what), Path(diagram))
+        kind = "SVG picture" if Path(diagram).suffix == ".svg" else "PNG picture"
+        found = find_network(what)
+        if Path(diagram).suffix in (".svg", ".png"):  # else it is refused below
+            declare([Target(diagram, kind, "diagram")], found.inputs)
+        write_diagram(found.spec, Path(diagram))
         progress().print(f"diagram: {diagram}", highlight=False)
-    if Run.is_run(Path(what)):
+    if is_run:
         run = Run.open(Path(what))
         if as_json:
             print_json(run_document(run))
         else:
             show_run(run, top)
         return
-    spec = resolve_spec(what)
+    spec = resolve_network(what)
     if as_json:
         print_json(spec_document(spec))
     else:
         out().print(spec_table(spec))
         out().print(terminal_diagram(spec), soft_wrap=True)
-
-
-def _network(what: str) -> NetworkSpec:
-    """A spec, or a run's winner."""
-    if not Run.is_run(Path(what)):
-        return resolve_spec(what)
-    run = Run.open(Path(what))
-    best = run.winner(run.results(read_records(run.folder)))
-    if best is None:
-        raise InputError(f"{what}: no trial has finished yet")
-    return run.spec(best)
 
 
 def spec_document(spec: NetworkSpec) -> dict[str, Any]:
@@ -89,6 +89,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "settings": run.settings.to_document(),
         "trials": len(records),
         "failed": results.failed,
+        "accuracy_of": run.settings.accuracy_of,
         "best": None if best is None else {**best.to_line(), **spec_document(run.spec(best))},
         "pareto": [record.to_line() for record in results.front],
     }
@@ -109,6 +110,7 @@ def show_run(run: Run, top: int = 5) -> None:
     rows = [(record, network_notation(run.spec(record))) for record in results.ranked[:top]]
     console.print(trials_table(f"Top {len(rows)} by reward", rows))
     console.print(pareto_table(results))
+    console.print(f"Accuracy: {run.settings.accuracy_of}.", highlight=False)
     console.print(f"Winner: trial {best.trial}, reward {best.reward:.4f}", highlight=False)
     highest = results.best
     if highest is not None and highest.trial != best.trial:
@@ -123,7 +125,7 @@ def show_run(run: Run, top: int = 5) -> None:
 
 @click.command(epilog="Example: nas report runs/first")
 @click.argument("run")
-@click.option("--out", "path", metavar="FILE", help="Default: RUN/report.html.")
+@click.option("--out", "path", metavar="FILE", type=OutPath(), help="Default: RUN/report.html.")
 def report(run: str, path: str | None) -> None:
     """Write a run's report: one HTML file with plots, diagrams, what matters, and how to find it again."""
     if not Run.is_run(Path(run)):
@@ -132,5 +134,6 @@ def report(run: str, path: str | None) -> None:
 
     opened = Run.open(Path(run))
     target = Path(path) if path else opened.folder / "report.html"
+    declare([Target(str(target), "HTML page")])
     write_report(opened, read_records(opened.folder), target)
     out().print(f"report: {target}", highlight=False, soft_wrap=True)

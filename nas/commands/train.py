@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -10,15 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.given import only_for_fetched, typed
+from nas.commands.networks import resolve_network
 from nas.commands.scaling import report_stage_two
+from nas.commands.train_options import check_given
+from nas.errors import TrialFailedError
 from nas.network.cost import cost
-from nas.network.resolve import resolve_spec
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings, proxy_defaults
 from nas.search.journal import read_records
 from nas.session import Placement, start_search
 from nas.studies.stage_two import stage_two_settings
+from nas.training.place import absolute_data
 from nas.training.presets import PRESETS, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
@@ -41,10 +47,15 @@ class Together(NamedTuple):
     workers: int
 
 
+_FEW = 100
+"""Images below which the size of one is worth a word."""
+
+
 @click.command(epilog="Example: nas train runs/first/best.yaml --data digits --epochs 30 --out winner.pt")
 @click.argument("spec", required=False, metavar="[SPEC|RUN]")
 @click.option("--data", help="As for `nas search`. Default: digits; with --top the run's.")
 @click.option("--data-root", help="Folder to look for the data set in first.")
+@column_options
 @click.option("--download", is_flag=True, help="Fetch the data set if it is missing.")
 @click.option("--subset", type=float, default=1.0, help="Part of the images to train on. Default: 1.")
 @click.option("--recipe", "preset", default="adamw", help=f"{', '.join(PRESETS)}. Default: adamw.")
@@ -93,6 +104,7 @@ def train(
     resume: str | None,
     target: str | None,
     as_json: bool,
+    **columns: str | None,
 ) -> None:
     """Train a network fully: checkpoints, curves, test scores, a model card.
 
@@ -101,26 +113,30 @@ def train(
     """
     if not 0 <= workers <= 256:
         raise InputError(f"workers {workers}: expected an integer from 0 to 256")
+    check_given(spec, top, resume, start, processes)
+    data = take_columns(dict(columns), data)
     together = None
     if processes is not None:
         together = Together(processes, cpus_per_trial or 1, gpus_per_trial or 0, address, workers)
     if resume is not None:
-        if spec is not None or target is not None:
-            raise InputError(f"resume {resume!r}: all its settings are kept there; leave SPEC and --out out")
         from nas.training.full import FullTraining
 
-        training = FullTraining.resume(Path(resume), workers)
-        _run(training, Path(resume), together, as_json)
+        place = Path(resume)
+        training = FullTraining.resume(
+            place, workers, data=data, data_root=data_root, download=download, epochs=epochs
+        )
+        only_for_fetched(training.plan.data, "data_root", "download")
+        _run(training, place, together, as_json)
         return
     values: dict[str, Any] = dict(pairs(changes, "--set"))
     if epochs is not None:
+        if "epochs" in values:
+            raise InputError(f"epochs {epochs}: --set epochs={values['epochs']} says so too; leave one out")
         values["epochs"] = epochs
     recipe = make_recipe(preset, values)
     if top is not None:
-        if spec is None or start is not None:
-            raise InputError(f"top {top}: give the run folder of a search, and no --from")
-        if processes is not None:
-            raise InputError(f"processes {processes}: not with --top, which trains each network on its own")
+        if spec is None:
+            raise InputError(f"top {top}: give the run folder of a search")
         settings = SearchSettings(
             data=data or "",
             data_root=data_root,
@@ -143,18 +159,18 @@ def train(
         )
         _train_top(Path(spec), top, settings, placement, target, as_json)
         return
-    data = data or "digits"
+    data = absolute_data(data or "digits")
+    only_for_fetched(data, "data_root", "download")
     if start is None and spec is None:
         raise InputError("spec: give a network, or --from with a checkpoint")
-    if start is None and frozen:
-        raise InputError(f"freeze {frozen}: only with --from, random weights must be trained")
     if not 0 <= seed < 1 << 63:
         raise InputError(f"seed {seed}: expected an integer from 0 to 2^63 - 1")
-    network = None if spec is None else resolve_spec(spec)
+    network = None if spec is None else resolve_network(spec)
     source = None
     if start is not None:
-        from nas.training.checkpoint import load_checkpoint
+        from nas.training.checkpoint import checkpoint_file, load_checkpoint
 
+        start = str(checkpoint_file(Path(start)))
         source = load_checkpoint(Path(start))[0]
     named = network or source
     assert named is not None
@@ -184,6 +200,7 @@ def _train_top(
         given = run.settings.evaluator == "train"
         settings = replace(settings, data=run.settings.data if given else "digits")
         settings = replace(settings, data_root=settings.data_root or run.settings.data_root)
+    only_for_fetched(settings.data, "data_root", "download")
     settings = stage_two_settings(run, read_records(folder), top, settings)
     place = Path(target or f"{str(folder).rstrip('/')}-top{top}")
     finished = start_search(settings, place, placement, progress())
@@ -205,8 +222,6 @@ def _concrete(
     """The network as it is trained: on this data, at this size; a checkpoint's own where none is given."""
     if network is None:
         assert source is not None
-        if width != 1 or stem_stride is not None:
-            raise InputError("width and stem-stride: of a checkpoint they are given; leave them out")
         task = ProxyTask(resolution or source.resolution, 1.0, source.stem.stride)
         return recipe.adapt(task.apply(source, dataset.num_classes, dataset.in_channels))
     small = proxy_defaults(data) if data.partition(":")[1] == "" else None
@@ -219,51 +234,80 @@ def _concrete(
 
 
 def _run(training: FullTraining, target: Path, together: Together | None, as_json: bool) -> None:
+    from nas.report.remarks import print_remarks, suspicious
     from nas.report.tensorboard import TrainingCurves
-    from nas.report.training import write_plan, write_result
-    from nas.training.full import FullTraining
+    from nas.report.training import result_document, result_lines, write_plan, write_result
+    from nas.training.data import ArraySplit
 
     plan, data, console = training.plan, training.data, progress()
     spec, epochs, began = plan.spec, plan.recipe.epochs, time.time()
-    console.print(
+    unreadable = training.check_files()  # raises before anything is said
+    scored = "by the weights' moving average" if plan.recipe.ema else "as trained"
+
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, highlight=False, soft_wrap=True)
+
+    say(
         f"training {spec.name} ({spec.digest}) on {plan.data}: {len(data.train):,} images of "
         f"{spec.resolution} px, stem stride {spec.stem.stride}, {spec.num_classes} classes, "
-        f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}",
-        highlight=False,
+        f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}; scored {scored}, on "
+        f"{len(data.held_out):,} held-out images each epoch and {len(data.test):,} test images at the end"
     )
+    print_remarks(plan.data, data.remarks, console)
+    for name, split in (("held-out", data.held_out), ("test", data.test)):
+        if 0 < len(split) < _FEW:
+            say(f"{name}: {len(split)} images, one is {100 / len(split):.1f} points of accuracy", "yellow")
+    if "workers" in typed() and isinstance(data.train, ArraySplit):
+        say(f"workers {training.workers}: {plan.data} is in memory, nothing is decoded", "yellow")
+    for word in unreadable:
+        say(word, "yellow")
     if training.rows:
-        console.print(f"{len(training.rows)} of {epochs} epochs are done already", highlight=False)
+        say(f"{len(training.rows)} of {epochs} epochs are done already")
     make_folder(str(training.outputs.folder))
     write_plan(training)
     curves = TrainingCurves(training.outputs.folder, training.rows)
+    again = f"nas train --resume {shlex.quote(str(target))}"
 
     def tick(row: dict[str, float]) -> None:
         curves.add(row)
         left = f"{(epochs - row['epoch']) * row['seconds'] / 60:.0f} min left"
-        skipped = f", {row['unreadable']:.0f} unreadable images" if row.get("unreadable") else ""
-        console.print(
-            f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.4f}, held-out accuracy "
-            f"{row['accuracy']:.4f}, {row['images_per_second']:.0f} images/s, {left}{skipped}",
-            highlight=False,
+        lost = len(data.held_out) - row["held_out_images"]
+        read = f" of {row['held_out_images']:,.0f} read" if lost else ""
+        skipped = f", {row['unreadable']:.0f} unreadable images so far" if row.get("unreadable") else ""
+        say(
+            f"epoch {row['epoch']:.0f}/{epochs}: training loss {row['loss']:.4f}, held-out accuracy "
+            f"{row['accuracy']:.4f}{read}, {row['images_per_second']:.0f} images/s, {left}{skipped}"
         )
+        if word := suspicious(row["epoch"], row["accuracy"]):
+            console.print(word, style="yellow", highlight=False, soft_wrap=True)
 
-    result = None
-    again = f"nas train --resume {target}"
     try:
         if together is None:
             training.run(tick)
-        else:
+        elif not training.done:
             from nas.cluster.processes import train_together
 
             train_together(plan, target, *together, tick=tick)
-            training = FullTraining.resume(target, together.workers)
-        result = training.result()
-        curves.close(result["test"])
+            training.reload()
+        # there is a card whatever becomes of the test
+        write_result(training, training.untested("it was not reached"))
+        try:
+            result = training.result()
+        except (TrialFailedError, InputError) as error:
+            write_result(training, training.untested(str(error)))
+            raise type(error)(
+                f"all {epochs} epochs are trained and in {training.outputs.last}, but the test failed: "
+                f"{error}; once that is mended, score it with: {again}"
+            ) from None
+        curves.tested(result["test"], epochs)
+        if result["best"]["test"] is not None:
+            curves.tested(result["best"]["test"], result["best"]["epoch"])
+        curves.close()
     except BaseException as error:
         with suppress(OSError):
             curves.close()
         if isinstance(error, KeyboardInterrupt) and training.outputs.last.is_file():
-            console.print(f"\ninterrupted; go on with: {again}", highlight=False, soft_wrap=True)
+            say(f"\ninterrupted; go on with: {again}")
         if isinstance(error, OSError):  # of the event file, say, on a full disk
             raise InputError(
                 f"{training.outputs.folder}: cannot write: {error.strerror or error}; the last checkpoint is "
@@ -272,30 +316,20 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         raise
     written = [training.outputs.last, training.outputs.best, *write_result(training, result)]
     seconds = time.time() - began
-    test, best = result["test"], result["best"]
     if as_json:
         print_json(
             {
                 "checkpoint": str(training.outputs.last),
                 "files": [str(path) for path in written],
-                "spec": spec.to_document(),
-                "digest": spec.digest,
-                "data_digest": data.digest,
-                "epochs": training.rows,
-                "test_accuracy": test["accuracy"],
-                "test_top5": test["top5"],
-                "test_loss": test["loss"],
+                **result_document(training, result),
                 "seconds": seconds,
-                **plan.to_document(),
-                **{name: result[name] for name in ("best", "confusion", "unreadable")},
             }
         )
         return
-    out().print(
-        f"test accuracy {test['accuracy']:.4f}, top-5 {test['top5']:.4f} ({len(data.test):,} images), after "
-        f"{seconds / 60:.1f} minutes; of epoch {best['epoch']}, best on held-out: "
-        f"{best['test']['accuracy']:.4f}\n"
-        f"checkpoint: {training.outputs.last}\nmodel card: {written[-1]}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    lines = [
+        *result_lines(training, result),
+        f"after {seconds / 60:.1f} minutes",
+        f"checkpoint: {training.outputs.last}",
+        f"model card: {written[-1]}",
+    ]
+    out().print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -1,64 +1,121 @@
-"""An export is exact or refused: same parameters and, after copying the weights, the same outputs."""
+"""An export is exact or refused: same parameters, same settings and, with the same weights, the same outputs."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from copy import deepcopy
 
 import torch
 from torch import nn
 
+from nas.export.probe import SIZES, TOLERANCE, BlindError, Size, give_sight, largest_gap
+from nas.export.settings import check_settings
 from nas.network.builder import build, copy_weights
 from search_spaces.errors import InputError
+from search_spaces.notation import to_notation
 from search_spaces.spec import NetworkSpec
-
-TOLERANCE = 1e-5
-"""The most that two outputs may differ, relative to their spread, in fp32."""
 
 
 class NotExpressibleError(InputError):
     """The other library has no such network; the message names the stage and the reason."""
 
 
-def check_exact(spec: NetworkSpec, theirs: nn.Module, library: str, weights: nn.Module | None = None) -> None:
+def check_exact(
+    spec: NetworkSpec,
+    theirs: nn.Module,
+    library: str,
+    weights: nn.Module | None = None,
+    sizes: tuple[Size, ...] = SIZES[:2],
+) -> None:
     """Raise `NotExpressibleError` unless `theirs` is the network of `spec`.
+
+    Compared are the parameters' number, the settings that evaluation doesn't show, and the outputs at several
+    sizes with weights drawn so that a difference shows; trained weights are compared as they are, too.
 
     Args:
         spec: the network.
-        theirs: the other library's module; it is left with the weights of ours, in evaluation mode.
+        theirs: the other library's module; it is left in evaluation mode, with `weights` if given.
         library: its name, for the message.
-        weights: our module, whose weights are copied; a freshly built one if None.
+        weights: our module, whose weights are copied; the probe's stay if None.
+        sizes: heights and widths of the images.
+
+    Raises:
+        BlindError: the probe's outputs don't depend on the images, so nothing could be told.
     """
-    ours = (weights if weights is not None else _disturbed(build(spec, seed=0))).eval()
-    counts = [sum(p.numel() for p in module.parameters()) for module in (ours, theirs)]
+    probe = build(spec, seed=0)
+    theirs.eval()
+    counts = [sum(p.numel() for p in module.parameters()) for module in (probe, theirs)]
     if counts[0] != counts[1]:
         raise NotExpressibleError(
             f"{spec.name}: {library} makes {counts[1]:,} parameters of it, expected {counts[0]:,}"
         )
+    difference = check_settings(probe, theirs)
+    if difference:
+        raise NotExpressibleError(f"{spec.name}: {library}: {difference}")
+    give_sight(probe, spec.in_channels)
+    _carry(spec, probe, theirs, library)
+    _compare(spec, probe, theirs, library, sizes)
+    if weights is None:
+        return
+    check_finite(spec, weights)
+    _carry(spec, weights.eval(), theirs, library)
+    with suppress(BlindError):  # they can't tell; the network is the same, and the weights were just copied
+        _compare(spec, weights, theirs, library, sizes[:1])
+
+
+def check_finite(spec: NetworkSpec, weights: nn.Module) -> None:
+    """Raise `InputError` if a weight is NaN or infinite: no outputs could be compared."""
+    for name, tensor in weights.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{spec.name}: its weights hold values that are not finite: {name}")
+
+
+def _carry(spec: NetworkSpec, ours: nn.Module, theirs: nn.Module, library: str) -> None:
     try:
         copy_weights(ours, theirs)
     except InputError as error:
         raise NotExpressibleError(f"{spec.name}: {library} orders it otherwise: {error}") from None
-    size = min(spec.resolution, 64)
-    images = torch.randn(2, spec.in_channels, size, size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected, found = ours(images), theirs.eval()(images)
-    gap = float((expected - found).abs().max() / max(1.0, float(expected.abs().max())))
-    if not gap <= TOLERANCE:
+
+
+def _compare(
+    spec: NetworkSpec, ours: nn.Module, theirs: nn.Module, library: str, sizes: tuple[Size, ...]
+) -> None:
+    with border(f"{spec.name}: {library}"):
+        found = largest_gap(ours, theirs, spec.in_channels, sizes)
+        if not found <= TOLERANCE:  # in fp32 two ways to sum differ by about as much
+            wide = [deepcopy(module).double() for module in (ours, theirs)]
+            found = largest_gap(
+                lambda x: wide[0](x.double()), lambda x: wide[1](x.double()), spec.in_channels, sizes
+            )
+    if not found <= TOLERANCE:
         raise NotExpressibleError(
-            f"{spec.name}: {library}'s outputs differ by {gap:.2g} with the same weights"
+            f"{spec.name}: {library}'s outputs differ by {found:.2g} of their spread with the same weights"
         )
 
 
-def _disturbed(model: nn.Module) -> nn.Module:
-    """BN statistics as after training: with fresh ones an error in their order would not show."""
-    generator = torch.Generator().manual_seed(1)
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
-            assert layer.running_var is not None
-            layer.running_var.uniform_(0.5, 1.5, generator=generator)
-            layer.running_mean.normal_(0, 0.1, generator=generator)
-    return model
+def refuse(spec: NetworkSpec, library: str, part: int | str | None, reason: str) -> NotExpressibleError:
+    """The error for a part that the library can't express: a stage's index, another part's name, or all."""
+    where, what = spec.name, ""
+    if part is not None:
+        where += f": stage{part}" if isinstance(part, int) else f": {part}"
+    if isinstance(part, int):
+        what = f" ({to_notation(spec.stages[part])})"
+    return NotExpressibleError(f"{where}: not expressible in {library}: {reason}{what}")
 
 
-def refuse(spec: NetworkSpec, library: str, stage: int | None, reason: str) -> NotExpressibleError:
-    """The error for a part that the library can't express."""
-    where = spec.name if stage is None else f"{spec.name}: stage{stage}"
-    return NotExpressibleError(f"{where}: not expressible in {library}: {reason}")
+@contextmanager
+def border(where: str) -> Iterator[None]:
+    """Turn what another library raises into one line that begins with `where`; our own errors pass.
+
+    Raises:
+        InputError: any exception of the library, in its own words, cut to one line.
+    """
+    try:
+        yield
+    except (InputError, ImportError):
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split())
+        short = words if len(words) <= 200 else words[:197] + "..."
+        raise InputError(f"{where} fails: {type(error).__name__}{f': {short}' if short else ''}") from error

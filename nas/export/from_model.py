@@ -1,47 +1,39 @@
-"""A spec from a model of torchvision or timm: of the MBConv, MobileNetV2 and ResNet families.
+"""A spec from a model of torchvision or timm: of the MBConv, MobileNet and ResNet families.
 
-The blocks are read off the modules, whatever the library calls them; that the result is the same network is
+The network is read off the modules, whatever the library calls them; that the result is the same network is
 then checked as for an export, with copied weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
 from nas.export.exact import check_exact
-from search_spaces.errors import InputError, unknown
-from search_spaces.layers import make_divisible
-from search_spaces.spec import NetworkSpec, StageSpec, StemSpec
-
-_ACTIVATIONS = {"SiLU": "silu", "Swish": "silu", "ReLU": "relu", "ReLU6": "relu6", "Hardswish": "hard_swish"}
-_BLOCKS = (
-    "MBConv",
-    "InvertedResidual",
-    "DepthwiseSeparableConv",
-    "ConvBnAct",
-    "Bottleneck",
-    "BasicBlock",
-)
-LIBRARIES = ("timm", "torchvision")
+from nas.export.library_model import find_model
+from nas.export.model_block import Reading, loose_block, read_block, stages
+from nas.export.obstacles import ACTIVATIONS, obstacles
+from nas.export.probe import SIZES
+from nas.export.settings import BLOCKS, Drop, dropout, drops, norms, outermost
+from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec, StemSpec
 
 
 def import_spec(source: str) -> NetworkSpec:
     """The spec of `timm:NAME` or `torchvision:NAME`, at the resolution that the library gives for it.
 
+    A file that this package has exported for one of the two may stand for the name.
+
     Raises:
         InputError: an unknown library or model, or a network that no spec describes exactly.
     """
-    library, colon, name = source.partition(":")
-    if library not in LIBRARIES or not colon:
-        raise InputError(f"from {source!r}: expected timm:NAME or torchvision:NAME")
-    model, resolution = _timm(name) if library == "timm" else _torchvision(name)
+    model = find_model(source)
+    name = source.replace(":", "-").replace("/", "-")[:200]
     try:
-        spec = replace(_read(model, source), resolution=resolution)
-        check_exact(spec, model, library)
+        spec = replace(read_model(model.outline(), name), resolution=model.resolution)
+        check_exact(spec, model.make(), source.partition(":")[0], sizes=SIZES)
     except InputError as error:
         if str(error).startswith("from "):
             raise
@@ -49,125 +41,103 @@ def import_spec(source: str) -> NetworkSpec:
     return spec
 
 
-def _timm(name: str) -> tuple[nn.Module, int]:
-    try:
-        import timm
-    except ImportError:
-        raise InputError(
-            f"from timm:{name}: timm is not installed; pip install 'baseline-nas[timm]'"
-        ) from None
-    if not timm.is_model(name.partition(".")[0]):
-        raise unknown("model of timm", name, timm.list_models())
-    model: nn.Module = timm.create_model(name, pretrained=False)
-    return model, int(getattr(model, "default_cfg", {}).get("input_size", (3, 224, 224))[-1])
+def read_model(model: nn.Module, name: str) -> NetworkSpec:
+    """The spec of a module of torchvision or timm, called `name`; weights are not looked at, nothing is checked.
 
-
-def _torchvision(name: str) -> tuple[nn.Module, int]:
-    from torchvision import models
-
-    if name not in models.list_models(module=models):
-        raise unknown("model of torchvision", name, models.list_models(module=models))
-    model: nn.Module = models.get_model(name, weights=None)
-    try:
-        crop = models.get_model_weights(name).DEFAULT.transforms().crop_size[0]  # type: ignore[attr-defined]
-    except (AttributeError, ValueError, IndexError):
-        crop = 224
-    return model, int(crop)
-
-
-def _read(model: nn.Module, source: str) -> NetworkSpec:
-    blocks = [module for module in _outermost(model) if type(module).__name__ in _BLOCKS]
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    inside = {id(c) for block in blocks for c in block.modules()}
-    outside = [c for c in convolutions if id(c) not in inside]
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    classifiers = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    if not blocks or not norms or len(classifiers) != 1 or not 1 <= len(outside) <= 2:
-        raise InputError(f"from {source!r}: not a network of MBConv, MobileNetV2 or ResNet blocks")
-    stem, head = outside[0], outside[1] if len(outside) == 2 else None
-    drops = [m.p for m in model.modules() if isinstance(m, nn.Dropout)]
-    pool = any(isinstance(m, nn.MaxPool2d) for m in model.modules())
+    Raises:
+        InputError: it has what no spec can say; the message holds the reasons.
+    """
+    reasons = obstacles(model)
+    if reasons:
+        raise InputError("; ".join(reasons))
+    parts = _parts(model)
+    stem, pool, blocks, head, classifier = parts
+    eps, momentum = _norm_settings(model)
     return NetworkSpec(
-        name=source.replace(":", "-"),
-        stages=_stages([_block(block, source) for block in blocks]),
+        name=name,
+        stages=stages(blocks),
         stem=StemSpec(stem.out_channels, stem.kernel_size[0], stem.stride[0], pool),
         head_channels=head.out_channels if head is not None else 0,
         in_channels=stem.in_channels,
-        num_classes=classifiers[0].out_features,
-        activation=_activation(model, source),
-        bn_momentum=float(norms[0].momentum or 0.1),
-        bn_eps=norms[0].eps,
-        dropout=float(max(drops, default=getattr(model, "drop_rate", 0.0))),
-        stochastic_depth=max((_drop_path(m) for m in model.modules()), default=0.0),
+        num_classes=classifier.out_features,
+        activation=_activation(model),
+        bn_momentum=momentum,
+        bn_eps=eps,
+        dropout=dropout(model),
+        stochastic_depth=stochastic_depth(drops(model)),
     )
 
 
-def _outermost(module: nn.Module) -> Iterator[nn.Module]:
-    """Submodules in order, not looking into blocks."""
-    for child in module.children():
-        yield child
-        if type(child).__name__ not in _BLOCKS:
-            yield from _outermost(child)
+_Parts = tuple[nn.Conv2d, bool, list[Reading], "nn.Conv2d | None", nn.Linear]
 
 
-def _drop_path(module: nn.Module) -> float:
-    if type(module).__name__ == "StochasticDepth":
-        return float(getattr(module, "p", 0.0))
-    return float(getattr(module, "drop_prob", 0.0) or 0.0) if type(module).__name__ == "DropPath" else 0.0
+def _parts(model: nn.Module) -> _Parts:
+    """(stem, whether it pools, blocks, the 1x1 convolution of the head if any, classifier)."""
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.Linear)
+    units = [m for m in outermost(model) if isinstance(m, kinds) or type(m).__name__ in BLOCKS]
+    convolutions = [m for m in units if isinstance(m, nn.Conv2d)]
+    if not convolutions or units[0] is not convolutions[0] or not isinstance(units[-1], nn.Linear):
+        raise InputError("it doesn't begin with a convolution and end with a classifier")
+    stem, classifier, units = convolutions[0], units[-1], units[1:-1]
+    head: nn.Conv2d | None = None
+    if len(units) > 1 and isinstance(units[-2], nn.Conv2d) and isinstance(units[-1], nn.BatchNorm2d):
+        if units[-2].kernel_size != (1, 1) or units[-2].stride != (1, 1):
+            raise InputError("the convolution of its head isn't 1x1")
+        head, units = units[-2], units[:-2]
+    if not units or not isinstance(units[0], nn.BatchNorm2d):
+        raise InputError("there is no BN behind the convolution of its stem")
+    units = units[1:]
+    pool = bool(units) and isinstance(units[0], nn.MaxPool2d)
+    units = units[1:] if pool else units
+    blocks: list[Reading] = []
+    while units:
+        if type(units[0]).__name__ in BLOCKS:
+            blocks.append(read_block(units[0]))
+            units = units[1:]
+        else:  # torchvision's MnasNet: a separable convolution without a module of its own
+            blocks.append(loose_block(units[:4]))
+            units = units[4:]
+    return stem, pool, blocks, head, classifier
 
 
-def _activation(model: nn.Module, source: str) -> str:
+def _norm_settings(model: nn.Module) -> tuple[float, float]:
+    """(epsilon, momentum) of BN, the same in all layers."""
+    found = {(norm.eps, norm.momentum, norm.affine, norm.track_running_stats) for norm in norms(model)}
+    if len(found) != 1:
+        what = "epsilon" if len({eps for eps, *_ in found}) > 1 else "momentum"
+        raise InputError(f"its BN's {what} differs from layer to layer")
+    ((eps, momentum, affine, tracks),) = found
+    if momentum is None or not affine or not tracks:
+        raise InputError("its BN has no weights, or no running statistics with a momentum")
+    return eps, momentum
+
+
+def _activation(model: nn.Module) -> str:
     for module in model.modules():
-        kind = type(module).__name__
-        if kind in _ACTIVATIONS:
-            return _ACTIVATIONS[kind]
-    raise InputError(f"from {source!r}: its activation is none of {', '.join(set(_ACTIVATIONS.values()))}")
+        if type(module).__name__ in ACTIVATIONS:
+            return ACTIVATIONS[type(module).__name__]
+    raise InputError(f"its activation is none of {', '.join(dict.fromkeys(ACTIVATIONS.values()))}")
 
 
-def _block(block: nn.Module, source: str) -> tuple[int, StageSpec]:
-    """(input channels, the block as a stage of one)."""
-    gates = [m for m in block.modules() if hasattr(m, "fc1") or hasattr(m, "conv_reduce")]
-    squeeze: Any = next((getattr(m, "fc1", None) or m.conv_reduce for m in gates), None)
-    hidden = {id(c) for gate in gates for c in gate.modules()}
-    shortcut = getattr(block, "downsample", None)
-    hidden |= {id(c) for c in shortcut.modules()} if shortcut is not None else set()
-    convs: list[Any] = [c for c in block.modules() if isinstance(c, nn.Conv2d) and id(c) not in hidden]
-    cin, cout = convs[0].in_channels, convs[-1].out_channels
-    stride = max(c.stride[0] for c in convs)
-    kind = type(block).__name__
-    if kind in ("Bottleneck", "BasicBlock"):
-        middle = convs[1] if kind == "Bottleneck" else convs[0]
-        if middle.groups != 1:
-            raise InputError(f"from {source!r}: grouped convolutions have no place in a spec")
-        ratio = middle.out_channels / cout if kind == "Bottleneck" else 1
-        op = "bottleneck" if kind == "Bottleneck" else "basic"
-        return cin, StageSpec(op, cout, middle.kernel_size[0], stride, ratio, 1, 0, "projection")
-    skips = bool(getattr(block, "use_res_connect", getattr(block, "has_skip", False)))
-    keeps = stride == 1 and cin == cout
-    skip = "none" if keeps and not skips else "identity"
-    ratio = 0.0
-    if squeeze is not None:
-        ratio = 0.25 if max(1, int(cin * 0.25)) == squeeze.out_channels else squeeze.out_channels / cin
-    depthwise = next((c for c in convs if c.groups == c.in_channels > 1), None)
-    if depthwise is None:
-        return cin, StageSpec("conv", cout, convs[0].kernel_size[0], stride, 1, 1, ratio, skip)
-    expansion: float = 1
-    if len(convs) == 3:
-        expansion = depthwise.in_channels / cin
-        if make_divisible(cin * round(expansion)) == depthwise.in_channels:
-            expansion = round(expansion)  # what was meant, before the width was rounded
-    op = "ds" if len(convs) == 2 else "mbconv"
-    return cin, StageSpec(op, cout, depthwise.kernel_size[0], stride, expansion, 1, ratio, skip)
+def stochastic_depth(found: list[Drop]) -> float:
+    """The rate p of which block i of n drops p i / n, as our networks and both libraries have it.
 
-
-def _stages(blocks: list[tuple[int, StageSpec]]) -> tuple[StageSpec, ...]:
-    """Equal blocks behind one another are one stage."""
-    stages: list[StageSpec] = []
-    for cin, block in blocks:
-        last = stages[-1] if stages else None
-        more = last is not None and block.stride == 1 and cin == block.channels
-        if last is not None and more and replace(block, stride=last.stride, repeats=last.repeats) == last:
-            stages[-1] = replace(last, repeats=last.repeats + 1)
-        else:
-            stages.append(block)
-    return tuple(stages)
+    Raises:
+        InputError: the rates don't grow so.
+    """
+    count = len(found)
+    rates = [(index, drop.rate) for index, drop in enumerate(found) if drop.rate or drop.acts]
+    if not any(rate for _, rate in rates):
+        return 0.0
+    index, last = rates[-1]
+    if not index:
+        raise InputError("its first block drops its branch (stochastic depth), a spec's never does")
+    raw = last * count / index
+    near = [float(f"{raw:.{digits}g}") for digits in (6, 9, 12, 15)]
+    near += [raw, math.nextafter(raw, 1), math.nextafter(raw, 0)]
+    for rate in near:  # what was written, not what rounding has made of it
+        if all(rate * place / count == value for place, value in rates):
+            return rate
+    if all(abs(raw * place / count - value) <= 1e-9 for place, value in rates):
+        return float(f"{raw:.12g}")
+    raise InputError("its stochastic depth doesn't grow by the same step from block to block")

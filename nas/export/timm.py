@@ -1,17 +1,18 @@
 """A spec for timm: an architecture definition and arguments that timm's EfficientNet builder takes.
 
-Traps (DESIGN, exports): `ir` always builds the expansion, so MBConv1 is written `ds`; SE is relative to the
+Traps: `ir` always builds the expansion, so MBConv1 is written `ds`; SE is relative to the
 block's input and rounded; depth scaling is off, since repeats are given exactly.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
-from nas.export.exact import check_exact, refuse
+from nas.export.exact import border, check_exact, refuse
 from nas.export.module import module_text, run_builder
 from search_spaces.errors import InputError
 from search_spaces.layers import make_divisible
@@ -26,19 +27,19 @@ def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
     Raises:
         NotExpressibleError: timm's builder has no such stage; the message says which and why.
     """
-    if spec.stem.stride != 2 or spec.stem.pool:
-        raise refuse(spec, "timm", None, "its stem has stride 2 and no pooling")
-    if not spec.head_channels:
-        raise refuse(spec, "timm", None, "its EfficientNet has a 1x1 convolution in the head")
     arch_def, channels = [], spec.stem.channels
     for index, stage in enumerate(spec.stages):
         arch_def.append([_notation(spec, index, stage, channels)])
         channels = stage.channels
+    if spec.stem.stride != 2 or spec.stem.pool:
+        own = f"stride {spec.stem.stride}{' and pooling' if spec.stem.pool else ''}"
+        raise refuse(spec, "timm", "stem", f"its EfficientNet's stem has stride 2 and no pooling, not {own}")
     return {
         "arch_def": arch_def,
         "num_classes": spec.num_classes,
         "num_features": spec.head_channels,
         "in_chans": spec.in_channels,
+        "output_stride": _output_stride(spec),
         "stem_size": spec.stem.channels,
         "stem_kernel_size": spec.stem.kernel,
         "act_layer": spec.activation,
@@ -54,6 +55,8 @@ def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
 def _notation(spec: NetworkSpec, index: int, stage: StageSpec, in_channels: int) -> str:
     if stage.op not in _WORDS:
         raise refuse(spec, "timm", index, f"its EfficientNet builder has no op {stage.op!r}")
+    if stage.stride > 2:
+        raise refuse(spec, "timm", index, f"its blocks have stride 1 or 2, not {stage.stride}")
     blocks = stage.blocks(in_channels)
     if any(block.skip not in ("none", "identity") for block in blocks):
         raise refuse(spec, "timm", index, f"it has no {stage.skip} skip where the shape changes")
@@ -64,15 +67,20 @@ def _notation(spec: NetworkSpec, index: int, stage: StageSpec, in_channels: int)
         raise refuse(spec, "timm", index, "its dsa block has no skip")
     parts = [_WORDS[stage.op], f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}"]
     if stage.op == "mbconv":
-        parts.append(f"e{stage.expansion:g}")
+        parts.append(f"e{stage.expansion}")
     parts.append(f"c{stage.channels}")
     if stage.se_ratio:
-        parts.append(f"se{stage.se_ratio:g}")
+        parts.append(f"se{stage.se_ratio}")
     if stage.op == "conv":
         parts += ["skip"] if shortcuts else []
     elif not shortcuts:
         parts.append("noskip")
     return "_".join(parts)
+
+
+def _output_stride(spec: NetworkSpec) -> int:
+    """The product of all strides: beyond it (32 by default) timm would dilate instead of striding."""
+    return max(32, spec.stem.stride * math.prod(stage.stride for stage in spec.stages))
 
 
 def _se_rounding(spec: NetworkSpec) -> str:
@@ -96,7 +104,7 @@ def _floor(value: float) -> int:
 
 _ROUNDINGS: dict[str, Callable[[float], int]] = {"round": round, "floor": _floor}
 
-_BUILDER = '''
+BUILDER = '''
 def build(arguments=ARGUMENTS, **changes):
     """timm's EfficientNet; `changes` replace its own arguments, e.g. num_classes."""
     from functools import partial
@@ -127,7 +135,7 @@ def timm_module(spec: NetworkSpec) -> str:
         NotExpressibleError: as `build_timm`.
     """
     build_timm(spec)
-    return module_text(spec, "timm", timm_arguments(spec), _BUILDER)
+    return module_text(spec, "timm", timm_arguments(spec), BUILDER)
 
 
 def build_timm(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module:
@@ -139,8 +147,13 @@ def build_timm(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module
     """
     arguments = timm_arguments(spec)
     try:
-        model = run_builder(arguments, _BUILDER)
-    except ImportError:
-        raise InputError("export to timm: timm is not installed; pip install 'baseline-nas[timm]'") from None
+        with border(f"{spec.name}: timm"):
+            model = run_builder(arguments, BUILDER)
+    except ImportError as error:
+        if error.name is None or (error.name.partition(".")[0] == "timm" and "." not in error.name):
+            raise InputError(
+                "export to timm: timm is not installed; pip install 'baseline-nas[timm]'"
+            ) from None
+        raise InputError(f"export to timm: this timm lacks what is needed: {error}") from None
     check_exact(spec, model, "timm", weights)
     return model

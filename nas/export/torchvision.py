@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from nas.export.exact import check_exact, refuse
+from nas.export.exact import border, check_exact, refuse
 from nas.export.module import module_text, run_builder
 from search_spaces.layers import make_divisible
-from search_spaces.spec import NetworkSpec
+from search_spaces.spec import NetworkSpec, StageSpec
 
 
 def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
@@ -20,30 +20,11 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
     Raises:
         NotExpressibleError: torchvision has no such stage; the message says which and why.
     """
-    if (spec.stem.kernel, spec.stem.stride, spec.stem.pool) != (3, 2, False):
-        raise refuse(spec, "torchvision", None, "its stem is a 3x3 convolution of stride 2")
-    if spec.activation != "silu":
-        raise refuse(spec, "torchvision", None, f"its activation is silu, not {spec.activation}")
-    if spec.in_channels != 3:
-        raise refuse(spec, "torchvision", None, "its images have 3 channels")
-    if not spec.head_channels:
-        raise refuse(spec, "torchvision", None, "it has a 1x1 convolution in the head")
     settings, channels = [], spec.stem.channels
     for index, stage in enumerate(spec.stages):
-        if stage.op not in ("ds", "mbconv"):
-            raise refuse(spec, "torchvision", index, f"its MBConv has no op {stage.op!r}")
-        blocks = stage.blocks(channels)
-        if any(
-            block.skip == "none" and block.in_channels == block.out_channels and block.stride == 1
-            for block in blocks
-        ):
-            raise refuse(spec, "torchvision", index, "its skips can't be left out")
-        if any(block.skip not in ("none", "identity") for block in blocks):
-            raise refuse(spec, "torchvision", index, f"it has no {stage.skip} skip where the shape changes")
-        if any(block.squeeze_channels != max(1, block.in_channels // 4) for block in blocks):
-            raise refuse(spec, "torchvision", index, f"its SE ratio is 0.25, not {stage.se_ratio:g}")
-        if stage.op == "ds" and any(make_divisible(b.in_channels) != b.in_channels for b in blocks):
-            raise refuse(spec, "torchvision", index, "its MBConv1 rounds the width inside to a multiple of 8")
+        reason = _obstacle(stage, channels)
+        if reason:
+            raise refuse(spec, "torchvision", index, reason)
         settings.append(
             {
                 "expand_ratio": stage.expansion,
@@ -55,6 +36,19 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
             }
         )
         channels = stage.channels
+    stem = spec.stem
+    if (stem.kernel, stem.stride, stem.pool) != (3, 2, False):
+        own = f"{stem.kernel}x{stem.kernel} of stride {stem.stride}{' with pooling' if stem.pool else ''}"
+        raise refuse(spec, "torchvision", "stem", f"its stem is a 3x3 convolution of stride 2, not {own}")
+    if spec.in_channels != 3:
+        raise refuse(spec, "torchvision", "stem", f"its images have 3 channels, not {spec.in_channels}")
+    if not spec.head_channels:
+        raise refuse(spec, "torchvision", "head", "it has a 1x1 convolution in the head")
+    if spec.activation != "silu":
+        every = "stage0" if len(spec.stages) == 1 else f"stage0 to stage{len(spec.stages) - 1}"
+        raise refuse(
+            spec, "torchvision", every, f"the activation of its MBConv is silu, not {spec.activation}"
+        )
     return {
         "inverted_residual_setting": settings,
         "dropout": spec.dropout,
@@ -67,7 +61,27 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
     }
 
 
-_BUILDER = '''
+def _obstacle(stage: StageSpec, channels: int) -> str | None:
+    """Why torchvision has no such stage, or None; `channels` is the width that it takes."""
+    if stage.op not in ("ds", "mbconv"):
+        return f"its MBConv has no op {stage.op!r}"
+    if stage.stride > 2:
+        return f"its blocks have stride 1 or 2, not {stage.stride}"
+    blocks = stage.blocks(channels)
+    if any(b.skip == "none" and b.in_channels == b.out_channels and b.stride == 1 for b in blocks):
+        return "its skips can't be left out"
+    if any(block.skip not in ("none", "identity") for block in blocks):
+        return f"it has no {stage.skip} skip where the shape changes"
+    if any(block.squeeze_channels != max(1, block.in_channels // 4) for block in blocks):
+        return f"its SE ratio is 0.25, not {stage.se_ratio:g}"
+    if stage.op == "ds" and any(make_divisible(b.in_channels) != b.in_channels for b in blocks):
+        return "its MBConv1 rounds the width inside to a multiple of 8"
+    if stage.op == "mbconv" and any(block.inner_channels == block.in_channels for block in blocks):
+        return f"expansion {stage.expansion:g} keeps the width here, and then it has no expansion convolution"
+    return None
+
+
+BUILDER = '''
 def build(arguments=ARGUMENTS, **changes):
     """torchvision's EfficientNet; `changes` replace its own arguments, e.g. num_classes."""
     from functools import partial
@@ -95,7 +109,7 @@ def torchvision_module(spec: NetworkSpec) -> str:
         NotExpressibleError: as `build_torchvision`.
     """
     build_torchvision(spec)
-    return module_text(spec, "torchvision", torchvision_arguments(spec), _BUILDER)
+    return module_text(spec, "torchvision", torchvision_arguments(spec), BUILDER)
 
 
 def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module:
@@ -104,6 +118,8 @@ def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn
     Raises:
         NotExpressibleError: torchvision can't express it, or makes something else of it.
     """
-    model = run_builder(torchvision_arguments(spec), _BUILDER)
+    arguments = torchvision_arguments(spec)
+    with border(f"{spec.name}: torchvision"):
+        model = run_builder(arguments, BUILDER)
     check_exact(spec, model, "torchvision", weights)
     return model

@@ -155,7 +155,7 @@ class LatencyTable:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"latency table {path}: {error.strerror or error}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"latency table {path}: not JSON: {error}") from None
         where = f"latency table {path}"
         known = check_fields(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 
 from search_spaces.errors import InputError
@@ -64,8 +65,10 @@ def unpack(data: bytes, folder: Path) -> None:
                 target = folder.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(source.read())
-    except tarfile.TarError as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise InputError(f"the job's outputs are broken: {error}") from None
+    except OSError as error:  # a full disk; or gzip's own kind for what is no archive
+        raise InputError(f"out {folder}: cannot write: {error.strerror or error}") from None
 
 
 def pack_outputs(folder: str, job: str) -> None:

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from nas.report.remarks import suspicious
 from nas.report.tables import si
 from nas.search.results import Results
 from nas.search.trial import Measurement, Record, Scored, Trial
@@ -39,6 +40,7 @@ class SearchProgress:
         self._before = self.ended_count
         self._began = time.monotonic()
         self._drawn = 0.0
+        self._warned = False
         self._live: Live | None = None
         if console.is_terminal:
             self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -61,6 +63,10 @@ class SearchProgress:
     def measured(self, trial: Trial, measurement: Measurement) -> None:
         """A trial has done an epoch."""
         self.running[trial.id] = (trial, measurement)
+        word = suspicious(measurement.get("epoch", 0), measurement.get("accuracy", 0))
+        if word and not self._warned:
+            self._warned = True
+            self.console.print(f"trial {trial.id}: {word}", style="yellow", highlight=False, soft_wrap=True)
 
     def ended(self, record: Record) -> None:
         """A trial has ended."""

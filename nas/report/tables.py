@@ -295,7 +295,7 @@ def proxy_table(tried: Sequence[Tried], chosen: Tried | None) -> Table:
 def stage_two_table(results: Sequence[FullResult]) -> Table:
     """Networks after their full training, best first, with the place that the search gave them."""
     table = _table(
-        "Trained fully, highest reward first",
+        "Trained fully, highest reward first; accuracies of the last epoch",
         ("trial",),
         ("place", "proxy reward", "reward", "held-out", "test", "MACs"),
     )
@@ -306,7 +306,7 @@ def stage_two_table(results: Sequence[FullResult]) -> Table:
             f"{places.index(result) + 1} > {index + 1}",
             f"{result.proxy_reward:.4f}",
             f"{result.reward:.4f}",
-            f"{result.accuracy:.4f}",
+            f"{result.held_out_accuracy:.4f}",
             f"{result.test_accuracy:.4f}",
             si(result.macs),
         )

@@ -259,6 +259,24 @@ def _quiet_writers() -> Hook:
 _PROJECTOR = "projector_config.pbtxt"
 
 
+_TAGS = {
+    "accuracy": "held_out/accuracy",
+    "top5": "held_out/top5",
+    "held_out_loss": "held_out/loss",
+    "held_out_images": "held_out/images",
+    "test_accuracy": "test/accuracy",
+    "test_top5": "test/top5",
+    "test_images": "test/images",
+    "unreadable": "data/unreadable",
+}
+"""Curves of a training by the split that they are of, where that isn't the training one."""
+
+
+def _tags(row: Measurement) -> dict[str, float]:
+    """A training's measurements by what their curves are called."""
+    return {_TAGS.get(name, f"train/{name}"): value for name, value in row.items() if name != "epoch"}
+
+
 def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
     """Curves of single trials, by epoch, on demand: a TensorBoard run for each below `curves/`.
 
@@ -270,9 +288,11 @@ def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
     for record in records:
         writer = SummaryWriter(str(place / f"trial_{record.trial:06d}"))  # type: ignore[no-untyped-call]
         for row in record.measurements:
-            for name, value in row.items():
-                if name != "epoch":
-                    writer.add_scalar(f"epoch/{name}", value, int(row["epoch"]))  # type: ignore[no-untyped-call]
+            # a benchmark's answer is of no training
+            trained = "held_out_loss" in row
+            named = _tags(row) if trained else {f"epoch/{k}": v for k, v in row.items() if k != "epoch"}
+            for name, value in named.items():
+                writer.add_scalar(name, value, int(row["epoch"]))  # type: ignore[no-untyped-call]
         writer.close()  # type: ignore[no-untyped-call]
     return place
 
@@ -295,16 +315,18 @@ class TrainingCurves:
 
     def add(self, row: Measurement) -> None:
         """The measurements of an epoch; raises OSError if the events can't be written."""
-        for name, value in row.items():
-            if name != "epoch":
-                self._writer.add_scalar(f"train/{name}", value, int(row["epoch"]))  # type: ignore[no-untyped-call]
+        for name, value in _tags(row).items():
+            self._writer.add_scalar(name, value, int(row["epoch"]))  # type: ignore[no-untyped-call]
         self._writer.flush()  # type: ignore[no-untyped-call]
 
-    def close(self, test: Measurement | None = None) -> None:
-        """End the file, with the scores on the test split where there are some; OSError as `add`."""
+    def tested(self, test: Measurement, epoch: float) -> None:
+        """The scores on the test split of the checkpoint of an epoch; OSError as `add`."""
+        for name, value in test.items():
+            self._writer.add_scalar(f"test/{name}", value, int(epoch))  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """End the file; OSError as `add`."""
         threading.excepthook = self._hook
-        for name, value in (test or {}).items():
-            self._writer.add_scalar(f"test/{name}", value, 0)  # type: ignore[no-untyped-call]
         self._writer.close()  # type: ignore[no-untyped-call]
 
 

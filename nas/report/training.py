@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from nas.network.cost import cost
 from nas.report.tables import si
 from nas.training.full import FullTraining
+from nas.training.labels import printable
 from search_spaces.document import write_atomically, write_document
 from search_spaces.notation import network_notation
 
@@ -33,11 +35,15 @@ def write_plan(training: FullTraining) -> None:
 
 
 def write_result(training: FullTraining, result: Mapping[str, Any]) -> list[Path]:
-    """The confusion table (`confusion.csv`) and the model card (`MODEL_CARD.md`); the files written."""
+    """Write the model card (`MODEL_CARD.md`) and, once tested, the confusion table (`confusion.csv`).
+
+    Returns:
+        the files, the card last.
+    """
     folder = training.outputs.folder
     names = class_names(training)
     written = []
-    if len(names) <= _LARGEST_TABLE:
+    if result["confusion"] is not None and len(names) <= _LARGEST_TABLE:
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["true \\ predicted", *names])
@@ -50,6 +56,69 @@ def write_result(training: FullTraining, result: Mapping[str, Any]) -> list[Path
     return written
 
 
+def result_lines(training: FullTraining, result: Mapping[str, Any]) -> list[str]:
+    """The scores for people: of which checkpoint, on which split, on how many images."""
+    last, best = training.rows[-1], result["best"]
+    average = ", moving average" if training.plan.recipe.ema else ""
+    test = result["test"]
+    same = best["epoch"] == int(last["epoch"])
+    highest = f"held-out accuracy {best['held_out']:.4f}, the highest"
+    lines = [
+        f"last epoch ({last['epoch']:.0f}{average}): {_scores(test)} ({_images(training, test)}); "
+        + (highest if same else f"held-out accuracy {last['accuracy']:.4f}")
+    ]
+    if not same:
+        found = "its checkpoint is gone" if best["test"] is None else _scores(best["test"])
+        lines.append(f"best epoch ({best['epoch']}{average}): {found}; {highest}")
+    return lines
+
+
+def _scores(test: Mapping[str, float]) -> str:
+    top5 = f", top-5 {test['top5']:.4f}" if "top5" in test else ""
+    return f"test accuracy {test['accuracy']:.4f}{top5}"
+
+
+def _images(training: FullTraining, test: Mapping[str, float]) -> str:
+    read, length = int(test["images"]), len(training.data.test)
+    return (
+        f"{length:,} images" if read == length else f"{read:,} of {length:,} images, the others can't be read"
+    )
+
+
+def result_document(training: FullTraining, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with every epoch, as plain data.
+
+    `test_*` are of the last epoch, `best` of the epoch with the highest held-out accuracy; of five classes or
+    less there is no top-5.
+    """
+    plan, data, test = training.plan, training.data, result["test"]
+    return {
+        "spec": plan.spec.to_document(),
+        "digest": plan.spec.digest,
+        "data_digest": data.digest,
+        "images": {"train": len(data.train), "held_out": len(data.held_out), "test": len(data.test)},
+        "scored": "moving average" if plan.recipe.ema else "weights",
+        "epochs": [{_NAMES.get(name, name): value for name, value in row.items()} for row in training.rows],
+        "test_epoch": int(training.rows[-1]["epoch"]),
+        "test_accuracy": test["accuracy"],
+        "test_top5": test.get("top5"),
+        "test_loss": test["loss"],
+        "test_images": int(test["images"]),
+        **plan.to_document(),
+        **{name: result[name] for name in ("best", "confusion", "unreadable")},
+    }
+
+
+_NAMES = {"accuracy": "held_out_accuracy", "top5": "held_out_top5", "loss": "train_loss"}
+"""An epoch's measurements by the split that they are of."""
+
+
+def _cells(test: Mapping[str, float] | None) -> str:
+    """The cells of test top-1, top-5 and loss; dashes for what there is not."""
+    values = [None if test is None else test.get(name) for name in ("accuracy", "top5", "loss")]
+    return " | ".join("-" if value is None else f"{value:.4f}" for value in values)
+
+
 def class_names(training: FullTraining) -> Sequence[str]:
     """The data set's names of its classes, else their numbers."""
     data = training.data
@@ -59,11 +128,16 @@ def class_names(training: FullTraining) -> Sequence[str]:
 def confused(result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, str, int, float]]:
     """(true, predicted, count, share of the true class) of the commonest mistakes."""
     found = []
-    for true, row in enumerate(result["confusion"]):
+    for true, row in enumerate(result["confusion"] or []):
         for predicted, count in enumerate(row):
             if true != predicted and count:
                 found.append((names[true], names[predicted], count, count / sum(row)))
     return sorted(found, key=lambda mistake: -mistake[2])[:_CONFUSED]
+
+
+def _cell(text: str) -> str:
+    """A text as it stands in a cell of a Markdown table."""
+    return re.sub(r"([\\|`*_<\[\]])", r"\\\1", text)
 
 
 def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
@@ -71,7 +145,7 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
     plan, data, spec = training.plan, training.data, training.plan.spec
     counted = cost(spec)
     names = class_names(training)
-    test, best = result["test"], result["best"]
+    test, best, last = result["test"], result["best"], training.rows[-1]
     started = f", from the weights of `{plan.start}`" if plan.start else ""
     lines = [
         f"# {spec.name}",
@@ -85,7 +159,7 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
         f"| network | `{network_notation(spec)}` |",
         f"| parameters | {counted.params:,} |",
         f"| MACs (convolutions and linear) | {si(counted.macs)} |",
-        f"| data | {data.name} (digest `{data.digest}`): {len(data.train):,} to train, "
+        f"| data | {_cell(printable(data.name))} (digest `{data.digest}`): {len(data.train):,} to train, "
         f"{len(data.held_out):,} held out, {len(data.test):,} to test |",
         f"| epochs | {len(training.rows)}, seed {plan.seed}{started} |",
         f"| made with | baseline-nas {version('baseline-nas')}, torch {torch.__version__}, "
@@ -95,18 +169,35 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
         "",
         "| checkpoint | held-out top-1 | test top-1 | test top-5 | test loss |",
         "|---|---|---|---|---|",
-        f"| last (`{training.outputs.last.name}`) | {training.rows[-1]['accuracy']:.4f} | "
-        f"{test['accuracy']:.4f} | {test['top5']:.4f} | {test['loss']:.4f} |",
-        f"| best on held-out, epoch {best['epoch']} | {best['held_out']:.4f} | "
-        f"{best['test']['accuracy']:.4f} | {best['test']['top5']:.4f} | {best['test']['loss']:.4f} |",
+        f"| epoch {last['epoch']:.0f}, the last (`{training.outputs.last.name}`) | {last['accuracy']:.4f} | "
+        f"{_cells(test)} |",
+        f"| epoch {best['epoch']}, the best on held-out images (`{training.outputs.best.name}`) | "
+        f"{best['held_out']:.4f} | {_cells(best['test'])} |",
         "",
-        "The test split was not looked at before the end. Commonest mistakes:",
-        "",
-        "| true | taken for | images | of the class |",
-        "|---|---|---|---|",
-        *(f"| {a} | {b} | {count} | {share:.1%} |" for a, b, count, share in confused(result, names)),
+        f"Scored is {'the moving average of the weights' if plan.recipe.ema else 'the network as trained'}, "
+        f"on {last['held_out_images'] if 'held_out_images' in last else len(data.held_out):,.0f} held-out "
+        + ("images." if test is None else f"and {test['images']:,.0f} test images.")
+        + ("" if spec.num_classes > 5 else " Of so few classes a top-5 score says nothing."),
         "",
     ]
+    if test is None:
+        lines += [f"Not scored on the test split: {result['reason']}.", ""]
+    else:
+        lines += [
+            "Of the test split nothing was seen before the end but whether its files can be read. Commonest "
+            "mistakes of the last epoch:",
+            "",
+            "| true | taken for | images | of the class |",
+            "|---|---|---|---|",
+            *(
+                f"| {_cell(a)} | {_cell(b)} | {count} | {share:.1%} |"
+                for a, b, count, share in confused(result, names)
+            ),
+            "",
+        ]
+        unseen = [name for name, row in zip(names, result["confusion"], strict=True) if not sum(row)]
+        if unseen:
+            lines += [f"Classes without a test image that can be read: {', '.join(map(_cell, unseen))}.", ""]
     if result["unreadable"]:
         lines += [f"{len(result['unreadable'])} image files could not be read and were left out.", ""]
     recipe = yaml.safe_dump(plan.to_document(), sort_keys=False).strip()

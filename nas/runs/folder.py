@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -123,7 +124,7 @@ class Run:
             return
         comment = (
             f"trial {best.trial} of {self.folder.name}: reward {best.reward:.4f}, "
-            f"accuracy {best.accuracy:.4f} on the proxy task, {best.macs / 1e6:.1f}M MACs\n"
+            f"accuracy {best.accuracy:.4f} ({self.settings.accuracy_of}), {best.macs / 1e6:.1f}M MACs\n"
             f"{network_notation(self.spec(best))}"
         )
         write_document(self.folder / BEST, self.spec(best).to_document(), comment)
@@ -142,4 +143,5 @@ class Run:
     @staticmethod
     def is_run(path: Path) -> bool:
         """Whether a path is a run folder."""
-        return (path / SETTINGS).is_file() or (path / TRIALS).is_file()
+        # unlike Path.is_file, this is false of a name that no file can have
+        return os.path.isfile(path / SETTINGS) or os.path.isfile(path / TRIALS)

@@ -17,7 +17,7 @@ from typing import Any
 
 from nas.search.journal import PROPOSALS, TRIALS
 from nas.runs.storage import is_url, open_storage, write_object
-from search_spaces.document import MAX_BYTES, write_atomically
+from search_spaces.document import MAX_BYTES, make_folder, write_atomically
 from search_spaces.errors import InputError
 
 STORAGE = "storage"
@@ -163,7 +163,7 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
         InputError: there is no run, the folder is in use, or the copy has a gap.
     """
     files, root = open_storage(url)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists; remove it, or `nas resume {folder}` to go on from it")
     if not has_run(url):
         raise InputError(f"{url}: no run there (no search.yaml)")
@@ -180,7 +180,7 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
         raise
     except Exception as error:  # each store raises its own kinds
         raise InputError(f"{url}: cannot read: {error}") from None
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, data in content.items():
         write_atomically(folder / name, data)
     write_atomically(folder / STORAGE, f"{url}\n")

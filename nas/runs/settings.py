@@ -15,6 +15,7 @@ from nas.search.convergence import Convergence
 from nas.benchmark.evaluator import MEASURED, BenchmarkEvaluator
 from nas.search.objective import make_objective
 from nas.search.reward import Reward, make_reward
+from nas.training.place import absolute, absolute_data
 from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
@@ -56,6 +57,8 @@ _DEFAULTS = {
 @dataclass(frozen=True)
 class SearchSettings:
     """All that decides what a search does; where it runs is no part of it.
+
+    Paths of data are kept from the root: a run may go on in another working directory.
 
     Attributes:
         space: name, or path of a space file.
@@ -117,6 +120,13 @@ class SearchSettings:
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, str):
+            object.__setattr__(self, "data", absolute_data(self.data))
+        for name in ("data_root", "benchmark_data", "latency_table"):
+            if isinstance(path := getattr(self, name), str):
+                object.__setattr__(self, name, absolute(path))
 
     def check(self) -> None:
         """Raise `InputError` for the first setting that breaks its rule; loads and writes nothing."""
@@ -250,6 +260,14 @@ class SearchSettings:
     def subset_share(self) -> float:
         """The part of the images that trials use."""
         return proxy_defaults(self.data).subset if self.subset is None else self.subset
+
+    @property
+    def accuracy_of(self) -> str:
+        """What the accuracies of this search are of, for whoever reads them."""
+        if self.evaluator == "benchmark":
+            return "predicted ImageNet top-1"
+        task = "the full training" if self.final else "the proxy task"
+        return f"of held-out images, after the last epoch of {task}"
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `from_document`."""

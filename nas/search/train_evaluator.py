@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
+from nas.errors import TrialFailedError
 from nas.network.builder import build
 from nas.search.evaluator import Evaluation, Evaluator
 from nas.search.trial import Measurement
@@ -15,6 +16,7 @@ from nas.training.data import DataSet
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_device
+from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
 
 
@@ -28,8 +30,8 @@ class TrainEvaluator(Evaluator):
         workers: processes that decode image files, for each trial.
         baseline_resolution: of a network that is trained at the proxy's resolution; others in
             proportion. None: all are.
-        final: these are full trainings: the last measurement has `test_accuracy` and `test_top5` too,
-            and the trained weights are kept.
+        final: these are full trainings: the last measurement has `test_accuracy`, `test_images` and
+            (of more than five classes) `test_top5` too, and the trained weights are kept.
     """
 
     name = "train"
@@ -62,7 +64,10 @@ class TrainEvaluator(Evaluator):
             batches = Batches(self.data.at(proxy.resolution), self.recipe, pick_device(), self.workers)
             self._batches = proxy.resolution, batches
         small = self.recipe.adapt(proxy.apply(spec, self.data.num_classes, self.data.in_channels))
-        trainer = Trainer(build(small, seed), self._batches[1], self.recipe, seed)
+        try:
+            trainer = Trainer(build(small, seed), self._batches[1], self.recipe, seed)
+        except InputError as error:  # this network can't be trained so; others may
+            raise TrialFailedError(str(error)) from None
         return _FullTraining(trainer, small) if self.final else _Training(trainer)
 
     def _resolution(self, spec: NetworkSpec) -> int:
@@ -117,7 +122,7 @@ class _FullTraining(_Training):
         row = super().__next__()
         if self.finished:
             test = self.trainer.evaluate("test")
-            row |= {"test_accuracy": test["accuracy"], "test_top5": test["top5"]}
+            row |= {f"test_{name}": test[name] for name in ("accuracy", "top5", "images") if name in test}
         return row
 
     def product(self) -> bytes:

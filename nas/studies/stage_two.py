@@ -69,9 +69,10 @@ class FullResult:
 
     Attributes:
         trial: of the search.
-        proxy_reward, proxy_accuracy: in the search.
-        reward, accuracy: of the full training, on held-out images.
-        test_accuracy, test_top5: on the test split, at the end.
+        proxy_reward, proxy_accuracy: in the search, the latter on held-out images.
+        reward, held_out_accuracy: of the full training after its last epoch, on held-out images.
+        test_accuracy, test_top5: of the same on the test split; the latter None with five classes or less.
+        epoch: the last.
         macs: of the full network.
         digest: of the spec.
         checkpoint: with the trained weights.
@@ -81,9 +82,10 @@ class FullResult:
     proxy_reward: float
     proxy_accuracy: float
     reward: float
-    accuracy: float
+    held_out_accuracy: float
     test_accuracy: float
-    test_top5: float
+    test_top5: float | None
+    epoch: int
     macs: int
     digest: str
     checkpoint: Path
@@ -102,9 +104,10 @@ def full_results(run: Run, records: Sequence[Record]) -> list[FullResult]:
                 proxy_reward=known["reward"],
                 proxy_accuracy=known["accuracy"],
                 reward=record.reward,
-                accuracy=record.accuracy,
+                held_out_accuracy=record.accuracy,
                 test_accuracy=last["test_accuracy"],
-                test_top5=last["test_top5"],
+                test_top5=last.get("test_top5"),
+                epoch=int(last["epoch"]),
                 macs=int(record.macs),
                 digest=record.digest,
                 checkpoint=run.folder / MODELS / f"trial_{record.trial:06d}.pt",

@@ -29,7 +29,12 @@ _EVALUATION_BATCH = 500
 _PREFETCH = 4
 """Batches that each decoding process has ready."""
 MAX_UNREADABLE = 0.01
-"""Part of the image files that may be unreadable; they are left out and counted. More are an error."""
+"""Part of a split's image files that may be unreadable; they are left out and counted. More are an error."""
+
+
+def allowed_unreadable(length: int) -> int:
+    """How many files of a split of so many may be unreadable: a hundredth, and at least one."""
+    return max(1, int(MAX_UNREADABLE * length))
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,9 @@ class Ranks:
 
 ALONE = Ranks()
 
+SPLITS = {"train": "training", "held_out": "held-out", "test": "test"}
+"""What the images of a split are called in messages."""
+
 
 class Batches:
     """The batches of a data set on one device.
@@ -62,7 +70,7 @@ class Batches:
         ranks: each process takes its part of every batch, and of an evaluation.
 
     Attributes:
-        unreadable: files that could not be read so far, with the reason.
+        lost: files of a split that this process could not read in its present pass.
     """
 
     def __init__(
@@ -79,7 +87,8 @@ class Batches:
         self.std = torch.tensor(data.std, device=device)
         self.policy = None if recipe.augment == "none" else Policy(recipe.augment)
         self.mixing = make_mixing(recipe, data.num_classes)
-        self.unreadable: dict[str, str] = {}
+        self.lost: dict[str, int] = {}
+        self._unreadable: dict[str, dict[str, str]] = {}
         self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
         self._loaders: dict[str, tuple[DataLoader[Sample], _Order]] = {}
 
@@ -89,11 +98,15 @@ class Batches:
         Images are floats (batch, C, H, W); labels are classes (batch,), or with mixup and CutMix their
         shares (batch, classes). An incomplete last batch is left out, unless it is the only one: BN's
         statistics of a few images would disturb. Policy and mixing draw from torch's random state.
+        There are `steps` batches in every rank; one whose files are all unreadable here is empty.
         """
         order = torch.Generator().manual_seed(seed)  # the same in all ranks
         generator = torch.Generator().manual_seed(seed + 1 + self.ranks.rank)
         pixels = round(self.recipe.shift * self.data.resolution)
         for images, labels in self._raw_train(order):
+            if not len(labels):
+                yield images, labels
+                continue
             images = random_shift(images, pixels, generator)
             if self.recipe.flip and self.data.flips:
                 images = random_flip(images, generator)
@@ -106,7 +119,10 @@ class Batches:
             yield images, labels
 
     def evaluation(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """All of `held_out` or `test` in order, or this process's part of it: (images, labels)."""
+        """All of `held_out` or `test` in order, or this process's part of it: (images, labels).
+
+        What can't be read is left out, and so are batches of nothing else.
+        """
         part: Split = getattr(self.data, split)
         if isinstance(part, FileSplit):
             raw: Iterator[tuple[Tensor, Tensor]] = self._decode(split, part, seed=0)
@@ -116,7 +132,29 @@ class Batches:
             size = _EVALUATION_BATCH
             raw = zip(torch.split(images, size), torch.split(labels, size), strict=True)
         for batch, labels in raw:
-            yield normalise(batch, self.mean, self.std), labels
+            if len(labels):
+                yield normalise(batch, self.mean, self.std), labels
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Files that this process could not read so far, with the reason."""
+        return {path: reason for found in self._unreadable.values() for path, reason in found.items()}
+
+    def check_unreadable(self, split: str, count: int) -> None:
+        """Raise if so many unreadable files in one pass over a split, of all ranks, are too many.
+
+        Raises:
+            TrialFailedError: they are more than `allowed_unreadable`.
+        """
+        length = len(getattr(self.data, split))
+        if count <= allowed_unreadable(length):
+            return
+        found = self._unreadable.get(split)
+        example = "" if not found else ", e.g. {}: {}".format(*next(reversed(found.items())))
+        raise TrialFailedError(
+            f"data set {self.data.name!r}: {count} of the {length} {SPLITS[split]} images can't be read, "
+            f"more than {MAX_UNREADABLE:.0%}{example}"
+        )
 
     @property
     def steps(self) -> int:
@@ -150,19 +188,25 @@ class Batches:
             self._loaders[name] = self._loader(name, split)
         loader, order = self._loaders[name]
         order.seed = seed
-        for images, labels, unreadable in loader:
-            self.unreadable |= unreadable
-            if len(self.unreadable) > max(1, MAX_UNREADABLE * len(split)):
-                path, reason = next(iter(self.unreadable.items()))
-                raise TrialFailedError(
-                    f"data set {self.data.name!r}: {len(self.unreadable)} images can't be read, more than "
-                    f"{MAX_UNREADABLE:.0%}, e.g. {path}: {reason}"
-                )
-            if len(labels):
+        self.lost[name] = 0
+        known = self._unreadable.setdefault(name, {})
+        try:
+            for images, labels, unreadable in loader:
+                known |= unreadable
+                self.lost[name] += len(unreadable)
+                if self.ranks.size == 1:  # several judge together, or the others would wait for ever
+                    self.check_unreadable(name, self.lost[name])
                 yield (
                     images.to(self.device, non_blocking=True),
                     labels.to(self.device, non_blocking=True),
                 )
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrialFailedError(
+                f"data set {self.data.name!r}: one of the {self.workers} decoding processes was ended from "
+                "outside (out of memory, most often): go on with fewer --workers"
+            ) from None
 
     def _loader(self, name: str, split: FileSplit) -> tuple[DataLoader[Sample], _Order]:
         train = name == "train"
@@ -217,8 +261,12 @@ class _Decoded(Dataset[Sample]):
             torch.manual_seed(seed)
             try:
                 image = read_image(self.split.content(index), self.resolution, self.train)
+            except MemoryError:
+                raise
             except (OSError, UnreadableImageError) as error:
-                return self.split.name(index), str(error)
+                return self.split.name(index), str(error) or type(error).__name__
+            except Exception as error:  # decoders and file formats raise many kinds for broken content
+                return self.split.name(index), f"{type(error).__name__}: {error}"
             if self.policy is not None:
                 image = self.policy(image)
         return image, self.split.labels[index]

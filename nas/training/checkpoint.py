@@ -1,16 +1,34 @@
-"""Checkpoints of a full training: written atomically, read without executing code."""
+"""Checkpoints of a training: written atomically, read without executing code, checked before they are used.
+
+Whatever takes a checkpoint reads it here, so that a file that is none, or one whose weights are of another
+network or NaN, is refused in the same words everywhere.
+"""
 
 from __future__ import annotations
 
 import io
 import os
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from nas.network.builder import Network, build
+from nas.training.transfer import trained_weights
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
+
+LAST = "last.pt"
+"""The checkpoint in the folder of a training that was given a folder to write to."""
+
+
+def _none(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: no checkpoint of `nas train`: {reason}")
 
 
 def save_checkpoint(path: Path, spec: NetworkSpec, state: dict[str, Any], about: dict[str, Any]) -> None:
@@ -35,19 +53,166 @@ def checkpoint_bytes(spec: NetworkSpec, state: dict[str, Any], about: dict[str, 
     return buffer.getvalue()
 
 
-def load_checkpoint(path: Path) -> tuple[NetworkSpec, dict[str, Any], dict[str, Any]]:
-    """(network, trainer's state, remarks) of a checkpoint.
+def checkpoint_file(path: Path) -> Path:
+    """The file that is meant by a checkpoint's path, or by the folder that a training writes to.
 
     Raises:
-        InputError: missing, unreadable, or no checkpoint of ours.
+        InputError: nothing there, or a folder without one.
     """
+    if path.is_dir():
+        if (path / LAST).is_file():
+            return path / LAST
+        # `--out X.pt` has a folder X beside it, which holds the best epoch's
+        beside = [place for place in (path.with_suffix(".pt"), path / "best.pt") if place.is_file()]
+        hint = f"; did you mean {beside[0]}?" if beside else ""
+        raise _none(path, f"a folder without {LAST}{hint}")
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        return NetworkSpec.from_document(content["spec"], str(path)), content["state"], content["about"]
+        size = path.stat().st_size
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except InputError:
-        raise
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
-        cause = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: no checkpoint: {cause}") from None
+        raise _none(path, str(error.strerror)) from None
+    if not path.is_file():
+        raise _none(path, "no regular file")
+    if not size:
+        raise _none(path, "the file is empty")
+    return path
+
+
+def load_checkpoint(path: Path) -> tuple[NetworkSpec, dict[str, Any], dict[str, Any]]:
+    """(network, trainer's state, remarks) of a checkpoint, or of the folder of a training.
+
+    The state has the weights of the network, all of its numbers are finite.
+
+    Raises:
+        InputError: missing, unreadable, no checkpoint of ours, weights that are not those of its network,
+            or a number in it that is NaN or infinite.
+    """
+    path = checkpoint_file(path)
+    content = _read(path)
+    if not isinstance(content, dict):
+        raise _none(path, f"it holds a {type(content).__name__}")
+    missing = [name for name in ("spec", "state", "about") if name not in content]
+    if missing:
+        raise _none(path, _strange(content, missing))
+    state, about = content["state"], content["about"]
+    for name, value in (("spec", content["spec"]), ("state", state), ("about", about)):
+        if not isinstance(value, dict):
+            raise _none(path, f"its {name} is a {type(value).__name__}")
+    spec = NetworkSpec.from_document(content["spec"], str(path))
+    weights = state.get("model")
+    if not isinstance(weights, dict) or not weights:
+        raise _none(path, "it has no model, the weights are missing")
+    with torch.device("meta"):  # shapes alone, nothing is allocated
+        own = Network(spec).state_dict()
+    check_weights(weights, own, path, "weights")
+    if state.get("ema") is not None:
+        if not isinstance(state["ema"], dict):
+            raise _none(path, f"its moving average is a {type(state['ema']).__name__}")
+        check_weights(trained_weights(state), own, path, "moving average")
+    for name, tensor in _tensors(state):
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(
+                f"{path}: {name} has {_count_strange(tensor)} of {tensor.numel()} values NaN or infinite: "
+                "expected finite numbers; the training diverged, start from an earlier checkpoint"
+            )
+    return spec, state, about
+
+
+def load_model(path: Path | str) -> tuple[NetworkSpec, Network]:
+    """(network, its module with the trained weights: the moving average where there is one).
+
+    Args:
+        path: of a checkpoint, or of the folder of a training.
+
+    Raises:
+        InputError: as `load_checkpoint`.
+    """
+    spec, state, _ = load_checkpoint(Path(path))
+    model = build(spec, seed=0)
+    model.load_state_dict(trained_weights(state))
+    return spec, model
+
+
+def check_weights(weights: Mapping[str, Any], own: Mapping[str, Tensor], path: Path, what: str) -> None:
+    """Raise `InputError` unless `weights` are tensors by the names and of the shapes and kinds of `own`."""
+    if set(weights) != set(own):
+        names = [str(name) for name in weights if name not in own]
+        words = f"{names[0]!r} is none of its" if names else ""
+        lost = [name for name in own if name not in weights]
+        words = " and ".join(w for w in (words, f"{lost[0]!r} is missing" if lost else "") if w)
+        raise _none(path, f"its {what} are not those of its spec: {words}")
+    for name, tensor in own.items():
+        given = weights[name]
+        if not isinstance(given, Tensor):
+            raise _none(path, f"its {what} are not those of its spec: {name} is no tensor")
+        if given.shape != tensor.shape or given.is_floating_point() != tensor.is_floating_point():
+            found, wanted = (f"{tuple(t.shape)} {str(t.dtype)[6:]}" for t in (given, tensor))
+            raise _none(path, f"its {what} are not those of its spec: {name} is {found}, expected {wanted}")
+
+
+def _read(path: Path) -> Any:
+    """The content of a file by `torch.save`; one line for whatever else it is."""
+    try:
+        with path.open("rb"):
+            pass
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch itself looks at no checksum
+                broken = archive.testzip()
+            if broken is not None:
+                raise _none(path, f"the file is damaged, in {broken}")
+    except OSError as error:
+        raise _none(path, str(error.strerror or error)) from None
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error):
+        raise _none(path, "the file is damaged") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are refused, or of a future default
+            return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception:  # torch raises many kinds for a file that is none of its own, with advice to trust it
+        raise _none(path, _kind(path)) from None
+
+
+def _kind(path: Path) -> str:
+    """What a file is that is no checkpoint, as far as its first bytes and its parts tell."""
+    with path.open("rb") as stream:
+        head = stream.read(16)
+    if head.startswith(b"PK"):
+        if not zipfile.is_zipfile(path):
+            return "the file ends early"
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2] for name in archive.namelist()}
+        if "data.pkl" not in names:
+            return "an archive of something else"
+        if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+            return "a TorchScript program, which can't be trained on"
+        return "it holds Python objects (a whole module, say), not just weights and plain data"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return "a safetensors file: weights without the network they are of"
+    if head.startswith(b"\x80"):
+        return "a pickle of an old kind or of Python objects"
+    return "no file of PyTorch's"
+
+
+def _strange(content: Mapping[Any, Any], missing: list[str]) -> str:
+    """What a dict is that is no checkpoint."""
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        return "a state dict: weights without the network they are of"
+    return f"it has no {' and no '.join(missing)}"
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """(name, floats) of all numbers in a state, by their path in it."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point():
+            yield name, value
+    elif isinstance(value, float):
+        yield name, torch.tensor(value)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _tensors(part, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _tensors(part, f"{name}.{index}")
+
+
+def _count_strange(tensor: Tensor) -> int:
+    return int((~torch.isfinite(tensor)).sum())

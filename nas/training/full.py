@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ import torch
 
 from nas.network.builder import build
 from nas.training.batches import ALONE, Batches, Ranks
-from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.check_files import check_files
+from nas.training.checkpoint import LAST, checkpoint_file, load_checkpoint, save_checkpoint
 from nas.training.data import DataSet, load_data
+from nas.training.place import absolute, absolute_data
 from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_device
 from nas.training.transfer import trained_weights, transfer
@@ -30,7 +32,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides a training.
+    """All that decides a training. Paths are kept from the root: it may go on in another working directory.
 
     Attributes:
         spec: the network as it is trained.
@@ -51,6 +53,40 @@ class Plan:
     seed: int = 0
     start: str | None = None
     frozen: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", absolute_data(self.data))
+        for name in ("data_root", "start"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, absolute(path))
+
+    def extended(self, epochs: int, where: object, done: int) -> Plan:
+        """The same training over another number of epochs, where its first epochs are the same ones.
+
+        That is so while the learning rate's schedule doesn't follow from the number of epochs.
+
+        Args:
+            epochs: in all.
+            where: names the training in errors.
+            done: epochs that are trained already.
+
+        Raises:
+            InputError: the epochs would not be those of such a training, or are fewer than there are.
+        """
+        recipe = self.recipe
+        longer = replace(recipe, epochs=epochs)
+        if longer == recipe:
+            return self
+        same_warmup = min(recipe.warmup, recipe.epochs / 2) == min(recipe.warmup, epochs / 2)
+        if recipe.schedule == "cosine" or not same_warmup:
+            raise InputError(
+                f"epochs {epochs}: the learning rate of {where} is laid out over {recipe.epochs} epochs "
+                f"({recipe.schedule}), over {epochs} it would have been another training; to train its "
+                f"weights on: nas train --from {where} --epochs {epochs}"
+            )
+        if epochs < done:
+            raise InputError(f"epochs {epochs}: {done} are done already: expected at least as many")
+        return replace(self, recipe=longer)
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, the spec apart."""
@@ -76,7 +112,7 @@ class Outputs:
         """`X.pt` is the checkpoint itself, with a folder `X` beside it; a folder has `last.pt` in it."""
         if target.suffix == ".pt":
             return cls(target, target.with_suffix(""))
-        return cls(target / "last.pt", target)
+        return cls(target / LAST, target)
 
     @property
     def best(self) -> Path:
@@ -138,35 +174,71 @@ class FullTraining:
         if state is not None:
             try:
                 self.trainer.load_state_dict(state)
-            except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
                 cause = (str(error) or type(error).__name__).splitlines()[0]
                 raise InputError(f"{self.outputs.last}: its state is not of its spec: {cause}") from None
+            if (odd := self.trainer.misfit()) is not None:
+                raise InputError(f"{self.outputs.last}: its optimizer's state is not of its spec: {odd}")
 
     @classmethod
     def resume(
-        cls, target: Path, workers: int = 1, ranks: Ranks = ALONE, device: torch.device | None = None
+        cls,
+        target: Path,
+        workers: int = 1,
+        ranks: Ranks = ALONE,
+        device: torch.device | None = None,
+        data: str | None = None,
+        data_root: str | None = None,
+        download: bool = False,
+        epochs: int | None = None,
     ) -> FullTraining:
         """The training that was interrupted at `target`, ready to go on.
 
+        Args:
+            target: as `Outputs.at` takes it.
+            workers, ranks, device: how it goes on.
+            data, data_root: where its data lies now; None: where it was.
+            download: fetch the data set if it is missing.
+            epochs: to train in all; see `Plan.extended`.
+
         Raises:
-            InputError: no checkpoint there, or the data is another one now.
+            InputError: no checkpoint there, the data is another one now, or another number of epochs would
+                be another training.
         """
         outputs = Outputs.at(target)
+        if target.is_dir():
+            checkpoint_file(target)  # says what there is instead
         spec, state, about = load_checkpoint(outputs.last)
         try:
             settings = dict(about["plan"])
             plan = Plan(spec=spec, recipe=Recipe(**settings.pop("recipe")), **settings)
             rows, digest = list(about["rows"]), about["data_digest"]
+            if not (rows and len(rows) == state["epoch"] == rows[-1]["epoch"] <= plan.recipe.epochs):
+                raise TypeError(f"{len(rows)} rows of epochs for a state after epoch {state['epoch']}")
         except (KeyError, TypeError) as error:
-            raise InputError(f"{outputs.last}: no checkpoint of `nas train`: {error}") from None
-        training = cls(plan, outputs, rows, workers, ranks)
-        training.prepare(state=state, device=device)
-        if training.data.digest != digest:
+            cause = f"its {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{outputs.last}: no checkpoint of `nas train` to go on from: {cause}") from None
+        if epochs is not None:
+            plan = plan.extended(epochs, target, len(rows))
+        plan = replace(plan, data=data or plan.data, data_root=data_root or plan.data_root)
+        images = load_data(plan.data, plan.data_root, download)
+        if images.digest != digest:
             raise InputError(
-                f"data {plan.data!r}: its digest is {training.data.digest}, the training was started with "
+                f"data {plan.data!r}: its digest is {images.digest}, the training was started with "
                 f"{digest}: it would not be the same training"
             )
+        training = cls(plan, outputs, rows, workers, ranks)
+        training.prepare(images, state, device)
         return training
+
+    def check_files(self) -> list[str]:
+        """Look whether the image files of all splits can be read; what is worth a word.
+
+        Raises:
+            TrialFailedError: too many can't, so that the training or its test would fail.
+        """
+        splits = ("test",) if self.done else ("train", "held_out", "test")
+        return check_files(self.data, splits)
 
     @property
     def done(self) -> bool:
@@ -205,22 +277,49 @@ class FullTraining:
         }
         save_checkpoint(path, self.plan.spec, self.trainer.state_dict(), about)
 
+    def reload(self) -> None:
+        """Go to where the last checkpoint is that other processes have written; InputError if it is none."""
+        _, state, about = load_checkpoint(self.outputs.last)
+        self.trainer.load_state_dict(state)
+        self.rows = list(about["rows"])
+
     def result(self) -> dict[str, Any]:
-        """Scores on the test split of the last and the best epoch, and the last one's confusion table."""
+        """Scores on the test split of the last and the best epoch, and the last one's confusion table.
+
+        Where the best epoch's checkpoint is gone its test scores are None.
+
+        Raises:
+            TrialFailedError: too many test images can't be read.
+        """
         classes = self.plan.spec.num_classes
         confusion = torch.zeros(classes, classes, dtype=torch.int64, device=self.trainer.device)
         last = self.trainer.evaluate("test", confusion)
-        best_row = self.best_epoch
-        best = last
-        if best_row is not self.rows[-1] and self.outputs.best.is_file():
-            _, state, _ = load_checkpoint(self.outputs.best)
-            kept = deepcopy(self.trainer.state_dict())  # its tensors are the live ones
-            self.trainer.load_state_dict(state)
-            best = self.trainer.evaluate("test")
-            self.trainer.load_state_dict(kept)
+        result = self.untested("") | {"test": last, "confusion": confusion.tolist(), "reason": None}
+        result["best"]["test"] = last if self.best_epoch is self.rows[-1] else self._test_best()
+        result["unreadable"] = dict(self.trainer.batches.unreadable)
+        return result
+
+    def untested(self, reason: str) -> dict[str, Any]:
+        """What `result` gives, without anything of the test split, and why."""
+        row = self.best_epoch
         return {
-            "test": last,
-            "best": {"epoch": int(best_row["epoch"]), "held_out": best_row["accuracy"], "test": best},
-            "confusion": confusion.tolist(),
+            "test": None,
+            "best": {"epoch": int(row["epoch"]), "held_out": row["accuracy"], "test": None},
+            "confusion": None,
             "unreadable": dict(self.trainer.batches.unreadable),
+            "reason": reason,
         }
+
+    def _test_best(self) -> dict[str, float] | None:
+        try:
+            _, state, _ = load_checkpoint(self.outputs.best)
+        except InputError:
+            return None
+        if state.get("epoch") != self.best_epoch["epoch"]:  # of another training, or an older state of this
+            return None
+        kept = deepcopy(self.trainer.state_dict())  # its tensors are the live ones
+        self.trainer.load_state_dict(state)
+        try:
+            return self.trainer.evaluate("test")
+        finally:
+            self.trainer.load_state_dict(kept)

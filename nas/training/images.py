@@ -1,9 +1,12 @@
-"""Image files to tensors: only as many pixels are decoded as the crop needs."""
+"""Image files to tensors: upright, as RGB, and only as many pixels decoded as the crop needs."""
 
 from __future__ import annotations
 
 import io
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,23 +14,39 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nas.training.pixels import (
+    UnreadableImageError,
+    UnsupportedImageError,
+    check_kind,
+    formats,
+    orientation,
+    to_rgb,
+    what_is_it,
+)
+
+__all__ = ["UnreadableImageError", "UnsupportedImageError", "check_header", "encoded", "read_image"]
+
 _SCALE, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 _CENTRE = 224 / 256
 """Share of the shorter side that evaluation sees, the usual one."""
+_HEAD = 1 << 16
+_SIDEWAYS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
 
 Box = tuple[float, float, float, float]
-
-
-class UnreadableImageError(Exception):
-    """A file that is no whole image; the message says why."""
 
 
 def read_image(content: str | bytes, resolution: int, train: bool) -> Tensor:
     """An image as uint8 (3, resolution, resolution): a random resized crop, or the centre.
 
     The crop (Szegedy et al. 2015, section 6, as torchvision's RandomResizedCrop) is drawn from torch's
-    random state before anything is decoded; a JPEG is then decoded at the smallest of its eighths that
-    leaves the crop enough pixels, which is several times as fast for large photographs.
+    random state; a JPEG is then decoded at the smallest of its eighths that leaves the crop enough
+    pixels, which is several times as fast for large photographs. The crop is of the image as it is shown
+    (EXIF's orientation); what modes become is told in `nas.training.pixels`.
 
     Args:
         content: a path, or the file's bytes.
@@ -35,23 +54,74 @@ def read_image(content: str | bytes, resolution: int, train: bool) -> Tensor:
         train: crop at random.
 
     Raises:
-        UnreadableImageError: missing, truncated or no image.
+        UnreadableImageError: missing, truncated, no image, or of a kind that isn't taken.
     """
-    try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
-            width, height = image.size
-            left, top, right, bottom = _random_box(width, height) if train else _centre_box(width, height)
-            shrink = min(right - left, bottom - top) / resolution
-            if shrink > 1:
-                image.draft("RGB", (math.ceil(width / shrink), math.ceil(height / shrink)))
-            across, down = image.size[0] / width, image.size[1] / height
-            box: Box = (left * across, top * down, right * across, bottom * down)
-            pixels = image.convert("RGB").resize(
-                (resolution, resolution), Image.Resampling.BILINEAR, box, reducing_gap=2.0
-            )
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(str(error) or type(error).__name__) from None
+    with _opened(content) as image:
+        check_kind(image)
+        shrinks = image.format in ("JPEG", "MPO")
+        if not shrinks:
+            image.load()  # a TIFF turns itself while it loads
+        turn = orientation(image)
+        width, height = image.size
+        shown = (height, width) if turn in _SIDEWAYS else (width, height)
+        box = _stored(_random_box(*shown) if train else _centre_box(*shown), turn, width, height)
+        shrink = min(box[2] - box[0], box[3] - box[1]) / resolution
+        if shrinks and shrink > 1:
+            image.draft("RGB", (math.ceil(width / shrink), math.ceil(height / shrink)))
+        across, down = image.size[0] / width, image.size[1] / height
+        box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+        pixels = to_rgb(image).resize(
+            (resolution, resolution), Image.Resampling.BILINEAR, box, reducing_gap=2.0
+        )
+        if turn is not None:
+            pixels = pixels.transpose(turn)
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+
+
+def check_header(content: str | bytes) -> None:
+    """Open an image without decoding it; raises `UnreadableImageError` where that shows it can't be read."""
+    with _opened(content) as image:
+        check_kind(image)
+
+
+@contextmanager
+def _opened(content: str | bytes) -> Iterator[Any]:
+    """The image, while Pillow's errors become ours and its warnings stay unsaid."""
+    try:
+        with warnings.catch_warnings():
+            # of large images, odd EXIF or palettes: an image is read as told here, or it is an error
+            warnings.simplefilter("ignore")
+            source = io.BytesIO(content) if isinstance(content, bytes) else content
+            with Image.open(source, formats=formats()) as image:
+                yield image
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise UnreadableImageError(what_is_it(_head(content))) from None
+    except FileNotFoundError as error:
+        raise UnreadableImageError(f"{error.strerror}: {error.filename}") from None
+    except Exception as error:  # what strange bytes make Pillow's readers raise is no fixed list
+        raise UnreadableImageError(str(error) or type(error).__name__) from None
+
+
+def _head(content: str | bytes) -> bytes:
+    if isinstance(content, bytes):
+        return content[:_HEAD]
+    with open(content, "rb") as stream:
+        return stream.read(_HEAD)
+
+
+def _stored(box: Box, turn: Image.Transpose | None, width: int, height: int) -> Box:
+    """The box of the stored image that a box of the shown one is; `width` and `height` are the stored."""
+    left, top, right, bottom = box
+    if turn in _SIDEWAYS:
+        left, top, right, bottom = top, left, bottom, right
+    kinds = Image.Transpose
+    if turn in (kinds.FLIP_LEFT_RIGHT, kinds.ROTATE_180, kinds.TRANSVERSE, kinds.ROTATE_90):
+        left, right = width - right, width - left
+    if turn in (kinds.FLIP_TOP_BOTTOM, kinds.ROTATE_180, kinds.TRANSVERSE, kinds.ROTATE_270):
+        top, bottom = height - bottom, height - top
+    return left, top, right, bottom
 
 
 def _random_box(width: int, height: int) -> Box:
@@ -79,6 +149,12 @@ def _uniform(low: float, high: float) -> float:
 
 
 def encoded(image: Any) -> str | bytes:
-    """What Hugging Face's undecoded image column holds: bytes, or else a path."""
-    content: str | bytes = image["bytes"] or image["path"]
+    """What Hugging Face's undecoded image column holds: bytes, or else a path.
+
+    Raises:
+        UnreadableImageError: neither.
+    """
+    content: str | bytes | None = image and (image["bytes"] or image["path"])
+    if not content:
+        raise UnreadableImageError("no image in this row")
     return content

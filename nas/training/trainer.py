@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -14,10 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from nas.errors import TrialFailedError
-from nas.network.builder import Network
-from nas.training.batches import Batches
+from nas.training.batches import SPLITS, Batches
+from nas.training.optimizer import freeze, least_images, lr_factor, make_optimizer
 from nas.training.recipe import Recipe
-from nas.training.rmsprop import RMSpropTF
 from search_spaces.errors import InputError
 
 
@@ -35,14 +34,15 @@ class Trainer:
     Args:
         model: on any device; it is moved to the batches'.
         batches: the data. Where they are one of several ranks', torch.distributed is initialised, and
-            gradients are averaged over the ranks (DDP); BN's statistics are each rank's own.
+            gradients are averaged over the images of all ranks (DDP); BN's statistics are each rank's own.
         recipe: how to train.
         seed: of order, augmentation, dropout and stochastic depth.
         frozen: how many parts of a `Network` keep their weights: 1 is the stem, then the stages. Their BN
             keeps its statistics too.
 
     Raises:
-        InputError: more parts are to be frozen than there are before the head.
+        InputError: more parts are to be frozen than there are before the head, or a step has too few images
+            for batch normalisation.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class Trainer:
         self.format = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = model.to(device=self.device, memory_format=self.format)  # type: ignore[call-overload]
         self._frozen = freeze(self.model, frozen)
+        self._least = least_images(self.model, frozen)
+        self._check_parts()
         self.optimizer = make_optimizer(self.model, recipe)
         self.updates = 0
         self.ema: AveragedModel | None = None
@@ -70,8 +72,45 @@ class Trainer:
         self._forward: nn.Module = self.model
         if batches.ranks.size > 1:
             self._forward = DistributedDataParallel(self.model)
+            # counts are agreed on beside the device, which never has to be waited for
+            group = distributed.new_group(backend="gloo")
+            self._counting = cast("distributed.ProcessGroup", group)  # not one of those that it leaves out
         if recipe.compile:
             self._forward = torch.compile(self._forward)  # type: ignore[assignment]
+
+    def _check_parts(self) -> None:
+        ranks, recipe = self.batches.ranks, self.recipe
+        whole = min(recipe.batch, len(self.batches.data.train))
+        parts = [len(range(rank, whole, ranks.size)) for rank in range(ranks.size)]
+        smallest = min(part for part in parts if part)
+        if smallest < self._least:
+            each = f", {smallest} in one of {ranks.size} processes" if ranks.size > 1 else ""
+            raise InputError(
+                f"batch {recipe.batch}: a step has {whole} image{'s' * (whole > 1)}{each}, and the network's "
+                "last feature map is a single pixel: batch normalisation needs more than one value per "
+                "channel; expected a larger batch, a higher resolution, or a smaller stem stride"
+            )
+
+    def _train_mode(self) -> None:
+        self._forward.train()
+        for module in self._frozen:
+            module.eval()
+
+    def _sum(self, *counts: int) -> list[int]:
+        """Counts of all ranks together."""
+        if self.batches.ranks.size == 1:
+            return list(counts)
+        sums = torch.tensor(counts)
+        distributed.all_reduce(sums, group=self._counting)
+        return [int(value) for value in sums]
+
+    def _unreadable(self) -> dict[str, str]:
+        """Files that no rank could read so far, with the reason; the same in all."""
+        if self.batches.ranks.size == 1:
+            return self.batches.unreadable
+        found: list[dict[str, str]] = [{}] * self.batches.ranks.size
+        distributed.all_gather_object(found, self.batches.unreadable, group=self._counting)
+        return {path: reason for part in found for path, reason in part.items()}
 
     def _average(self, averages: list[Tensor], values: list[Tensor], count: object) -> None:
         decay = min(self.recipe.ema, (1 + self.updates) / (10 + self.updates))
@@ -94,9 +133,10 @@ class Trainer:
         """Train one epoch, then score the held-out images.
 
         Returns:
-            `epoch` (from 1), `accuracy` and `top5` (held-out, fractions), `held_out_loss`, `loss`
-            (training), `lr` (at the end), `images_per_second` (training, of all ranks), `seconds`; and
-            `unreadable`, the image files left out so far, where there are some.
+            `epoch` (from 1), `accuracy` and `top5` (held-out, fractions; see `evaluate`),
+            `held_out_loss`, `held_out_images` (scored, of all ranks), `loss` (training), `lr` (at the end),
+            `images_per_second` (training, of all ranks), `seconds`; and `unreadable`, the image files left
+            out so far, where there are some.
 
         Raises:
             TrialFailedError: the training diverged: a loss is NaN or infinite; or too many image files
@@ -105,22 +145,30 @@ class Trainer:
         started = time.perf_counter()
         ranks = self.batches.ranks
         torch.manual_seed(_mix(self.seed, self.epoch) + ranks.rank)
-        self._forward.train()
-        for module in self._frozen:
-            module.eval()
+        self._train_mode()
         # summed on the device: reading the loss each step would wait for the device each step
         total = torch.zeros((), device=self.device)
         steps = self.batches.steps
         images_seen = done = 0
         rate = self.recipe.peak_lr * lr_factor(self.recipe, self.epoch)
         for step, (images, labels) in enumerate(self.batches.train(_mix(self.seed, self.epoch))):
+            # unreadable files may leave a rank with too few images for a step, or with none
+            own = len(labels) if len(labels) >= self._least else 0
+            seen, lost = self._sum(own, self.batches.lost.get("train", 0))
+            if ranks.size > 1:
+                self.batches.check_unreadable("train", lost)
+            if not seen:
+                continue
             rate = self.recipe.peak_lr * lr_factor(self.recipe, self.epoch + step / steps)
-            self.step(images, labels, rate, total)
-            images_seen += len(labels) * ranks.size
+            # DDP takes the mean over ranks; wanted is the mean over images
+            self.step(images[:own], labels[:own], rate, total, own * ranks.size / seen)
+            images_seen += seen
             done += 1
+        if not done:
+            raise TrialFailedError(f"data set {self.batches.data.name!r}: no training image can be read")
         if ranks.size > 1:
             self._agree(total)
-        mean_loss = total.item() / done if done else math.nan
+        mean_loss = total.item() / done
         trained = time.perf_counter()
         self.epoch += 1
         if not math.isfinite(mean_loss):
@@ -129,11 +177,12 @@ class Trainer:
         scores = self.evaluate("held_out")
         if not math.isfinite(scores["loss"]):
             raise TrialFailedError(f"diverged: held-out loss {scores['loss']} in epoch {self.epoch}")
-        row |= {"accuracy": scores["accuracy"], "top5": scores["top5"], "held_out_loss": scores["loss"]}
+        row |= {name: scores[name] for name in ("accuracy", "top5") if name in scores}
+        row |= {"held_out_loss": scores["loss"], "held_out_images": scores["images"]}
         row["images_per_second"] = images_seen / (trained - started)
         row["seconds"] = time.perf_counter() - started
-        if self.batches.unreadable:
-            row["unreadable"] = len(self.batches.unreadable)
+        if unreadable := self._unreadable():
+            row["unreadable"] = len(unreadable)
         return row
 
     def _agree(self, total: Tensor) -> None:
@@ -144,13 +193,27 @@ class Trainer:
             for buffer in module.buffers():
                 distributed.broadcast(buffer, 0)
 
-    def step(self, images: Tensor, labels: Tensor, rate: float, total: Tensor) -> None:
-        """One update of the weights; adds the loss to `total`."""
+    def step(self, images: Tensor, labels: Tensor, rate: float, total: Tensor, share: float = 1.0) -> None:
+        """One update of the weights; adds the loss to `total`.
+
+        Args:
+            images, labels: of this rank; none: it takes part with a gradient of zero.
+            rate: learning rate.
+            total: of the losses.
+            share: this rank's weight in the mean over ranks, its images in parts of the average rank's.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        images = images.to(memory_format=self.format)
-        with self._autocast():
-            loss = F.cross_entropy(self._forward(images), labels, label_smoothing=self.recipe.label_smoothing)
+        if len(labels):
+            images = images.to(memory_format=self.format)
+            with self._autocast():
+                loss = F.cross_entropy(
+                    self._forward(images), labels, label_smoothing=self.recipe.label_smoothing
+                )
+            if share != 1:
+                loss = loss * share
+        else:
+            loss = self._nothing()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
@@ -159,6 +222,16 @@ class Trainer:
         if self.ema is not None:
             self.ema.update_parameters(self.model)
         total += loss.detach()
+
+    def _nothing(self) -> Tensor:
+        """A loss of zero that depends on every weight; BN's statistics don't learn of it."""
+        data = self.batches.data
+        blank = torch.zeros(1, data.in_channels, data.resolution, data.resolution, device=self.device)
+        self._forward.eval()
+        with self._autocast():
+            loss: Tensor = self._forward(blank.to(memory_format=self.format)).sum() * 0
+        self._train_mode()
+        return loss
 
     @torch.no_grad()
     def evaluate(self, split: str, confusion: Tensor | None = None) -> dict[str, float]:
@@ -169,7 +242,11 @@ class Trainer:
             confusion: int64 (classes, classes), true by predicted, to which the counts are added.
 
         Returns:
-            `accuracy` and `top5` (fractions; the latter 1 with five classes or less), mean `loss`.
+            of the images that could be read, in number `images`: `accuracy` and `top5` (fractions; the latter
+            only of more than five classes, of which it says something), mean `loss`.
+
+        Raises:
+            TrialFailedError: too many images, or all, can't be read.
         """
         model: nn.Module = self.model if self.ema is None else self.ema
         model.eval()
@@ -188,13 +265,17 @@ class Trainer:
                 counts = torch.bincount(labels * classes + best[:, 0], minlength=classes * classes)
                 confusion += counts.view(classes, classes).to(confusion.device)
         if self.batches.ranks.size > 1:
+            self.batches.check_unreadable(split, *self._sum(self.batches.lost.get(split, 0)))
             distributed.all_reduce(sums)
             if confusion is not None:
                 distributed.all_reduce(confusion)
         correct, in_top5, loss, count = sums.tolist()
         if not count:
-            raise TrialFailedError(f"no image of {split!r} can be read")
-        return {"accuracy": correct / count, "top5": in_top5 / count, "loss": loss / count}
+            raise TrialFailedError(
+                f"data set {self.batches.data.name!r}: no {SPLITS[split]} image can be read"
+            )
+        scores = {"accuracy": correct / count, "loss": loss / count, "images": count}
+        return scores | ({"top5": in_top5 / count} if self.batches.data.num_classes > 5 else {})
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides how the training goes on, for `torch.save`."""
@@ -214,82 +295,17 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.epoch, self.updates = state["epoch"], state["updates"]
+        self.epoch, self.updates = int(state["epoch"]), int(state["updates"])
+
+    def misfit(self) -> str | None:
+        """What of the optimizer's state has another shape than its weight, at which torch doesn't look."""
+        for weight, kept in self.optimizer.state.items():
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.ndim and value.shape != weight.shape:
+                    return f"{name} is {tuple(value.shape)}, expected {tuple(weight.shape)}"
+        return None
 
 
 def _mix(seed: int, epoch: int) -> int:
     """Another 31-bit seed for every epoch."""
     return (seed * 1_000_003 + epoch * 7919 + 1) % (1 << 31)
-
-
-def lr_factor(recipe: Recipe, epoch: float) -> float:
-    """The learning rate at a moment, as a share of its peak.
-
-    Args:
-        recipe: schedule and warm-up.
-        epoch: epochs done, with the fraction of the running one.
-    """
-    warmup = min(recipe.warmup, recipe.epochs / 2)
-    if epoch < warmup:
-        return max(epoch, 1e-3) / warmup
-    if recipe.schedule == "cosine":
-        done = (epoch - warmup) / max(recipe.epochs - warmup, 1e-9)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-    if recipe.schedule == "exponential":
-        return float(recipe.decay_rate ** ((epoch - warmup) // recipe.decay_epochs))
-    return 1.0
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer; weight decay on matrices and kernels only, frozen weights left out.
-
-    Each group's `share` is its part of the learning rate (`layer_decay`).
-    """
-    groups = []
-    for share, weights in _by_depth(model, recipe.layer_decay):
-        trained = [p for p in weights if p.requires_grad]
-        decayed = [p for p in trained if p.ndim > 1]
-        others = [p for p in trained if p.ndim <= 1]
-        groups.append({"params": decayed, "weight_decay": recipe.weight_decay, "share": share})
-        groups.append({"params": others, "weight_decay": 0.0, "share": share})
-    groups = [group for group in groups if group["params"]]
-    lr = recipe.peak_lr
-    if recipe.optimizer == "rmsprop":
-        return RMSpropTF(groups, lr, momentum=recipe.momentum)
-    # one kernel for all weights of a group
-    if recipe.optimizer == "sgd":
-        nesterov = recipe.momentum > 0
-        return torch.optim.SGD(groups, lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
-    return torch.optim.AdamW(groups, lr, betas=(recipe.momentum, 0.999), fused=True)
-
-
-def _parts(model: nn.Module) -> list[nn.Module]:
-    """Stem, stages and head of a `Network`; any other module as a whole."""
-    if isinstance(model, Network):
-        return [model.stem, *model.stages, model.head]
-    return [model]
-
-
-def _by_depth(model: nn.Module, decay: float) -> list[tuple[float, list[nn.Parameter]]]:
-    """(share of the learning rate, weights) from the input to the head; all in one if they are the same."""
-    if decay == 1:
-        return [(1.0, list(model.parameters()))]
-    parts = _parts(model)
-    return [(decay ** (len(parts) - 1 - i), list(part.parameters())) for i, part in enumerate(parts)]
-
-
-def freeze(model: nn.Module, count: int) -> list[nn.Module]:
-    """Keep the weights of the first `count` parts (1: the stem, then the stages) as they are.
-
-    Returns:
-        the parts, to be kept in evaluation mode.
-
-    Raises:
-        InputError: `count` is no number of parts before the head.
-    """
-    parts = _parts(model)
-    if not isinstance(count, int) or not 0 <= count < len(parts):
-        raise InputError(f"freeze {count!r}: expected an integer from 0 to {len(parts) - 1}")
-    for part in parts[:count]:
-        part.requires_grad_(False)
-    return parts[:count]

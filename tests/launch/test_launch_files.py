@@ -191,7 +191,7 @@ def test_the_run_folder_is_known(command, ending):
         (["--to", "slurm", "--workers", "0", "--", "search"], "workers 0"),
         (["--to", "slurm", "--hours", "0", "--", "search"], "hours 0"),
         (["--to", "kuberay", "--name", "Upper", "--", "search"], "name 'Upper'"),
-        (["--to", "slurm", "--cluster-only"], "only for --to kuberay"),
+        (["--to", "slurm", "--cluster-only"], "only with --to kuberay"),
         (["--to", "kuberay", "--cluster-only", "--", "search"], "takes no command"),
         (["--to", "kuberay", "--ray-version", "new", "--", "search"], "ray-version 'new'"),
         (["--to", "job", "--", "resume", "--trials", "9", "runs/first"], "doesn't travel"),

@@ -176,7 +176,7 @@ def test_broken_shards(tmp_path):
 
 def test_hugging_face_without_what_it_takes(tmp_path):
     datasets = pytest.importorskip("datasets", reason="the extra 'huggingface' is not installed")
-    datasets.DatasetDict(train=datasets.Dataset.from_dict({"text": ["a"]})).save_to_disk(str(tmp_path / "t"))
+    datasets.DatasetDict(test=datasets.Dataset.from_dict({"text": ["a"]})).save_to_disk(str(tmp_path / "t"))
     with pytest.raises(InputError, match="expected train and test"):
         load_data(f"huggingface:{tmp_path / 't'}")
     both = datasets.Dataset.from_dict({"text": ["a"]})

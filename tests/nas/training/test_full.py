@@ -128,11 +128,12 @@ def test_the_curves_have_no_gap_when_resumed(tmp_path):
     resumed = FullTraining.resume(tmp_path / "t.pt")
     curves = TrainingCurves(tmp_path / "t", resumed.rows)
     resumed.run(curves.add)
-    curves.close(resumed.result()["test"])
+    curves.tested(resumed.result()["test"], 3)
+    curves.close()
     events = EventAccumulator(str(tmp_path / "t"))
     events.Reload()
-    assert [event.step for event in events.Scalars("train/accuracy")] == [1, 2, 3]
-    assert "test/accuracy" in events.Tags()["scalars"]
+    assert [event.step for event in events.Scalars("held_out/accuracy")] == [1, 2, 3]
+    assert [event.step for event in events.Scalars("test/accuracy")] == [3]
 
 
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
@@ -198,7 +199,7 @@ def test_other_data_is_not_gone_on_with(tmp_path, monkeypatch):
     trained(tmp_path / "t.pt", stop_after=1)
     digits = load_data("digits")
     other = type(digits)(**vars(digits) | {"digest": "0" * 16})
-    monkeypatch.setattr("nas.training.full.load_data", lambda name, root: other)
+    monkeypatch.setattr("nas.training.full.load_data", lambda *place: other)
     with pytest.raises(InputError, match="its digest is 0000"):
         FullTraining.resume(tmp_path / "t.pt")
 
@@ -251,7 +252,7 @@ def test_bad_starts(tmp_path, monkeypatch, capsys):
     refuse(["mobilenet-v2", "--freeze", "1", "--out", "x.pt"], "only with --from")
     refuse(["--out", "x.pt"], "give a network")
     refuse(["mobilenet-v2", "--out", "t.pt"], "exists already")
-    refuse(["--resume", "lie.pt"], "no checkpoint of `nas train`")
+    refuse(["--resume", "lie.pt"], "its weights are not those of its spec")
     refuse(["mobilenet-v2", "--resume", "t.pt"], "leave SPEC")
     refuse(["mobilenet-v2", "--top", "2"], "no run there")
     refuse(["mobilenet-v2", "--workers", "-1"], "workers -1")

@@ -1,0 +1,35 @@
+"""The options that choose the columns of a data set; they become a part of its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nas.training.naming import with_columns
+from search_spaces.errors import InputError
+
+
+def column_options(function: Any) -> Any:
+    """`--label-column` and `--image-column`, beside `--data`."""
+    for option in (
+        click.option("--image-column", metavar="NAME", help="Of several, for huggingface: and webdataset:."),
+        click.option("--label-column", metavar="NAME", help="Of several, for huggingface: and webdataset:."),
+    ):
+        function = option(function)
+    return function
+
+
+def take_columns(options: dict[str, Any], data: str | None) -> str | None:
+    """The name of the data set with the columns, which are taken out of `options`.
+
+    Raises:
+        InputError: columns of a data set that has none.
+    """
+    image, label = options.pop("image_column", None), options.pop("label_column", None)
+    if data is None:
+        for key, value in (("image", image), ("label", label)):
+            if value is not None:
+                raise InputError(f"{key}-column {value!r}: give the data set with it, by --data")
+        return None
+    return with_columns(data, image, label)

@@ -1,0 +1,194 @@
+"""What a model has that no spec can say: the reasons for which an import is refused, read off its modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from nas.export.settings import BLOCKS, outermost
+
+ACTIVATIONS = {"SiLU": "silu", "Swish": "silu", "ReLU": "relu", "ReLU6": "relu6",
+               "Hardswish": "hard_swish", "HardSwish": "hard_swish", "HardswishMe": "hard_swish",
+               "HardSwishMe": "hard_swish", "SwishMe": "silu"}  # fmt: skip
+"""Class names of the activations that a spec can say."""
+
+_OTHER_ACTIVATIONS = ("GELU", "GELUTanh", "Mish", "PReLU", "LeakyReLU", "ELU", "SELU", "Tanh", "QuickGELU")
+_GATES = ("EcaModule", "CecaModule", "EffectiveSEModule", "GatherExcite", "GlobalContext", "CbamModule",
+          "LightCbamModule", "SelectiveKernel", "SplitAttn", "BatNonLocalAttn", "NonLocalAttn")  # fmt: skip
+
+
+def obstacles(model: nn.Module) -> list[str]:
+    """Every reason for which no spec describes `model`, in words; empty if none is known."""
+    found = [reason for check in _CHECKS for reason in check(model)]
+    return list(dict.fromkeys(found))
+
+
+def gates(model: nn.Module) -> list[nn.Module]:
+    """SE modules: timm's and torchvision's."""
+    return [module for module in model.modules() if squeeze(module) is not None]
+
+
+def squeeze(module: nn.Module) -> Any:
+    """The first layer of an SE module, or None of any other."""
+    layers = [getattr(module, name, None) for name in ("conv_reduce", "fc1")]
+    return next((layer for layer in layers if isinstance(layer, nn.Conv2d)), None)
+
+
+def _names(model: nn.Module) -> list[str]:
+    return [type(module).__name__ for module in model.modules()]
+
+
+def _convolutions(model: nn.Module) -> list[nn.Conv2d]:
+    """Convolutions outside of SE."""
+    inside = {id(module) for gate in gates(model) for module in gate.modules()}
+    return [m for m in model.modules() if isinstance(m, nn.Conv2d) and id(m) not in inside]
+
+
+def _blocks(model: nn.Module) -> Iterator[str]:
+    names = set(_names(model))
+    if names & {"EdgeResidual", "FusedMBConv"}:
+        yield "it has fused MBConv blocks"
+    if "UniversalInvertedResidual" in names:
+        yield "it has universal inverted bottlenecks (MobileNetV4)"
+    if any("Attention" in name for name in names):
+        yield "it has attention"
+    if not any(type(m).__name__ in BLOCKS for m in outermost(model)) and type(model).__name__ != "MNASNet":
+        kinds = [name for name in dict.fromkeys(_names(model)[1:]) if "Block" in name or "Bottle" in name
+                 or "Stage" in name or "Inception" in name or "Fire" in name]  # fmt: skip
+        what = f" (it has {', '.join(kinds[:3])})" if kinds else ""
+        yield f"it is not built of MBConv, MobileNet or ResNet blocks{what}"
+
+
+def _layers(model: nn.Module) -> Iterator[str]:
+    names = set(_names(model))
+    if "CondConv2d" in names or "CondConvResidual" in names:
+        yield "its kernels depend on the image (CondConv)"
+    if "MixedConv2d" in names:
+        yield "it mixes kernel sizes in one convolution (MixConv)"
+    if any(name.endswith("StdConv2d") or name.startswith("StdConv2d") for name in names):
+        yield "it standardises the weights of its convolutions"
+    for module in model.modules():
+        name = type(module).__name__
+        leaf = not any(isinstance(m, (nn.Conv2d, nn.BatchNorm2d)) for m in module.modules())
+        if leaf and ("Norm" in name or name.startswith("FilterResponse")) and name != "NormMlpClassifierHead":
+            kind = next(
+                (k for k in ("GroupNorm", "LayerNorm", "EvoNorm", "FilterResponseNorm") if k in name), name
+            )
+            yield f"it normalises with {kind}, not BN"
+    if any(name.startswith("BlurPool") for name in names):
+        yield "it blurs where it strides (anti-aliasing)"
+    elif any(isinstance(getattr(m, "aa", None), nn.AvgPool2d) for m in model.modules()):
+        yield "it average-pools where it strides (anti-aliasing)"
+    if "SpaceToDepth" in names or any(
+        isinstance(getattr(m, "conv_s2d", None), nn.Module) for m in model.modules()
+    ):
+        yield "it moves space to depth"
+    if "DropBlock2d" in names:
+        yield "it drops blocks of its feature maps (DropBlock)"
+
+
+def _convolution_shapes(model: nn.Module) -> Iterator[str]:
+    convolutions = _convolutions(model)
+    if any(type(m).__name__.endswith("Same") for m in model.modules()):
+        yield "it pads as TensorFlow does (SAME)"
+    elif any(not _symmetric(conv) for conv in convolutions):
+        yield "its convolutions don't pad by half of their kernel"
+    if any(
+        conv.groups not in (1, conv.in_channels) or 1 < conv.groups != conv.out_channels
+        for conv in convolutions
+    ):
+        yield "it has grouped convolutions"
+    if any(conv.dilation != (1, 1) for conv in convolutions):
+        yield "it has dilated convolutions"
+    if any(
+        conv.kernel_size[0] != conv.kernel_size[1] or conv.kernel_size[0] % 2 == 0 for conv in convolutions
+    ):
+        yield "it has kernels of even or unequal sides"
+
+
+def _symmetric(conv: nn.Conv2d) -> bool:
+    if isinstance(conv.padding, str):
+        return conv.stride == (1, 1)
+    wanted = tuple(d * (k - 1) // 2 for d, k in zip(conv.dilation, conv.kernel_size, strict=True))
+    return tuple(conv.padding) == wanted
+
+
+def _squeezes(model: nn.Module) -> Iterator[str]:
+    names = set(_names(model)) & set(_GATES)
+    for name in sorted(names):
+        yield f"it has a gate other than SE ({name})"
+    for gate in gates(model):
+        gate_layer = getattr(gate, "gate", getattr(gate, "scale_activation", None))
+        kind = type(gate_layer).__name__
+        if "sigmoid" in kind.lower() and "hard" in kind.lower():
+            yield "the gate of its SE is a hard sigmoid"
+        elif kind != "Sigmoid":
+            yield f"the gate of its SE is {kind}, not a sigmoid"
+        if any(isinstance(module, nn.BatchNorm2d) for module in gate.modules()):
+            yield "it has BN inside SE"
+        if getattr(gate, "add_maxpool", False):
+            yield "its SE pools by the maximum, too"
+    for block in model.modules():
+        if type(block).__name__ == "Bottleneck" and squeeze(getattr(block, "se", nn.Identity())) is not None:
+            yield "its SE stands behind the block's last convolution, a spec's after the k x k one"
+
+
+def _activations(model: nn.Module) -> Iterator[str]:
+    inside = {id(getattr(g, name, None)) for g in gates(model) for name in ("gate", "scale_activation")}
+    kinds = [type(m).__name__ for m in model.modules() if id(m) not in inside]
+    used = dict.fromkeys(ACTIVATIONS[kind] for kind in kinds if kind in ACTIVATIONS)
+    others = dict.fromkeys(kind for kind in kinds if kind in _OTHER_ACTIVATIONS)
+    if others:
+        yield f"it has the activation {', '.join(others)}"
+    if len(used) > 1:
+        yield f"it has several activations ({', '.join(used)})"
+
+
+def _ends(model: nn.Module) -> Iterator[str]:
+    kinds = ["block" if type(m).__name__ in BLOCKS else m for m in outermost(model)]
+    first = kinds.index("block") if "block" in kinds else 0
+    stem = [m for m in kinds[:first] if isinstance(m, nn.Conv2d)]
+    if len(stem) > 1 and type(model).__name__ != "MNASNet":
+        yield f"its stem has {len(stem)} convolutions"
+    pools = [m for m in kinds if isinstance(m, nn.MaxPool2d) and not _usual(m)]
+    if pools:
+        yield "the pooling of its stem isn't 3x3 of stride 2 with padding 1"
+    if any(str(getattr(m, "pool_type", "avg")) not in ("avg", "") for m in model.modules()):
+        yield "its global pooling is not the average"
+    pooled = [
+        i for i, m in enumerate(kinds) if isinstance(m, nn.AdaptiveAvgPool2d) or hasattr(m, "pool_type")
+    ]
+    behind = kinds[max(pooled) + 1 :] if pooled else kinds
+    if any(isinstance(m, nn.Conv2d) for m in behind if pooled):
+        yield "its head has a 1x1 convolution between the pooling and the classifier"
+    elif sum(isinstance(m, nn.Linear) for m in behind) > 1:
+        yield "its head has a linear layer between the pooling and the classifier"
+    shortcuts = [
+        m.downsample for m in model.modules() if isinstance(getattr(m, "downsample", None), nn.Module)
+    ]
+    if any(isinstance(m, nn.AvgPool2d) for shortcut in shortcuts for m in shortcut.modules()):
+        yield "it pools in its projections (ResNet-D)"
+
+
+def _usual(pool: nn.MaxPool2d) -> bool:
+    values = (pool.kernel_size, pool.stride, pool.padding)
+    sides = tuple(value[0] if isinstance(value, (tuple, list)) else value for value in values)
+    return sides == (3, 2, 1) and not pool.ceil_mode and pool.dilation in (1, (1, 1))
+
+
+def _biases(model: nn.Module) -> Iterator[str]:
+    if any(conv.bias is not None for conv in _convolutions(model)):
+        yield "its convolutions have biases"
+
+
+_CHECKS: tuple[Callable[[nn.Module], Iterator[str]], ...] = (
+    _blocks,
+    _layers,
+    _convolution_shapes,
+    _squeezes,
+    _activations,
+    _ends,
+    _biases,
+)

@@ -1,0 +1,28 @@
+"""What a user should know about the data: said once in a process, however often they are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+_said: set[str] = set()
+
+
+def print_remarks(data: str, remarks: Sequence[str], console: Console) -> None:
+    """A line for each remark that wasn't made before about this data set."""
+    for remark in remarks:
+        line = f"{data}: {remark}"
+        if line not in _said:
+            _said.add(line)
+            console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
+
+
+def suspicious(epoch: float, accuracy: float) -> str | None:
+    """A word on an accuracy that is too good to be true."""
+    if epoch != 1 or accuracy < 1:
+        return None
+    return (
+        "held-out accuracy 1.0 after epoch 1: check that the images don't show their labels, and that those "
+        "held out are no copies of those trained on"
+    )

@@ -1,0 +1,200 @@
+"""The commands in this process, without what is heavy behind them: what they would do is recorded."""
+
+import shutil
+import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from nas.benchmark.landmarks import true_rewards
+from nas.benchmark.load import load_surrogate
+from nas.cli import cli
+from nas.latency.setting import Setting
+from nas.latency.timing import Timing
+from nas.runs.folder import Run
+from nas.runs.settings import SearchSettings
+from nas.search.journal import Journal
+from nas.search.loop import run_in_process
+from nas.studies.proxy_design import Correlation
+from search_spaces import reference
+from search_spaces.errors import InputError
+from tests.nas.search.fakes import Fake
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """A finished run folder of eight trials; copy it where it is written to."""
+    run = Run.create(tmp_path_factory.mktemp("finished") / "run", SearchSettings(trials=8))
+    with Journal(run.folder) as journal:
+        run_in_process(run.loop(journal, 8, ()), Fake())
+        run.write_results(journal.records)
+    (run.folder / "logs").mkdir()
+    for trial in (1, 2):
+        (run.folder / "logs" / f"trial_{trial:06d}.log").write_text(f"log of {trial}\n")
+    return run
+
+
+@pytest.fixture
+def observe(tmp_path, monkeypatch, capsys, finished_run):
+    """Runs a command in a fresh folder and gives all that could be seen of it.
+
+    That is a tuple: what was handed to the borders below, what was printed, the files that were written.
+    """
+    calls = []
+
+    def recorder(name, answer=None):
+        def record(*arguments, **named):
+            calls.append((name, arguments, named))
+            return answer(*arguments, **named) if callable(answer) else answer
+
+        return record
+
+    def start(settings, folder, placement, console):
+        document = settings.make_space().to_document()
+        replace(settings, space_document=document).check()  # as a search begins
+        calls.append(("start", vars(settings), str(folder), placement))
+        return finished_run
+
+    monkeypatch.setattr(time, "strftime", lambda *_: "NOW")
+    for module in ("commands.search", "commands.benchmark", "commands.proxy", "session"):
+        monkeypatch.setattr(f"nas.{module}.start_search", start)
+    for module in ("search", "proxy"):
+        monkeypatch.setattr(f"nas.commands.{module}.resume_search", recorder("resume", finished_run))
+    _benchmark(monkeypatch, recorder)
+    _latency(monkeypatch, recorder)
+    _proxy(monkeypatch, recorder)
+    monkeypatch.setattr("nas.commands.network._check", recorder("check", {"macs": 1, "params": 1}))
+    monkeypatch.setattr(
+        "nas.export.from_model.import_spec", lambda text: reference("resnet50").replace(name=text)
+    )
+    monkeypatch.setattr("nas.report.html.write_report", lambda run, records, path: path.write_text("report"))
+    monkeypatch.setattr("nas.report.tensorboard.write_trial_curves", recorder("curves"))
+    monkeypatch.setattr("subprocess.call", recorder("call", 0))
+    monkeypatch.setattr("nas.commands.launch._submit", recorder("submit", "submitted"))
+    monkeypatch.setattr("nas.cluster.jobs.JobServer", lambda address: _Cluster(address, calls))
+    monkeypatch.setattr("nas.launch.job.os.urandom", lambda count: b"\0" * count)
+    monkeypatch.setattr("nas.commands.status._cluster", recorder("cluster"))
+
+    def run(arguments):
+        folder = tmp_path / "here"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        shutil.copytree(finished_run.folder, "run")
+        (folder / "table.json").write_text("{}")
+        calls.clear()
+        capsys.readouterr()
+        try:
+            cli.main([str(word) for word in arguments], prog_name="nas", standalone_mode=False)
+        except SystemExit as ended:
+            calls.append(("exit", ended.code))
+        written = {
+            str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        }
+        return repr(calls), capsys.readouterr().out, written
+
+    return run
+
+
+@pytest.fixture
+def refusal(observe):
+    """The one line with which a command refuses its arguments."""
+
+    def run(arguments):
+        with pytest.raises(InputError) as refused:
+            observe(arguments)
+        return str(refused.value)
+
+    return run
+
+
+class _Cluster:
+    def __init__(self, address, calls):
+        self.address, self.calls = address, calls
+
+    def submit(self, job):
+        self.calls.append(("job", self.address, job))
+        return "job"
+
+    def follow(self, job):
+        return iter(["its output"])
+
+    def fetch(self, job, folder):
+        self.calls.append(("fetch", folder))
+
+    def failed(self, job):
+        return None
+
+
+def _benchmark(monkeypatch, recorder):
+    monkeypatch.setattr("nas.benchmark.load.load_surrogate", recorder("load", load_surrogate))
+    # the other family's trees take seconds for what isn't looked at here
+    truth = recorder("truth", lambda known, family, reward: true_rewards(known, "mlp", reward))
+    monkeypatch.setattr("nas.benchmark.landmarks.true_rewards", truth)
+    comparison = SimpleNamespace(row=lambda name, family: {"best": 1.0}, landmarks={})
+    monkeypatch.setattr("nas.benchmark.compare.compare", recorder("compare", comparison))
+    for plot, place in (("plot_comparison", 2), ("plot_plans", 1), ("plot_family", 1)):
+        monkeypatch.setattr(
+            f"nas.report.plots.{plot}", lambda *given, place=place: given[place].write_bytes(b"picture")
+        )
+    found = SimpleNamespace(to_dict=lambda: {"found": 1}, summary=lambda: "found")
+    monkeypatch.setattr("nas.studies.rediscovery.rediscovery", lambda run, count: found)
+    monkeypatch.setattr("nas.commands.benchmark.rediscovery_tables", lambda found: [])
+    monkeypatch.setattr(
+        "nas.benchmark.download.download",
+        recorder("download", lambda path, url, progress: path.write_bytes(b"records")),
+    )
+
+
+def _latency(monkeypatch, recorder):
+    timing = recorder("time", lambda spec, setting, runs: Timing(1.0, 1.0, 1.0, runs))
+    monkeypatch.setattr("nas.latency.timing.time_network", timing)
+    monkeypatch.setattr("nas.latency.runtimes.prepare", lambda setting: setting)
+    about = {"checked": 1, "lowest": 1.0, "highest": 1.0}
+    about |= {"rank_correlation": 1.0, "median_error": 0.0, "largest_error": 0.0}
+
+    class Table:
+        setting, entries, SIZE = Setting(threads=7), {}, 0
+
+        def __init__(self):
+            self.about = about
+
+        def __call__(self, spec):
+            return 2.0
+
+        def write(self, path):
+            with open(path, "w") as stream:
+                stream.write("{}")
+
+        def check(self, space):
+            pass
+
+    monkeypatch.setattr("nas.latency.table.LatencyTable.read", lambda path: Table())
+    monkeypatch.setattr("nas.latency.build_table.work", lambda space, checked: 1)
+    build = recorder("build", lambda *given, **named: Table())
+
+    def built(space, setting, base, checked, tick):
+        return build(space.name, setting, checked)
+
+    monkeypatch.setattr("nas.latency.build_table.build_table", built)
+    monkeypatch.setattr("nas.latency.parts.space_parts", lambda space: [])
+
+
+def _proxy(monkeypatch, recorder):
+    module = sys.modules["nas.commands.proxy"]
+    monkeypatch.setattr("nas.studies.proxy_design._POOL", 40)
+    images = SimpleNamespace(num_classes=10, in_channels=1, subset=lambda share: None)
+    monkeypatch.setattr("nas.training.data.load_data", lambda *given: images)
+    monkeypatch.setattr(module, "read_records", lambda folder: [SimpleNamespace(seconds=1.0)])
+    monkeypatch.setattr(module, "accuracies", lambda records: {"a": 0.1})
+    monkeypatch.setattr(module, "correlate", lambda one, other: Correlation(0.5, 0.4, 0.6, 9))
+    monkeypatch.setattr(module, "variance", recorder("variance", lambda runs: _Spread()))
+    monkeypatch.setattr(module, "write_proxy", recorder("write_proxy"))
+    monkeypatch.setattr(module, "_report", recorder("report"))
+
+
+class _Spread:
+    def __repr__(self):
+        return "spread"
