@@ -12,7 +12,7 @@ import numpy as np
 from controller import make_controller
 from nas.cluster.nodes import Resources, connect
 from nas.cluster.tune import run_on_ray
-from nas.runs.settings import SearchSettings
+from nas.runs.flat import make_settings
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop
 from nas.search.reward import Reward
@@ -22,7 +22,7 @@ from search_spaces import get_space
 
 
 def main(count=30, space="mnasnet"):
-    settings = SearchSettings(space=space)
+    settings = make_settings(space=space).training
     evaluator = TrainEvaluator(load_data("digits"), settings.make_recipe(), settings.make_proxy())
     connect()
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as journal:

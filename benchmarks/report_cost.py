@@ -15,10 +15,11 @@ from pathlib import Path
 from rich.console import Console
 
 from nas.report.tensorboard import TensorBoardWriter
+from nas.runs.flat import make_settings
 from nas.runs.folder import Run
-from nas.runs.settings import SearchSettings
+from nas.runs.placement import Placement
 from nas.search.journal import TRIALS, read_records
-from nas.session import Placement, start_search
+from nas.session import start_search
 
 WORKERS = 2
 PORT = 6189
@@ -90,7 +91,7 @@ def get(path, document=None):
 def main(trials=400, large=8000):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
-        settings = SearchSettings(
+        settings = make_settings(
             space="accel-nasbench", evaluator="benchmark", controller="evolution", trials=large,
             targets={"benchmark_macs": "400M"},
         )  # fmt: skip

@@ -23,8 +23,8 @@ import torch
 
 from nas.cluster.nodes import Resources, connect
 from nas.cluster.tune import run_on_ray, share
+from nas.runs.flat import make_settings
 from nas.runs.folder import Run
-from nas.runs.settings import SearchSettings
 from nas.search.evaluator import Evaluation
 from nas.search.journal import Journal
 from nas.search.train_evaluator import TrainEvaluator
@@ -86,7 +86,7 @@ def pss() -> int:
 
 def measure(share_of_data: float, trials: int) -> tuple[int, int]:
     """(bytes of the data, the sum of PSS while all trials have read it and wait)."""
-    settings = SearchSettings(trials=trials, controller="random", cpus_per_trial=0.5)
+    settings = make_settings(trials=trials, controller="random")
     recipe = make_recipe("adamw", {"epochs": 1, "batch": 100})
     connect()
     with tempfile.TemporaryDirectory() as folder:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from nas.benchmark.load import load_surrogate
 from nas.latency.table import LATENCY, LatencyTable
+from nas.runs.evaluator_settings import BenchmarkSettings, TrainSettings
 from nas.runs.folder import Run
 from nas.runs.mirror import Mirror, has_run, storage_of
+from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import is_url
 from nas.search.evaluator import Evaluator
@@ -25,36 +27,6 @@ from search_spaces.spec import NetworkSpec
 from search_spaces.targets import check_folder, same_file
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Where a search runs, and how wide; the run folder doesn't keep it.
-
-    Attributes:
-        concurrent: trials at once; 0: as many as there is room for.
-        cpus, gpus: for each trial; None: as the run's settings say.
-        address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
-        retries: how often a trial starts again when its worker dies.
-        download: fetch a missing data set.
-        autoscaling: trials beyond the present room wait for nodes that Ray's autoscaler adds.
-        timeout: seconds that a trial may take on a worker.
-        storage: folder or URL that keeps the run's files and checkpoints beside the run folder.
-        dashboard: start Ray's dashboard, where Ray is started on this machine.
-        stay: leave Ray running at the end, for another search.
-    """
-
-    concurrent: int = 0
-    cpus: float | None = None
-    gpus: float | None = None
-    address: str | None = None
-    retries: int = 2
-    download: bool = False
-    autoscaling: bool = False
-    timeout: float | None = None
-    storage: str | None = None
-    dashboard: bool = False
-    stay: bool = False
-
-
 def start_search(settings: SearchSettings, folder: Path, placement: Placement, console: Console) -> Run:
     """Run a new search in a new folder.
 
@@ -63,11 +35,11 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     Raises:
         InputError: a setting, the data, the cluster or the folder.
     """
-    settings = replace(settings, space_document=settings.make_space().to_document())
-    if settings.evaluator == "benchmark":
-        data = settings.benchmark_data
-        surrogate = load_surrogate(data, lambda text: console.print(text, style="dim"))
-        settings = replace(settings, surrogate_digest=surrogate.digest)
+    space = replace(settings.space, document=settings.make_space().to_document())
+    settings = replace(settings, space=space)
+    if isinstance(scorer := settings.evaluator, BenchmarkSettings):
+        surrogate = load_surrogate(scorer.records, lambda text: console.print(text, style="dim"))
+        settings = replace(settings, evaluator=replace(scorer, surrogate_digest=surrogate.digest))
     settings.check()
     check_folder(folder)
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
@@ -87,6 +59,9 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
                 "or choose another --out"
             )
         placement = replace(placement, storage=copy)
+    placement = replace(
+        placement, cpus=1 if placement.cpus is None else placement.cpus, gpus=placement.gpus or 0
+    )
     return _run(settings, folder, placement, settings.trials, console, new=True)
 
 
@@ -111,8 +86,11 @@ def resume_search(
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
-    kept = run.settings
-    run.settings = replace(kept, data=data or kept.data, data_root=data_root or kept.data_root)
+    if isinstance(kept := run.settings.evaluator, TrainSettings):
+        moved = replace(kept, data=data or kept.data, data_root=data_root or kept.data_root)
+        run.settings = replace(run.settings, evaluator=moved)
+    run.settings.check()
+    placement = placement.kept_in(folder)
     if placement.storage is None:
         placement = replace(placement, storage=storage_of(folder))
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
@@ -128,20 +106,23 @@ def _run(
     from nas.report.progress import SearchProgress
     from nas.report.tensorboard import TensorBoardWriter
 
-    prepare = _in_process if settings.evaluator == "benchmark" else _on_ray
-    evaluator, concurrent, runner = prepare(settings, folder, placement, console, new)
-    if settings.data_digest not in (None, evaluator.data_digest):
-        raise InputError(
-            f"data {settings.data!r}: its digest is {evaluator.data_digest}, the run was started with "
-            f"{settings.data_digest}: the accuracies would not compare"
-        )
-    settings = replace(settings, data_digest=evaluator.data_digest)
+    if isinstance(scorer := settings.evaluator, TrainSettings):
+        evaluator, concurrent, runner = _on_ray(scorer, folder, placement, console, new)
+        if scorer.data_digest not in (None, evaluator.data_digest):
+            raise InputError(
+                f"data {scorer.data!r}: its digest is {evaluator.data_digest}, the run was started with "
+                f"{scorer.data_digest}: the accuracies would not compare"
+            )
+        settings = settings.trained(data_digest=evaluator.data_digest)
+    else:
+        evaluator, concurrent, runner = _in_process(scorer)
     run = Run.create(folder, settings) if new else Run(folder, settings)
+    placement.keep(folder)
     with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
         records: list[Record] = journal.records
         console.print(
             f"search in {folder}: {trials} trials, {concurrent} at once, "
-            f"space {run.space.name} ({run.space.size:.3g} architectures), {settings.controller}, "
+            f"space {run.space.name} ({run.space.size:.3g} architectures), {settings.controller.name}, "
             f"seed {settings.seed}",
             highlight=False,
         )
@@ -214,11 +195,9 @@ def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | No
     return nullcontext() if url is None else Mirror(url, folder)
 
 
-def _in_process(
-    settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
-) -> tuple[Evaluator, int, RunLoop]:
+def _in_process(settings: BenchmarkSettings) -> tuple[Evaluator, int, RunLoop]:
     """The benchmark answers in microseconds: no cluster is needed, one trial follows the other."""
-    evaluator = settings.make_benchmark()
+    evaluator = settings.make()
 
     def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
         run_in_process(loop, evaluator, tick)
@@ -227,7 +206,7 @@ def _in_process(
 
 
 def _on_ray(
-    settings: SearchSettings, folder: Path, placement: Placement, console: Console, new: bool
+    settings: TrainSettings, folder: Path, placement: Placement, console: Console, new: bool
 ) -> tuple[Evaluator, int, RunLoop]:
     from nas.cluster.nodes import Resources, check_room, connect
     from nas.cluster.tune import make_scheduler, run_on_ray, share
@@ -238,16 +217,18 @@ def _on_ray(
 
     resources = Resources(
         placement.concurrent,
-        settings.cpus_per_trial if placement.cpus is None else placement.cpus,
-        settings.gpus_per_trial if placement.gpus is None else placement.gpus,
+        1 if placement.cpus is None else placement.cpus,
+        placement.gpus or 0,
         placement.autoscaling,
     )
     make_scheduler(settings.scheduler, 1)
     data = load_data(settings.data, settings.data_root, placement.download)
     print_remarks(settings.data, data.remarks, console)
-    data = data.subset(settings.subset_share())
+    data = data.subset(settings.share)
     for word in check_files(data, ("train", "held_out", *(["test"] if settings.final else []))):
         console.print(word, style="yellow", highlight=False, soft_wrap=True)
+    if not settings.final:
+        data = data.without_test()
     workers = max(1, int(resources.cpus) - 1)
     whole = TrainEvaluator(
         data,

@@ -14,8 +14,9 @@ from nas.benchmark.surrogate import FAMILIES
 from nas.commands.common import out, print_json, progress
 from nas.commands.outputs import OutPath, Target, declare
 from nas.report.tables import comparison_table, plan_table, rediscovery_tables, si
-from nas.runs.settings import SearchSettings
-from nas.session import Placement, start_search
+from nas.runs.flat import make_settings
+from nas.runs.placement import Placement
+from nas.session import start_search
 from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError, unknown
 
@@ -42,7 +43,7 @@ def rediscover(
     as_json: bool,
 ) -> None:
     """From nothing to a network beyond EfficientNet-B0, on the ImageNet benchmark, in a minute."""
-    settings = SearchSettings(
+    settings = make_settings(
         space="accel-nasbench",
         controller=controller,
         evaluator="benchmark",

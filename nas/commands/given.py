@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
+from nas.training.sources import SOURCES
 from search_spaces.errors import InputError
 
 
@@ -56,7 +57,7 @@ def typed() -> dict[str, str]:
     return found
 
 
-DOWNLOADED = ("fashion-mnist", "cifar10", "cifar100")
+DOWNLOADED = tuple(source.kind for source in SOURCES.values() if source.fetched)
 """Data sets that are looked for in folders and can be fetched; the others are embedded, or named by path."""
 
 
@@ -68,7 +69,8 @@ def only_for_fetched(data: str, *names: str, ctx: click.Context | None = None) -
 
 
 def _embedded(data: str) -> bool:
-    return data == "digits" or ":" in data
+    source = SOURCES.get(data.partition(":")[0])
+    return source is not None and not source.fetched
 
 
 def _flag(parameter: click.Parameter, value: object) -> str:

@@ -14,10 +14,12 @@ from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched
 from nas.commands.outputs import OutPath, owner
 from nas.network.cost import cost
+from nas.runs.flat import make_settings
 from nas.runs.folder import Run
-from nas.runs.settings import SearchSettings, proxy_defaults
+from nas.runs.placement import Placement
+from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
-from nas.session import Placement, resume_search, start_search
+from nas.session import resume_search, start_search
 from nas.studies.proxy_design import (
     CANDIDATES,
     ProxySetting,
@@ -31,6 +33,7 @@ from nas.studies.proxy_design import (
     variance,
     write_proxy,
 )
+from nas.training.sources import proxy_defaults
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 from search_spaces.targets import check_folder
@@ -110,15 +113,13 @@ def proxy(
         _numbers(resolution or str(given.resolution), "resolution", int),
         _numbers(width or str(given.width), "width", float),
     )
-    base = SearchSettings(
+    base = make_settings(
         space=space,
         data=data,
         data_root=data_root,
         recipe=recipe,
         recipe_changes=dict(pairs(changes, "--set")),
         targets={},
-        cpus_per_trial=cpus_per_trial or 1,
-        gpus_per_trial=gpus_per_trial or 0,
         seed=seed,
     )
     networks = candidates(base.make_space(), count, seed)
@@ -143,7 +144,7 @@ def proxy(
 
     console.print(f"long training of {count} candidates: {long.label}", style="bold", highlight=False)
     reference = accuracies(read_records(trained("long", long.apply(base)).folder))
-    stem, specs = base.make_proxy().stem_stride, list(networks.values())
+    stem, specs = base.training.make_proxy().stem_stride, list(networks.values())
     kind = (stem, images.num_classes, images.in_channels)
     full = long.macs(specs, *kind)
     tried = []

@@ -224,8 +224,9 @@ def _train(
     as_json: bool,
     training: dict[str, Any],
 ) -> None:
-    from nas.runs.settings import SearchSettings
-    from nas.session import Placement, start_search
+    from nas.runs.flat import make_settings
+    from nas.runs.placement import Placement
+    from nas.session import start_search
     from nas.studies.scaling import coefficient_settings, study_settings
 
     changes: dict[str, Any] = dict(pairs(training.pop("changes"), "--set"))
@@ -239,17 +240,12 @@ def _train(
         gpus=training.pop("gpus_per_trial"),
         address=training.pop("address"),
     )
-    settings = SearchSettings(
-        recipe_changes=changes,
-        cpus_per_trial=placement.cpus or 1,
-        gpus_per_trial=placement.gpus or 0,
-        **training,
-    )
+    settings = make_settings(recipe_changes=changes, **training)
     if grid is not None:
         settings = coefficient_settings(network, grid, settings)
     else:
         settings = study_settings(network, budgets, settings, coefficients)
-    folder = Path(target or f"runs/{settings.space}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = Path(target or f"runs/{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     document = report_scaling(start_search(settings, folder, placement, progress()), quiet=as_json)
     if as_json:
         print_json(document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress, seconds
 from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
 from nas.commands.outputs import OutPath
+from nas.runs.evaluator_settings import TrainSettings
+from nas.runs.flat import change
 from nas.runs.folder import BEST, SETTINGS, Run
 from nas.runs.mirror import fetch_run, has_run, is_copy
+from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
-from nas.session import Placement, resume_search, start_search
+from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
 from nas.training.place import absolute_data
 from nas.training.presets import PRESETS
@@ -115,7 +118,6 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
     placement = _take_placement(options)
     if or_resume and folder is None:
         raise InputError("or-resume: give --out, so that it is known which run is meant")
-    options |= {"cpus_per_trial": placement.cpus, "gpus_per_trial": placement.gpus}
     settings = _settings(options)
     check_options(settings)
     if or_resume and folder is not None and _find_run(Path(folder), placement.storage):
@@ -124,8 +126,9 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
         _report(lambda: resume_search(Path(folder), placement, progress(), more), folder, as_json)
         return
     if folder is None:
-        data = settings.data.partition(":")[0]
-        folder = f"runs/{Path(settings.space).stem}-{data}-{time.strftime('%Y%m%d-%H%M%S')}"
+        scorer = settings.evaluator
+        on = scorer.data.partition(":")[0] if isinstance(scorer, TrainSettings) else scorer.kind
+        folder = f"runs/{Path(settings.space.name).stem}-{on}-{time.strftime('%Y%m%d-%H%M%S')}"
     _report(lambda: start_search(settings, Path(folder), placement, progress()), folder, as_json)
 
 
@@ -188,7 +191,7 @@ def tensorboard(folder: str, trials: tuple[int, ...], port: int, host: str) -> N
 
 def check_options(settings: SearchSettings, ctx: click.Context | None = None) -> None:
     """Raise `InputError` for an option of `nas search` that would do nothing with these settings."""
-    training = settings.evaluator != "benchmark"
+    training = isinstance(settings.evaluator, TrainSettings)
     only_with(
         training,
         "--evaluator train",
@@ -207,7 +210,8 @@ def check_options(settings: SearchSettings, ctx: click.Context | None = None) ->
     not_with(
         bool(given("address", ctx=ctx)), "--address, whose cluster is there already", "dashboard", ctx=ctx
     )
-    only_for_fetched(settings.data, "data_root", "download", ctx=ctx)
+    if isinstance(settings.evaluator, TrainSettings):
+        only_for_fetched(settings.evaluator.data, "data_root", "download", ctx=ctx)
 
 
 def check_launched(context: click.Context) -> None:
@@ -216,8 +220,7 @@ def check_launched(context: click.Context) -> None:
     if options["config"] is None and options["proxy_file"] is None:
         for name in ("folder", "or_resume", "as_json"):
             del options[name]
-        placement = _take_placement(options)
-        options |= {"cpus_per_trial": placement.cpus, "gpus_per_trial": placement.gpus}
+        _take_placement(options)
         check_options(_settings(options), context)
 
 
@@ -225,16 +228,26 @@ def _check_same(folder: Path, settings: SearchSettings) -> None:
     """Raise `InputError` unless the run in `folder` is the one that these settings describe."""
     path = folder / SETTINGS
     kept = SearchSettings.from_document(read_document(path), str(path))
-    elsewhere = ("trials", "space_document", "data_digest", "surrogate_digest", "latency_table")
+    elsewhere = ("trials", "document", "data_digest", "surrogate_digest", "latency_table")
+    there = dict(_leaves(kept.to_document()))
     other = [
-        f"{name.replace('_', '-')} {value!r}: the run in {folder} has {getattr(kept, name)!r}"
-        for name, value in vars(settings).items()
-        if name not in (*elsewhere, "cpus_per_trial", "gpus_per_trial") and getattr(kept, name) != value
+        f"{name.replace('_', '-')} {value!r}: the run in {folder} has {there.get(place)!r}"
+        for place, value in _leaves(settings.to_document())
+        if (name := place[-1]) not in elsewhere and there.get(place) != value
     ]
     if not other and settings.make_space().to_document() != kept.make_space().to_document():
-        other = [f"space {settings.space!r}: the run in {folder} was made with another content of it"]
+        other = [f"space {settings.space.name!r}: the run in {folder} was made with another content of it"]
     if other:
         raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
+
+
+def _leaves(document: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(place, value) of each setting; a part's name and form go by the part's name."""
+    for name, value in document.items():
+        if isinstance(value, dict) and not place:
+            yield from _leaves(value, (name,))
+        else:
+            yield (*place, place[-1] if place and name in ("name", "form", "kind") else name), value
 
 
 _TRAINS = (
@@ -257,13 +270,13 @@ def _check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
     """Raise `InputError` for an option that does nothing for this run."""
     settings, written = Run.open(folder).settings, typed()
     odd = [written[name] for name in _TRAINS if name in written]
-    if settings.evaluator == "benchmark" and odd:
+    if not isinstance(settings.evaluator, TrainSettings) and odd:
         raise InputError(
             f"resume {folder}: its benchmark answers in this process, nothing is trained; leave "
             f"{', '.join(odd)} out"
         )
-    if settings.evaluator == "train":
-        only_for_fetched(absolute_data(data or settings.data), "data_root", "download")
+    if isinstance(settings.evaluator, TrainSettings):
+        only_for_fetched(absolute_data(data or settings.evaluator.data), "data_root", "download")
     ended = len(read_records(folder))
     if trials is not None and trials < ended:
         raise InputError(f"trials {trials}: {ended} have ended already: expected at least as many")
@@ -302,40 +315,46 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
     if path:
         base = SearchSettings.from_document(read_document(path), path)
     if (proxy := options.pop("proxy_file", None)) is not None:
-        base = replace(base, **read_proxy(proxy))
-        if options["data"] is not None and absolute_data(options["data"]) != base.data:
-            raise InputError(f"data {options['data']!r}: the proxy task of {proxy} is one for {base.data!r}")
+        base = change(base, **read_proxy(proxy))
+        if options["data"] is not None and absolute_data(options["data"]) != base.training.data:
+            raise InputError(
+                f"data {options['data']!r}: the proxy task of {proxy} is one for {base.training.data!r}"
+            )
+    kind = options["evaluator"] or base.evaluator.kind
+    benchmark = kind == "benchmark"
     for column in ("image_column", "label_column"):
-        if options[column] is not None and (options["evaluator"] or base.evaluator) == "benchmark":
+        if options[column] is not None and benchmark:
             name = column.replace("_", "-")
             raise InputError(f"{name} {options[column]!r}: the benchmark reads no images; leave it out")
-    if (named := take_columns(options, options["data"] or base.data)) != base.data:
+    known = base.evaluator.data if isinstance(base.evaluator, TrainSettings) else TrainSettings().data
+    if (named := take_columns(options, options["data"] or known)) != known:
         options["data"] = named
     changed = pairs(options.pop("changes"), "--set")
-    changes = dict(base.recipe_changes) | changed
     if (epochs := options.pop("epochs")) is not None:
         if "epochs" in changed:
             raise InputError(f"epochs {epochs}: given as --set epochs={changed['epochs']} too")
-        changes["epochs"] = epochs
-    # another controller than the file's has no use for the file's options
-    kept = base.controller_options if options["controller"] in (None, base.controller) else {}
-    own = kept | pairs(options.pop("controller_option"), "--controller-option")
+        changed["epochs"] = epochs
     given = {name: value for name, value in options.items() if value is not None}
-    benchmark = given.get("evaluator", base.evaluator) == "benchmark"
+    own = pairs(given.pop("controller_option"), "--controller-option")
+    # another controller than the file's has no use for the file's options
+    kept = base.controller.options if options["controller"] in (None, base.controller.name) else {}
+    given["controller_options"] = kept | own
+    if changed:
+        earlier = base.evaluator.recipe_changes if isinstance(base.evaluator, TrainSettings) else {}
+        given["recipe_changes"] = {**earlier, **changed}
+    targets = _targets(given.pop("cost", None), given.pop("target"), benchmark)
     if benchmark and not path:
         given.setdefault("space", "accel-nasbench")
-    targets = _targets(given.pop("cost", None), given.pop("target"), benchmark)
-    if benchmark and not path and not targets:
-        targets = {"benchmark_macs": "400M"}
+        targets = targets or {"benchmark_macs": "400M"}
+    if targets:
+        given["targets"] = targets
     if "space" in given:
         given["space_document"] = {}
     if "data" in given:
         given["data_digest"] = None
-    if "evaluator" in given or "benchmark_data" in given:
+    if "benchmark_data" in given:
         given["surrogate_digest"] = None
-    return replace(
-        base, **given, recipe_changes=changes, controller_options=own, targets=targets or base.targets
-    )
+    return change(base, **given)
 
 
 def _targets(cost: str | None, texts: tuple[str, ...], benchmark: bool) -> dict[str, str]:

@@ -89,7 +89,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "settings": run.settings.to_document(),
         "trials": len(records),
         "failed": results.failed,
-        "accuracy_of": run.settings.accuracy_of,
+        "accuracy_of": run.settings.evaluator.accuracy_of,
         "best": None if best is None else {**best.to_line(), **spec_document(run.spec(best))},
         "pareto": [record.to_line() for record in results.front],
     }
@@ -110,7 +110,7 @@ def show_run(run: Run, top: int = 5) -> None:
     rows = [(record, network_notation(run.spec(record))) for record in results.ranked[:top]]
     console.print(trials_table(f"Top {len(rows)} by reward", rows))
     console.print(pareto_table(results))
-    console.print(f"Accuracy: {run.settings.accuracy_of}.", highlight=False)
+    console.print(f"Accuracy: {run.settings.evaluator.accuracy_of}.", highlight=False)
     console.print(f"Winner: trial {best.trial}, reward {best.reward:.4f}", highlight=False)
     highest = results.best
     if highest is not None and highest.trial != best.trial:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,15 +18,19 @@ from nas.commands.scaling import report_stage_two
 from nas.commands.train_options import check_given
 from nas.errors import TrialFailedError
 from nas.network.cost import cost
+from nas.runs.evaluator_settings import TrainSettings
+from nas.runs.flat import make_settings
 from nas.runs.folder import Run
-from nas.runs.settings import SearchSettings, proxy_defaults
+from nas.runs.placement import Placement
+from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
-from nas.session import Placement, start_search
+from nas.session import start_search
 from nas.studies.stage_two import stage_two_settings
 from nas.training.place import absolute_data
 from nas.training.presets import PRESETS, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
+from nas.training.sources import proxy_defaults
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
@@ -137,8 +140,12 @@ def train(
     if top is not None:
         if spec is None:
             raise InputError(f"top {top}: give the run folder of a search")
-        settings = SearchSettings(
-            data=data or "",
+        run = Run.open(Path(spec))
+        searched = run.settings.evaluator
+        if data is None and isinstance(searched, TrainSettings):
+            data, data_root = searched.data, data_root or searched.data_root
+        settings = make_settings(
+            data=data or "digits",
             data_root=data_root,
             recipe=preset,
             recipe_changes=values,
@@ -146,8 +153,6 @@ def train(
             resolution=resolution,
             width=width,
             stem_stride=stem_stride,
-            cpus_per_trial=cpus_per_trial or 1,
-            gpus_per_trial=gpus_per_trial or 0,
             seed=seed,
         )
         placement = Placement(
@@ -157,7 +162,7 @@ def train(
             address=address,
             download=download,
         )
-        _train_top(Path(spec), top, settings, placement, target, as_json)
+        _train_top(run, top, settings, placement, target, as_json)
         return
     data = absolute_data(data or "digits")
     only_for_fetched(data, "data_root", "download")
@@ -192,15 +197,11 @@ def train(
 
 
 def _train_top(
-    folder: Path, top: int, settings: SearchSettings, placement: Placement, target: str | None, as_json: bool
+    run: Run, top: int, settings: SearchSettings, placement: Placement, target: str | None, as_json: bool
 ) -> None:
-    """Stage two of the search in `folder`."""
-    run = Run.open(folder)
-    if not settings.data:
-        given = run.settings.evaluator == "train"
-        settings = replace(settings, data=run.settings.data if given else "digits")
-        settings = replace(settings, data_root=settings.data_root or run.settings.data_root)
-    only_for_fetched(settings.data, "data_root", "download")
+    """Stage two of a search."""
+    folder = run.folder
+    only_for_fetched(settings.training.data, "data_root", "download")
     settings = stage_two_settings(run, read_records(folder), top, settings)
     place = Path(target or f"{str(folder).rstrip('/')}-top{top}")
     finished = start_search(settings, place, placement, progress())

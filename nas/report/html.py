@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from nas.report.figures import REFERENCES
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
 from nas.report.tables import cost_label, si
+from nas.runs.evaluator_settings import TrainSettings
 from nas.runs.folder import Run
-from nas.runs.settings import SearchSettings
 from nas.search.results import Results
 from nas.search.trial import FAILED, FINISHED, Record, Scored
 from search_spaces.document import dump_yaml, write_atomically
@@ -75,7 +74,9 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         span = max(r.started + r.seconds for r in records if r.started) - min(times)
         when = f"Started {moment}, {_time(span)}; {_time(seconds)} of trials. "
     settings = run.settings
-    scored = "ImageNet top-1 by the benchmark" if settings.evaluator == "benchmark" else _proxy(settings)
+    scored = "ImageNet top-1 by the benchmark"
+    if isinstance(settings.evaluator, TrainSettings):
+        scored = _proxy(settings.evaluator)
     cards = [
         ("best reward", f"{best.reward:.4f}"),
         ("its accuracy", f"{best.accuracy:.4f}"),
@@ -86,13 +87,14 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
     ]
     shown = "".join(f"<div><span class=faint>{name}</span><b>{value}</b></div>" for name, value in cards)
     return (
-        f'<p class="faint">{when}Space {_text(run.space.name)}, controller {_text(settings.controller)}, '
-        f"reward {_text(settings.reward)}, seed {settings.seed}; scored on {_text(scored)}.</p>"
+        f'<p class="faint">{when}Space {_text(run.space.name)}, '
+        f"controller {_text(settings.controller.name)}, "
+        f"reward {_text(settings.reward.form)}, seed {settings.seed}; scored on {_text(scored)}.</p>"
         f'<div class="cards">{shown}</div>'
     )
 
 
-def _proxy(settings: SearchSettings) -> str:
+def _proxy(settings: TrainSettings) -> str:
     proxy, recipe = settings.make_proxy(), settings.make_recipe()
     return f"{settings.data} at {proxy.resolution} px, width x {proxy.width:g}, {recipe.epochs} epochs"
 
@@ -265,15 +267,15 @@ def _again(run: Run, records: Sequence[Record]) -> str:
     settings = run.settings
     versions = records[-1].versions if records else {}
     shown = ", ".join(f"{name} {value}" for name, value in versions.items())
-    digest = settings.surrogate_digest if settings.evaluator == "benchmark" else settings.data_digest
+    digest = settings.evaluator.digest
     command = shlex.join(["nas", "search", "--config", f"{run.folder}/search.yaml", "--out", "runs/again"])
-    what = "surrogate" if settings.evaluator == "benchmark" else "data"
+    what = "data" if settings.evaluator.kind == "train" else "surrogate"
     kept = f"digest of the {what}: {digest or 'not kept'}"
     return (
         "<h2>To find it again</h2>"
         f"<pre>{_text(command)}</pre><p>Seed {settings.seed}; {_text(kept)}; {_text(shown)}.</p>"
         "<details><summary>All settings</summary>"
-        f"<pre>{_text(dump_yaml(asdict(settings)))}</pre></details>"
+        f"<pre>{_text(dump_yaml(settings.to_document()))}</pre></details>"
     )
 
 

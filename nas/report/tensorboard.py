@@ -85,7 +85,7 @@ class TensorBoardWriter:
         self._results = run.results(())
         self._hook = _quiet_writers()
         self._writer = SummaryWriter(str(folder), flush_secs=10)  # type: ignore[no-untyped-call]
-        own = _CONTROLLERS.get(run.settings.controller)
+        own = _CONTROLLERS.get(run.settings.controller.name)
         layout = _LAYOUT | ({"controller": own} if own else {})
         self._writer.add_custom_scalars(layout)  # type: ignore[no-untyped-call]
         self._announce_trials()

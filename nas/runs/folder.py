@@ -70,7 +70,6 @@ class Run:
         settings = SearchSettings.from_document(read_document(path), str(path))
         if (folder / LATENCY_TABLE).is_file():
             settings = replace(settings, latency_table=str(folder / LATENCY_TABLE))
-        settings.check()
         return cls(folder, settings)
 
     def loop(
@@ -124,7 +123,7 @@ class Run:
             return
         comment = (
             f"trial {best.trial} of {self.folder.name}: reward {best.reward:.4f}, "
-            f"accuracy {best.accuracy:.4f} ({self.settings.accuracy_of}), {best.macs / 1e6:.1f}M MACs\n"
+            f"accuracy {best.accuracy:.4f} ({self.settings.evaluator.accuracy_of}), {best.macs / 1e6:.1f}M MACs\n"
             f"{network_notation(self.spec(best))}"
         )
         write_document(self.folder / BEST, self.spec(best).to_document(), comment)

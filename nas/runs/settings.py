@@ -1,167 +1,152 @@
-"""The settings of a search, as plain data: what the command line gathers and the run folder keeps."""
+"""The settings of a search as a tree of checked parts: what the run folder keeps.
+
+Types and ranges are checked when a part is made, whatever its values come from. Nothing outside the
+run's folder is needed to read them; what a search needs beside them, `check` looks at before it starts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
 from typing import Any
 
 from controller.base import Controller
 from controller.registry import CONTROLLERS, make_controller
+from nas.benchmark.evaluator import MEASURED
 from nas.latency.table import LATENCY, LatencyTable
-from nas.benchmark.load import load_surrogate
+from nas.network.cost import COSTS
+from nas.runs.checked import check_types, from_mapping
+from nas.runs.evaluator_settings import EVALUATORS, BenchmarkSettings, TrainSettings
 from nas.search.convergence import Convergence
-from nas.benchmark.evaluator import MEASURED, BenchmarkEvaluator
 from nas.search.objective import make_objective
-from nas.search.reward import Reward, make_reward
-from nas.training.place import absolute, absolute_data
-from nas.training.presets import make_recipe
-from nas.training.proxy import ProxyTask
-from nas.training.recipe import Recipe
-from search_spaces.accel_nasbench import accel_nasbench
-from search_spaces.architecture import Architecture
+from nas.search.reward import Reward, parse_target, reward_of
+from nas.training.place import absolute
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, unknown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
 from search_spaces.registry import get_space
-from search_spaces.space import NotInSpaceError
 from search_spaces.spec import NetworkSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-EVALUATORS = ("train", "benchmark")
 UNTIL = ("trials", "converged")
 
 
 @dataclass(frozen=True)
-class ProxyDefaults:
-    """What the proxy task of a data set is where the user doesn't say."""
+class SpaceSettings:
+    """The search space.
 
-    resolution: int
-    width: float
-    stem_stride: int
-    subset: float
+    Attributes:
+        name: of a built-in space, or path of a space file.
+        document: the space itself, so that a run doesn't depend on the file any more.
+    """
+
+    name: str = "mnasnet"
+    document: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+    def make(self) -> StagedSpace | ListedSpace:
+        """The space; raises `InputError` for what is none."""
+        if "networks" in self.document:
+            return ListedSpace.from_document(self.document, "space")
+        if self.document:
+            return StagedSpace.from_document(self.document, "space")
+        return get_space(self.name)
 
 
-_DEFAULTS = {
-    "digits": ProxyDefaults(16, 0.25, 1, 1.0),
-    "fashion-mnist": ProxyDefaults(28, 0.25, 1, 0.1),
-    "cifar10": ProxyDefaults(32, 0.5, 1, 0.2),
-    "cifar100": ProxyDefaults(32, 0.5, 1, 0.2),
-    **dict.fromkeys(("imagefolder", "webdataset", "huggingface"), ProxyDefaults(128, 1.0, 2, 0.1)),
-}
+@dataclass(frozen=True)
+class ControllerSettings:
+    """Who proposes; both as `make_controller` takes them."""
+
+    name: str = "predictor"
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.name not in CONTROLLERS:
+            raise unknown("controller", self.name, CONTROLLERS)
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """The reward.
+
+    Attributes:
+        form: one of `nas.search.reward.FORMS`.
+        targets: by cost name, in the cost's own unit.
+        exponent: None: -0.07.
+    """
+
+    form: str = "soft"
+    targets: dict[str, float] = field(default_factory=lambda: {"macs": 400e6})
+    exponent: float | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        self.make()
+
+    def make(self) -> Reward:
+        """The reward."""
+        return reward_of(self.form, self.targets, self.exponent)
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """All that decides what a search does; where it runs is no part of it.
-
-    Paths of data are kept from the root: a run may go on in another working directory.
+    """All that decides what a search does; where it runs (`nas.runs.placement`) is no part of it.
 
     Attributes:
-        space: name, or path of a space file.
-        space_document: the space itself, so that a run doesn't depend on the file any more.
-        controller, controller_options: as `make_controller` takes them.
-        evaluator: `train`, or `benchmark`: ImageNet accuracies by a surrogate.
-        benchmark_data: path of Accel-NASBench's records; None: the embedded surrogate.
-        surrogate: `mlp` or `gb`.
-        surrogate_digest: of the surrogate that the run was started with.
+        space, controller, evaluator, reward: the parts.
         latency_table: path of a table by `nas latency`, which adds the cost `latency`; a run keeps a copy.
-        noise: whether the benchmark answers with the noise that its repeated trainings show.
-        data: name, as `load_data` takes it.
-        data_root: folder to look in first.
-        data_digest: of the data set that the run was started with.
-        recipe, recipe_changes: as `make_recipe` takes them.
-        resolution, width, stem_stride, subset: of the proxy task; None: the data set's defaults.
-        baseline_resolution: if given, `resolution` is that of networks of so many pixels, and others are
-            trained in proportion (a scaling study); else all are trained at `resolution`.
-        final: full trainings: scored on the test split at their end, their weights kept.
         trials: how many, at most.
         until: `trials`, or `converged`: stop when an improvement would cost more than `price` trials.
         price: trials that a worthwhile improvement may cost.
-        reward: its form.
-        targets: by cost name.
-        exponent: of the reward; None: -0.07.
-        scheduler: `none`, `asha` or `median`.
-        cpus_per_trial, gpus_per_trial: what each trial gets.
         seed: of everything random.
+
+    Raises:
+        InputError: a value of another type, out of its range, or one that does nothing with the others.
     """
 
-    space: str = "mnasnet"
-    space_document: dict[str, Any] = field(default_factory=dict)
-    controller: str = "predictor"
-    controller_options: dict[str, Any] = field(default_factory=dict)
-    evaluator: str = "train"
-    benchmark_data: str | None = None
-    surrogate: str = "mlp"
-    surrogate_digest: str | None = None
+    space: SpaceSettings = SpaceSettings()
+    controller: ControllerSettings = ControllerSettings()
+    evaluator: TrainSettings | BenchmarkSettings = field(default_factory=TrainSettings)
+    reward: RewardSettings = RewardSettings()
     latency_table: str | None = None
-    noise: bool = False
-    data: str = "digits"
-    data_root: str | None = None
-    data_digest: str | None = None
-    recipe: str = "adamw"
-    recipe_changes: dict[str, Any] = field(default_factory=dict)
-    resolution: int | None = None
-    width: float | None = None
-    stem_stride: int | None = None
-    subset: float | None = None
-    baseline_resolution: int | None = None
-    final: bool = False
     trials: int = 24
     until: str = "trials"
     price: float = 100
-    reward: str = "soft"
-    targets: dict[str, str] = field(default_factory=lambda: {"macs": "400M"})
-    exponent: float | None = None
-    scheduler: str = "none"
-    cpus_per_trial: float = 1
-    gpus_per_trial: float = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.data, str):
-            object.__setattr__(self, "data", absolute_data(self.data))
-        for name in ("data_root", "benchmark_data", "latency_table"):
-            if isinstance(path := getattr(self, name), str):
-                object.__setattr__(self, name, absolute(path))
-
-    def check(self) -> None:
-        """Raise `InputError` for the first setting that breaks its rule; loads and writes nothing."""
-        if self.evaluator not in EVALUATORS:
-            raise unknown("evaluator", self.evaluator, EVALUATORS)
-        if self.controller not in CONTROLLERS:
-            raise unknown("controller", self.controller, CONTROLLERS)
-        if not isinstance(self.trials, int) or self.trials < 1:
+        check_types(self)
+        if self.latency_table is not None:
+            object.__setattr__(self, "latency_table", absolute(self.latency_table))
+        if self.trials < 1:
             raise InputError(f"trials {self.trials!r}: expected an integer of at least 1")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 1 << 63:
+        if not 0 <= self.seed < 1 << 63:
             raise InputError(f"seed {self.seed!r}: expected an integer from 0 to 2^63 - 1")
-        if self.subset is not None and not 0 < self.subset <= 1:
-            raise InputError(f"subset {self.subset!r}: expected a fraction above 0 and up to 1")
         if self.until not in UNTIL:
             raise unknown("until", self.until, UNTIL)
-        if self.until == "converged" and self.controller != "predictor":
+        if self.until == "converged" and self.controller.name != "predictor":
             raise InputError(
-                f"until 'converged': controller {self.controller!r} has no predictor to say so; "
+                f"until 'converged': controller {self.controller.name!r} has no predictor to say so; "
                 "use --controller predictor"
             )
         Convergence(self.price)
-        if self.evaluator == "benchmark":
-            self.make_benchmark()
-            self._check_space()
-        elif self.benchmark_data is not None:
-            raise InputError(f"benchmark-data {self.benchmark_data!r}: only for --evaluator benchmark")
-        elif self.noise:
-            raise InputError("noise: only for --evaluator benchmark (a training has its own)")
+        for name in self.reward.targets:
+            check_cost(name, self.evaluator.kind, self.latency_table is not None)
+
+    def check(self) -> None:
+        """Raise `InputError` unless a search can start with these: space, table, surrogate, controller."""
         space, latency = self.make_space(), self.make_latency()
         if latency is not None:
             latency.check(space)
-        make_controller(self.controller, space, self.seed, self.controller_options)
-        self.make_reward()
-        self.make_recipe()
-        self.make_proxy()
+        if isinstance(self.evaluator, BenchmarkSettings):
+            self.evaluator.make()
+            self.evaluator.check_space(space)
+        make_controller(self.controller.name, space, self.seed, self.controller.options)
 
     def over(
         self,
@@ -175,120 +160,131 @@ class SearchSettings:
         """
         return replace(
             self,
-            space=name,
-            space_document=ListedSpace(name, networks, about).to_document(),
-            controller="random",
-            controller_options={},
+            space=SpaceSettings(name, ListedSpace(name, networks, about).to_document()),
+            controller=ControllerSettings("random"),
             trials=len(networks),
-            targets={},
+            reward=replace(self.reward, targets={}),
         )
+
+    @property
+    def training(self) -> TrainSettings:
+        """The evaluator's settings where it trains.
+
+        Raises:
+            InputError: it doesn't.
+        """
+        if not isinstance(self.evaluator, TrainSettings):
+            raise InputError(f"evaluator {self.evaluator.kind!r}: it trains nothing")
+        return self.evaluator
+
+    def trained(self, **changes: Any) -> SearchSettings:
+        """A copy with some settings of the training changed."""
+        return replace(self, evaluator=replace(self.training, **changes))
 
     def make_space(self) -> StagedSpace | ListedSpace:
         """The space."""
-        if "networks" in self.space_document:
-            return ListedSpace.from_document(self.space_document, "space")
-        if self.space_document:
-            return StagedSpace.from_document(self.space_document, "space")
-        return get_space(self.space)
+        return self.space.make()
 
     def make_reward(self) -> Reward:
         """The reward."""
-        measured: dict[str, Callable[[NetworkSpec], float]] = {}
-        if self.evaluator == "benchmark":
-            evaluator = self.make_benchmark()
-            measured = {name: partial(_measured, evaluator, name) for name in MEASURED}
-        elif name := next((name for name in self.targets if name in MEASURED), None):
-            raise InputError(f"cost {name!r}: only the benchmark knows it (--evaluator benchmark)")
-        if (latency := self.make_latency()) is not None:
-            measured[LATENCY] = latency
-        elif LATENCY in self.targets:
-            raise InputError(f"cost {LATENCY!r}: give --latency-table, which `nas latency --space` makes")
-        return make_reward(self.reward, self.targets, self.exponent, measured)
+        return self.reward.make()
 
     def make_latency(self) -> LatencyTable | None:
         """The latency table, if there is one; raises `InputError` as `LatencyTable.read`."""
         return None if self.latency_table is None else LatencyTable.read(self.latency_table)
 
-    def make_benchmark(self) -> BenchmarkEvaluator:
-        """The benchmark's evaluator.
-
-        Raises:
-            InputError: the data, or the surrogate is another one than the run was started with.
-        """
-        surrogate = load_surrogate(self.benchmark_data)
-        if self.surrogate_digest not in (None, surrogate.digest):
-            raise InputError(
-                f"surrogate {surrogate.digest}: the run was started with {self.surrogate_digest}: "
-                "its rewards would not compare"
-            )
-        return BenchmarkEvaluator(
-            surrogate, self.surrogate, float(surrogate.about["noise"]) if self.noise else 0.0
-        )
-
     def make_controller(self) -> Controller:
         """The controller, told of the reward what can be known in advance."""
         space = self.make_space()
-        surrogate = self.make_benchmark().surrogate if self.evaluator == "benchmark" else None
+        benchmark = self.evaluator.make() if isinstance(self.evaluator, BenchmarkSettings) else None
+        surrogate = None if benchmark is None else benchmark.surrogate
         objective = make_objective(space, self.make_reward(), surrogate, self.make_latency())
-        return make_controller(self.controller, space, self.seed, self.controller_options, objective)
-
-    def _check_space(self) -> None:
-        """Every architecture is the benchmark's if every single change of the first one is."""
-        space, known = self.make_space(), accel_nasbench()
-        first = Architecture(0 for _ in space.decisions)
-        for architecture in (first, *space.neighbours(first)):
-            try:
-                known.encode(space.decode(architecture))
-            except NotInSpaceError as error:
-                raise InputError(
-                    f"space {self.space!r}: the benchmark knows only accel-nasbench: {error}"
-                ) from None
-
-    def make_recipe(self) -> Recipe:
-        """The training recipe."""
-        return make_recipe(self.recipe, self.recipe_changes)
-
-    def make_proxy(self) -> ProxyTask:
-        """The proxy task."""
-        given = proxy_defaults(self.data)
-        return ProxyTask(
-            given.resolution if self.resolution is None else self.resolution,
-            given.width if self.width is None else self.width,
-            given.stem_stride if self.stem_stride is None else self.stem_stride,
-        )
-
-    def subset_share(self) -> float:
-        """The part of the images that trials use."""
-        return proxy_defaults(self.data).subset if self.subset is None else self.subset
-
-    @property
-    def accuracy_of(self) -> str:
-        """What the accuracies of this search are of, for whoever reads them."""
-        if self.evaluator == "benchmark":
-            return "predicted ImageNet top-1"
-        task = "the full training" if self.final else "the proxy task"
-        return f"of held-out images, after the last epoch of {task}"
+        return make_controller(self.controller.name, space, self.seed, self.controller.options, objective)
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `from_document`."""
-        return {"schema": SCHEMA_VERSION, **asdict(self)}
+        document = {"schema": SCHEMA_VERSION, **asdict(self)}
+        document["evaluator"] = {"kind": self.evaluator.kind, **document["evaluator"]}
+        return document
 
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any], where: str) -> SearchSettings:
-        """The settings in a document; raises `InputError` for an unknown field or schema."""
+    @staticmethod
+    def from_document(document: Mapping[str, Any], where: str) -> SearchSettings:
+        """The settings in a document, of this schema or of the first version's.
+
+        Targets may be texts, such as `400M` or a network's name.
+
+        Raises:
+            InputError: an unknown field or schema, or a value that breaks its rule.
+        """
+        if document.get("schema") == 1:
+            from nas.runs.flat import from_first_version
+
+            return from_first_version(document, where)
         check_schema(document, where, SCHEMA_VERSION)
-        values = check_fields(document, where, ("schema",), [field.name for field in fields(cls)])
+        names = [part.name for part in fields(SearchSettings)]
+        values = check_fields(document, where, ("schema",), names)
         del values["schema"]
-        for name, kind in (("controller_options", dict), ("recipe_changes", dict), ("targets", dict)):
-            if name in values and not isinstance(values[name], kind):
-                raise InputError(f"{where}: {name} {values[name]!r}: expected a mapping")
-        return cls(**values)
+        for name, part in (("space", SpaceSettings), ("controller", ControllerSettings)):
+            if name in values:
+                values[name] = from_mapping(part, values[name], f"{where}: {name}")
+        if "evaluator" in values:
+            given = dict(check_fields_of(values["evaluator"], f"{where}: evaluator"))
+            kind = given.pop("kind", "train")
+            if kind not in EVALUATORS:
+                raise InputError(f"{where}: {unknown('evaluator', str(kind), EVALUATORS)}")
+            values["evaluator"] = from_mapping(EVALUATORS[kind], given, f"{where}: evaluator")
+        if "reward" in values:
+            given = dict(check_fields_of(values["reward"], f"{where}: reward"))
+            if isinstance(given.get("targets"), Mapping):
+                scorer = values.get("evaluator", TrainSettings())
+                given["targets"] = resolve_targets(given["targets"], scorer, values.get("latency_table"))
+            values["reward"] = from_mapping(RewardSettings, given, f"{where}: reward")
+        try:
+            return SearchSettings(**values)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
 
 
-def _measured(evaluator: BenchmarkEvaluator, name: str, spec: NetworkSpec) -> float:
-    return evaluator.costs(spec)[name]
+def check_fields_of(values: object, where: str) -> Mapping[str, Any]:
+    """`values` if it is a mapping; raises `InputError` if not."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where}: expected a mapping, found {values!r}")
+    return values
 
 
-def proxy_defaults(data: str) -> ProxyDefaults:
-    """The defaults for a data set's name (of any kind: unknown names are refused when it is loaded)."""
-    return _DEFAULTS.get(data.partition(":")[0], _DEFAULTS["digits"])
+def check_cost(name: str, evaluator: str, latency: bool) -> None:
+    """Raise `InputError` for a cost that this evaluator, with or without a latency table, doesn't know."""
+    known = [*COSTS, *(MEASURED if evaluator == "benchmark" else ()), *([LATENCY] if latency else [])]
+    if name in known:
+        return
+    if name in MEASURED:
+        raise InputError(f"cost {name!r}: only the benchmark knows it (--evaluator benchmark)")
+    if name == LATENCY:
+        raise InputError(f"cost {LATENCY!r}: give --latency-table, which `nas latency --space` makes")
+    raise unknown("cost", name, known)
+
+
+def resolve_targets(
+    targets: Mapping[str, Any], evaluator: TrainSettings | BenchmarkSettings, latency_table: str | None
+) -> dict[str, float]:
+    """Targets as numbers: `400M`, `15ms`, or what a known network or a spec file costs.
+
+    Raises:
+        InputError: an unknown cost, or a text that is none of these.
+    """
+    resolved: dict[str, float] = {}
+    for name, value in targets.items():
+        check_cost(str(name), evaluator.kind, latency_table is not None)
+        resolved[str(name)] = parse_target(str(value), str(name), _measure(str(name), evaluator, latency_table))
+    return resolved
+
+
+def _measure(
+    name: str, evaluator: TrainSettings | BenchmarkSettings, latency_table: str | None
+) -> Callable[[NetworkSpec], float] | None:
+    """What gives that cost of a network, where it is no analytic one; loads its files when it is called."""
+    if name == LATENCY and latency_table is not None:
+        return lambda spec: LatencyTable.read(latency_table)(spec)
+    if name in MEASURED and isinstance(evaluator, BenchmarkSettings):
+        return lambda spec: evaluator.make().costs(spec)[name]
+    return None

@@ -121,6 +121,28 @@ class Reward:
         return slope, offset
 
 
+def reward_of(form: str, targets: Mapping[str, float], exponent: float | None = None) -> Reward:
+    """The reward that weighs these costs.
+
+    Args:
+        form: one of `FORMS`.
+        targets: by cost name, in the cost's own unit.
+        exponent: w of the soft and the absolute form; -0.07 if None.
+
+    Raises:
+        InputError: as `Reward` and `Objective`; or an exponent for the hard form.
+    """
+    if form not in FORMS:
+        raise unknown("reward", form, FORMS)
+    if form == "hard":
+        if exponent is not None:
+            raise InputError(f"exponent {exponent:g}: the hard reward has none (it is 0 and -1)")
+        below, above = 0.0, -1.0
+    else:
+        below = above = -0.07 if exponent is None else exponent
+    return Reward(tuple(Objective(name, target, below, above) for name, target in targets.items()), form)
+
+
 def make_reward(
     form: str,
     targets: Mapping[str, str],
@@ -136,25 +158,14 @@ def make_reward(
         measured: costs that the evaluator has beside `nas.network.COSTS`, by name.
 
     Raises:
-        InputError: as `Reward`, `Objective` and `parse_target`; or an exponent for the hard form.
+        InputError: as `reward_of` and `parse_target`; or an unknown cost.
     """
-    if form not in FORMS:
-        raise unknown("reward", form, FORMS)
-    if form == "hard":
-        if exponent is not None:
-            raise InputError(f"exponent {exponent:g}: the hard reward has none (it is 0 and -1)")
-        below, above = 0.0, -1.0
-    else:
-        below = above = -0.07 if exponent is None else exponent
     measured = measured or {}
     for name in targets:
         if name not in (*COSTS, *measured):
             raise unknown("cost", name, [*COSTS, *measured])
-    objectives = (
-        Objective(name, parse_target(target, name, measured.get(name)), below, above)
-        for name, target in targets.items()
-    )
-    return Reward(tuple(objectives), form)
+    numbers = {name: parse_target(target, name, measured.get(name)) for name, target in targets.items()}
+    return reward_of(form, numbers, exponent)
 
 
 def parse_number(text: str, what: str) -> float:

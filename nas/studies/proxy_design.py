@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,8 @@ class ProxySetting:
 
     def apply(self, settings: SearchSettings) -> SearchSettings:
         """A search's settings with this proxy task."""
-        return replace(
-            settings,
-            recipe_changes={**settings.recipe_changes, "epochs": self.epochs},
+        return settings.trained(
+            recipe_changes={**settings.training.recipe_changes, "epochs": self.epochs},
             subset=self.subset,
             resolution=self.resolution,
             width=self.width,
@@ -233,14 +232,15 @@ def recommend(tried: Sequence[Tried], wanted: float) -> Tried | None:
 
 def write_proxy(path: Path, settings: SearchSettings, chosen: Tried, spread: Variance | None) -> None:
     """The proxy task as a file that `nas search --proxy` takes."""
+    training = settings.training
     document = {
         "schema": SCHEMA_VERSION,
-        "data": settings.data,
-        "recipe": settings.recipe,
-        "recipe_changes": {**settings.recipe_changes, "epochs": chosen.setting.epochs},
+        "data": training.data,
+        "recipe": training.recipe,
+        "recipe_changes": {**training.recipe_changes, "epochs": chosen.setting.epochs},
         "resolution": chosen.setting.resolution,
         "width": chosen.setting.width,
-        "stem_stride": settings.make_proxy().stem_stride,
+        "stem_stride": training.make_proxy().stem_stride,
         "subset": chosen.setting.subset,
         "about": {
             **asdict(chosen.correlation),
@@ -259,7 +259,7 @@ def write_proxy(path: Path, settings: SearchSettings, chosen: Tried, spread: Var
 
 
 def read_proxy(path: str) -> dict[str, Any]:
-    """The settings in a proxy file, as fields of `SearchSettings`.
+    """The settings in a proxy file, by flat names, as `nas.runs.flat` takes them.
 
     Raises:
         InputError: unreadable, of another schema, or with unknown or missing fields.

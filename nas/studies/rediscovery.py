@@ -9,6 +9,7 @@ import numpy as np
 
 from nas.benchmark.landmarks import true_rewards
 from nas.network.cost import cost
+from nas.runs.evaluator_settings import BenchmarkSettings
 from nas.runs.folder import Run
 from nas.search.journal import read_records
 from search_spaces.accel_nasbench import accel_nasbench
@@ -101,13 +102,13 @@ def trace_rediscovery(run: Run, random: int = 10_000) -> Rediscovery:
     Raises:
         InputError: the run is no benchmark search, or has no result.
     """
-    if run.settings.evaluator != "benchmark":
+    if not isinstance(run.settings.evaluator, BenchmarkSettings):
         raise InputError(f"{run.folder}: not a search on the benchmark")
     records = read_records(run.folder)
     winner = run.winner(run.results(records))
     if winner is None:
         raise InputError(f"{run.folder}: no trial gave a result")
-    evaluator, space = run.settings.make_benchmark(), accel_nasbench()
+    evaluator, space = run.settings.evaluator.make(), accel_nasbench()
     surrogate, family = evaluator.surrogate, evaluator.family
     truth = true_rewards(surrogate, family, run.settings.make_reward())
 

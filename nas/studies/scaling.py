@@ -6,7 +6,7 @@ Both are searches over a list of networks, so they run on Ray, are journaled and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from nas.network.scaling import MODES, Coefficients, scale, scale_to
@@ -74,7 +74,7 @@ def _listed(
     settings: SearchSettings,
 ) -> SearchSettings:
     # a proxy keeps whole channels only, so widths that differ here stay different
-    return replace(settings.over(name, networks, about), baseline_resolution=spec.resolution)
+    return settings.over(name, networks, about).trained(baseline_resolution=spec.resolution)
 
 
 @dataclass(frozen=True)

@@ -52,14 +52,12 @@ def stage_two_settings(
         for label, record in chosen.items()
     }
     # a benchmark's own costs can't be had without it; the others are the search's
-    targets = {name: target for name, target in run.settings.targets.items() if name in (*COSTS, LATENCY)}
+    kept = run.settings.reward
+    targets = {name: target for name, target in kept.targets.items() if name in (*COSTS, LATENCY)}
     return replace(
-        settings.over(STAGE_TWO, networks, about),
-        reward=run.settings.reward,
-        targets=targets,
-        exponent=run.settings.exponent,
+        settings.over(STAGE_TWO, networks, about).trained(final=True),
+        reward=replace(kept, targets=targets),
         latency_table=str(run.folder / LATENCY_TABLE) if LATENCY in targets else None,
-        final=True,
     )
 
 

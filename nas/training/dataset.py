@@ -127,6 +127,13 @@ class DataSet:
             return self
         return replace(self, train=_part(self.train, share, self), held_out=_part(self.held_out, share, self))
 
+    def without_test(self) -> DataSet:
+        """The data set with no test images: what a search sends to its workers, which never reads them."""
+        test = self.test
+        if isinstance(test, ArraySplit):
+            return replace(self, test=ArraySplit(test.images[:0].copy(), test.labels[:0].copy()))
+        return replace(self, test=test.part(()))
+
     def at(self, resolution: int) -> DataSet:
         """The data set with its images in memory resized once to `resolution` pixels.
 

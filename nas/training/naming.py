@@ -7,12 +7,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
+from nas.training.sources import SOURCES, source_of
 from search_spaces.errors import InputError, unknown
 
-ARRAY_SETS = ("digits", "fashion-mnist", "cifar10", "cifar100")
-FILE_SETS = ("imagefolder", "webdataset", "huggingface")
-"""Kinds of data sets that stay on disk."""
-WITH_COLUMNS = ("webdataset", "huggingface")
+WITH_COLUMNS = tuple(source.kind for source in SOURCES.values() if source.columns)
 """Kinds whose images and labels are columns with names."""
 COLUMNS = ("image", "label")
 _OPTIONS = re.compile(r"[^/?&=]+=[^&]*(&[^/?&=]+=[^&]*)*")
@@ -24,8 +22,8 @@ class DataName:
 
     Attributes:
         text: the whole.
-        kind: one of `ARRAY_SETS` or `FILE_SETS`.
-        location: a path, or a name on a hub; empty for `ARRAY_SETS`.
+        kind: one of `SOURCES`.
+        location: a path, or a name on a hub; empty where the kind says all.
         image, label: columns; None: what the kind's own rule takes.
     """
 
@@ -48,11 +46,9 @@ def parse_name(text: str) -> DataName:
     Raises:
         InputError: an unknown kind or column, a column given twice or for a kind that has none.
     """
-    kind, colon, rest = text.partition(":")
-    if not colon or kind not in FILE_SETS:
-        if kind in ARRAY_SETS and not colon:
-            return DataName(text, kind)
-        raise unknown("data set", text, [*ARRAY_SETS, *(f"{kind}:PATH" for kind in FILE_SETS)])
+    kind, _, rest = text.partition(":")
+    if not source_of(text).located:
+        return DataName(text, kind)
     location, mark, options = rest.rpartition("?")
     if not mark or not _OPTIONS.fullmatch(options) or os.path.exists(os.path.expanduser(rest)):
         location, options = rest, ""  # a path may have a question mark in it

@@ -331,16 +331,17 @@ def test_an_existing_checkpoint_is_not_overwritten(tmp_path):
 
 def test_settings_file_and_flags(run):
     """A run's own settings start the same search again; flags win over them."""
-    from nas.commands.search import _settings
+    from nas.commands.search import _settings, resume, search
 
-    options = dict.fromkeys(vars(SearchSettings()))
-    for name in ("space_document", "controller_options", "recipe_changes", "targets"):
-        del options[name]
+    options = dict.fromkeys(parameter.name for parameter in search.params)
+    for name in ("folder", "or_resume", "as_json", *(p.name for p in resume.params)):
+        options.pop(name, None)
+    options |= {"data": None, "data_root": None}
     options |= {"config": str(run.folder / "search.yaml"), "changes": ("lr=0.01",), "target": ("params=5M",)}
     options |= {"controller_option": (), "epochs": 9, "trials": 3}
     settings = _settings(options)
     assert settings.trials == 3
-    assert settings.targets == {"params": "5M"}
-    assert settings.make_recipe().epochs == 9
-    assert settings.make_recipe().lr == 0.01
+    assert settings.reward.targets == {"params": 5e6}
+    assert settings.training.make_recipe().epochs == 9
+    assert settings.training.make_recipe().lr == 0.01
     assert settings.controller == run.settings.controller

@@ -7,6 +7,8 @@ import pytest
 
 from nas.commands import search as search_commands
 from nas.commands import train as train_commands
+from nas.runs.evaluator_settings import TrainSettings
+from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal
@@ -211,7 +213,7 @@ def test_resume(place, monkeypatch, capsys):
     refused(["resume", "run", *RESUME["folder"]], "out 'x'", monkeypatch, capsys, place)
     refused(["resume", "run", "--trials", "2"], "trials 2: 3 have ended", monkeypatch, capsys, place)
     refused(["resume", "run", "--download"], "does nothing for data 'digits'", monkeypatch, capsys, place)
-    Run.create(place / "bench", SearchSettings(space="accel-nasbench", evaluator="benchmark", targets={}))
+    Run.create(place / "bench", make_settings(space="accel-nasbench", evaluator="benchmark", targets={}))
     for name in RESUME.keys() - {"folder", "trials", "storage", "as_json"}:
         refused(["resume", "bench", *RESUME[name]], RESUME[name][0], monkeypatch, capsys, place)
 
@@ -219,16 +221,15 @@ def test_resume(place, monkeypatch, capsys):
 def test_paths_hold_from_another_folder(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     monkeypatch.chdir(tmp_path / "a")
-    settings = SearchSettings(
-        data="imagefolder:../pics", data_root="d", benchmark_data="~/x", latency_table="t"
-    )
+    settings = make_settings(data="imagefolder:../pics", data_root="d", latency_table="t")
+    benchmark = make_settings(evaluator="benchmark", benchmark_data="~/x", targets={})
     monkeypatch.chdir(tmp_path)
-    assert settings.data == f"imagefolder:{tmp_path}/a/../pics"
-    assert settings.data_root == f"{tmp_path}/a/d"
+    assert settings.training.data == f"imagefolder:{tmp_path}/a/../pics"
+    assert settings.training.data_root == f"{tmp_path}/a/d"
     assert settings.latency_table == f"{tmp_path}/a/t"
-    assert "~" not in settings.benchmark_data
-    assert SearchSettings(data="huggingface:owner/name").data == "huggingface:owner/name"
+    assert "~" not in benchmark.evaluator.records
+    assert TrainSettings(data="huggingface:owner/name").data == "huggingface:owner/name"
     (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert SearchSettings(data="huggingface:owner/name").data == f"huggingface:{tmp_path}/owner/name"
+    assert TrainSettings(data="huggingface:owner/name").data == f"huggingface:{tmp_path}/owner/name"
     again = SearchSettings.from_document(settings.to_document(), "x")
     assert again == settings

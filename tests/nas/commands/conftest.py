@@ -3,7 +3,6 @@
 import shutil
 import sys
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -52,9 +51,8 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
         return record
 
     def start(settings, folder, placement, console):
-        document = settings.make_space().to_document()
-        replace(settings, space_document=document).check()  # as a search begins
-        calls.append(("start", vars(settings), str(folder), placement))
+        settings.check()  # as a search begins
+        calls.append(("start", settings, str(folder), placement))
         return finished_run
 
     monkeypatch.setattr(time, "strftime", lambda *_: "NOW")
@@ -134,13 +132,13 @@ def _benchmark(monkeypatch, recorder):
     truth = recorder("truth", lambda known, family, reward: true_rewards(known, "mlp", reward))
     monkeypatch.setattr("nas.benchmark.landmarks.true_rewards", truth)
     comparison = SimpleNamespace(row=lambda name, family: {"best": 1.0}, landmarks={})
-    monkeypatch.setattr("nas.benchmark.compare.compare", recorder("compare", comparison))
+    monkeypatch.setattr("nas.benchmark.compare.compare_controllers", recorder("compare", comparison))
     for plot, place in (("plot_comparison", 2), ("plot_plans", 1), ("plot_family", 1)):
         monkeypatch.setattr(
             f"nas.report.plots.{plot}", lambda *given, place=place: given[place].write_bytes(b"picture")
         )
     found = SimpleNamespace(to_dict=lambda: {"found": 1}, summary=lambda: "found")
-    monkeypatch.setattr("nas.studies.rediscovery.rediscovery", lambda run, count: found)
+    monkeypatch.setattr("nas.studies.rediscovery.trace_rediscovery", lambda run, count: found)
     monkeypatch.setattr("nas.commands.benchmark.rediscovery_tables", lambda found: [])
     monkeypatch.setattr(
         "nas.benchmark.download.download",

@@ -3,15 +3,16 @@
 import pytest
 from rich.console import Console
 
-from nas.runs.settings import SearchSettings
-from nas.session import Placement, start_search
+from nas.runs.flat import make_settings
+from nas.runs.placement import Placement
+from nas.session import start_search
 
 TRIALS = 120
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    settings = SearchSettings(
+    settings = make_settings(
         space="accel-nasbench",
         evaluator="benchmark",
         controller="evolution",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nas.network.cost import cost
+from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
@@ -107,7 +108,7 @@ def test_the_cost_of_a_proxy_follows_its_settings():
 
 def test_a_proxy_file_is_what_a_search_takes(tmp_path):
     path = tmp_path / "proxy.yaml"
-    settings = SearchSettings(data="digits", recipe_changes={"lr": 0.002})
+    settings = make_settings(data="digits", recipe_changes={"lr": 0.002})
     write_proxy(path, settings, tried(3, 0.8, 0.1), None)
     assert read_proxy(str(path)) == {
         "data": "digits",

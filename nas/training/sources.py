@@ -1,0 +1,94 @@
+"""The data sets, each with its own defaults beside its loader; loads no torch, the loaders do when they run.
+
+To add one: a file with its loader, and its line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces.errors import unknown
+
+
+@dataclass(frozen=True)
+class ProxyDefaults:
+    """What the proxy task of a data set is where the user doesn't say.
+
+    Attributes:
+        resolution: pixels.
+        width: multiplier.
+        stem_stride: 1 keeps the detail of small images.
+        subset: part of the images.
+    """
+
+    resolution: int
+    width: float
+    stem_stride: int
+    subset: float
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set, or a kind of them.
+
+    Attributes:
+        kind: its name, or what stands before the colon of `KIND:LOCATION`.
+        loader: `module:function`; takes a `DataName`, or where not `located` (name, folders, download).
+        proxy: its defaults.
+        located: whether a location belongs to its name.
+        columns: whether its images and labels are columns with names.
+        fetched: whether it is looked for in folders, and can be downloaded.
+    """
+
+    kind: str
+    loader: str
+    proxy: ProxyDefaults
+    located: bool = False
+    columns: bool = False
+    fetched: bool = False
+
+
+_PHOTOGRAPHS = ProxyDefaults(128, 1.0, 2, 0.1)
+
+SOURCES = {
+    source.kind: source
+    for source in (
+        DataSource("digits", "nas.training.arrays:array_set", ProxyDefaults(16, 0.25, 1, 1.0)),
+        DataSource(
+            "fashion-mnist", "nas.training.arrays:array_set", ProxyDefaults(28, 0.25, 1, 0.1), fetched=True
+        ),
+        DataSource("cifar10", "nas.training.arrays:array_set", ProxyDefaults(32, 0.5, 1, 0.2), fetched=True),
+        DataSource("cifar100", "nas.training.arrays:array_set", ProxyDefaults(32, 0.5, 1, 0.2), fetched=True),
+        DataSource("imagefolder", "nas.training.image_folder:image_folder", _PHOTOGRAPHS, located=True),
+        DataSource(
+            "webdataset", "nas.training.web_dataset:web_dataset", _PHOTOGRAPHS, located=True, columns=True
+        ),
+        DataSource(
+            "huggingface", "nas.training.hugging_face:hugging_face", _PHOTOGRAPHS, located=True, columns=True
+        ),
+    )
+}
+
+
+def load_function(source: DataSource) -> Callable[..., Any]:
+    """Its loader."""
+    module, _, function = source.loader.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def source_of(name: str) -> DataSource:
+    """The source of a data set's name, `KIND` or `KIND:LOCATION`; raises `InputError` for an unknown one."""
+    kind, colon, _ = name.partition(":")
+    source = SOURCES.get(kind)
+    if source is None or source.located != bool(colon):
+        raise unknown("data set", name, [s.kind + (":PATH" if s.located else "") for s in SOURCES.values()])
+    return source
+
+
+def proxy_defaults(name: str) -> ProxyDefaults:
+    """The proxy task's defaults for a data set; raises `InputError` for an unknown one."""
+    return source_of(name).proxy
