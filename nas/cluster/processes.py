@@ -20,7 +20,7 @@ from ray.train.torch import TorchTrainer, get_device
 from nas.cluster.nodes import connect
 from nas.errors import TrialFailedError
 from nas.training.batches import Ranks
-from nas.training.full import FullTraining, Outputs, Plan, Row
+from nas.training.full import FullTraining, Outputs, Row, TrainingPlan
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 
@@ -29,7 +29,7 @@ _FAILURE = "failure"
 
 
 def train_together(
-    plan: Plan,
+    plan: TrainingPlan,
     target: Path,
     processes: int,
     cpus: float = 1,
@@ -111,7 +111,7 @@ def _train(config: dict[str, Any]) -> None:
     outputs = Outputs.at(target)
     try:
         if outputs.last.is_file():
-            plan: Plan = config["plan"]
+            plan: TrainingPlan = config["plan"]
             training = FullTraining.resume(
                 target,
                 config["workers"],

@@ -70,7 +70,8 @@ def rediscover(
 
 
 @click.command(
-    epilog="Example: nas compare --controller predictor:300 --controller evolution:1000 --out compare/"
+    "compare",
+    epilog="Example: nas compare --controller predictor:300 --controller evolution:1000 --out compare/",
 )
 @click.option(
     "--controller",
@@ -89,7 +90,7 @@ def rediscover(
 @click.option("--processes", type=int, default=0, help="Default: one for each core.")
 @click.option("--out", "folder", type=OutPath(), help="Folder for compare.json and compare.png.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
-def compare(
+def compare_command(
     controllers: tuple[str, ...],
     families: tuple[str, ...],
     seeds: int,
@@ -186,7 +187,7 @@ def _controller(text: str) -> tuple[str, int]:
     return name, int(trials) if colon else 1000
 
 
-@click.command(epilog="Example: nas plan --trials 8000 --workers 1,64,256,2048 --gpu-hour 2.5")
+@click.command("plan", epilog="Example: nas plan --trials 8000 --workers 1,64,256,2048 --gpu-hour 2.5")
 @click.option("--trials", type=int, default=8000, help="Default: 8000.")
 @click.option("--workers", default="1,8,64,256,1024,2048", help="Numbers. Default: 1,8,64,256,1024,2048.")
 @click.option("--controller", default="evolution", help="As for `nas search`. Default: evolution (quick).")
@@ -198,7 +199,7 @@ def _controller(text: str) -> tuple[str, int]:
 @click.option("--seed", type=int, default=0, help="Default: 0.")
 @click.option("--out", "target_file", type=OutPath(), help="PNG to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
-def plan(
+def plan_command(
     trials: int,
     workers: str,
     controller: str,
@@ -256,14 +257,14 @@ def plan(
         out().print(f"wrote {target_file}", highlight=False, soft_wrap=True)
 
 
-@click.command(epilog="Example: nas data accel-nasbench")
+@click.command("data", epilog="Example: nas data accel-nasbench")
 @click.argument("name")
 @click.option(
     "--out", "target", type=OutPath(), help=f"File to write. Default: {CACHE}/accel-nasbench.tar.gz."
 )
 @click.option("--url", help="Another place to fetch it from; the content must be the same.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
-def data(name: str, target: str | None, url: str | None, as_json: bool) -> None:
+def data_command(name: str, target: str | None, url: str | None, as_json: bool) -> None:
     """Fetch public data: accel-nasbench, the records of 5138 networks trained on ImageNet."""
     from rich.progress import DownloadColumn, Progress
 

@@ -181,7 +181,7 @@ def train(
     assert named is not None
     path = Path(target or f"{named.name}-{data.partition(':')[0]}.pt")
 
-    from nas.training.full import FullTraining, Outputs, Plan
+    from nas.training.full import FullTraining, Outputs, TrainingPlan
 
     outputs = Outputs.at(path)
     outputs.check_new(path)
@@ -190,7 +190,7 @@ def train(
 
     dataset = load_data(data, data_root, download)
     concrete = _concrete(network, source, data, dataset, recipe, resolution, width, stem_stride)
-    plan = Plan(concrete, recipe, data, data_root, subset, seed, start, frozen)
+    plan = TrainingPlan(concrete, recipe, data, data_root, subset, seed, start, frozen)
     training = FullTraining(plan, outputs, workers=workers)
     training.prepare(dataset)
     _run(training, path, together, as_json)

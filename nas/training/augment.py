@@ -46,7 +46,7 @@ def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
 
 
-class Policy:
+class AugmentPolicy:
     """A recipe's augmentation policy; it draws from torch's random state.
 
     Args:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nas.errors import TrialFailedError
 from nas.training.augment import (
-    Policy,
+    AugmentPolicy,
     make_mixing,
     normalise,
     random_erase,
@@ -85,7 +85,7 @@ class Batches:
         self.workers, self.ranks = workers, ranks
         self.mean = torch.tensor(data.mean, device=device)
         self.std = torch.tensor(data.std, device=device)
-        self.policy = None if recipe.augment == "none" else Policy(recipe.augment)
+        self.policy = None if recipe.augment == "none" else AugmentPolicy(recipe.augment)
         self.mixing = make_mixing(recipe, data.num_classes)
         self.lost: dict[str, int] = {}
         self._unreadable: dict[str, dict[str, str]] = {}
@@ -97,7 +97,7 @@ class Batches:
 
         Images are floats (batch, C, H, W); labels are classes (batch,), or with mixup and CutMix their
         shares (batch, classes). An incomplete last batch is left out, unless it is the only one: BN's
-        statistics of a few images would disturb. Policy and mixing draw from torch's random state.
+        statistics of a few images would disturb. AugmentPolicy and mixing draw from torch's random state.
         There are `steps` batches in every rank; one whose files are all unreadable here is empty.
         """
         order = torch.Generator().manual_seed(seed)  # the same in all ranks
@@ -248,7 +248,7 @@ class _Order(Sampler[list[tuple[int, int]]]):
 class _Decoded(Dataset[Sample]):
     """Files as (uint8 image, label), or (file, reason) where one is unreadable."""
 
-    def __init__(self, split: FileSplit, resolution: int, policy: Policy | None, train: bool) -> None:
+    def __init__(self, split: FileSplit, resolution: int, policy: AugmentPolicy | None, train: bool) -> None:
         self.split, self.resolution, self.train = split, resolution, train
         self.policy = policy
 

@@ -31,7 +31,7 @@ Row = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """All that decides a training. Paths are kept from the root: it may go on in another working directory.
 
     Attributes:
@@ -60,7 +60,7 @@ class Plan:
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, absolute(path))
 
-    def extended(self, epochs: int, where: object, done: int) -> Plan:
+    def extended(self, epochs: int, where: object, done: int) -> TrainingPlan:
         """The same training over another number of epochs, where its first epochs are the same ones.
 
         That is so while the learning rate's schedule doesn't follow from the number of epochs.
@@ -140,7 +140,7 @@ class FullTraining:
         ranks: of this process.
     """
 
-    plan: Plan
+    plan: TrainingPlan
     outputs: Outputs
     rows: list[Row] = field(default_factory=list)
     workers: int = 1
@@ -199,7 +199,7 @@ class FullTraining:
             workers, ranks, device: how it goes on.
             data, data_root: where its data lies now; None: where it was.
             download: fetch the data set if it is missing.
-            epochs: to train in all; see `Plan.extended`.
+            epochs: to train in all; see `TrainingPlan.extended`.
 
         Raises:
             InputError: no checkpoint there, the data is another one now, or another number of epochs would
@@ -211,7 +211,7 @@ class FullTraining:
         spec, state, about = load_checkpoint(outputs.last)
         try:
             settings = dict(about["plan"])
-            plan = Plan(spec=spec, recipe=Recipe(**settings.pop("recipe")), **settings)
+            plan = TrainingPlan(spec=spec, recipe=Recipe(**settings.pop("recipe")), **settings)
             rows, digest = list(about["rows"]), about["data_digest"]
             if not (rows and len(rows) == state["epoch"] == rows[-1]["epoch"] <= plan.recipe.epochs):
                 raise TypeError(f"{len(rows)} rows of epochs for a state after epoch {state['epoch']}")

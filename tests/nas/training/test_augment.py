@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nas.training.augment import (
-    Policy,
+    AugmentPolicy,
     make_mixing,
     normalise,
     random_erase,
@@ -28,9 +28,9 @@ def digits():
 def test_policies_change_images_alike_for_a_seed(policy):
     images = torch.randint(256, (64, 1, 12, 12), dtype=torch.uint8)
     torch.manual_seed(1)
-    once = Policy(policy)(images)
+    once = AugmentPolicy(policy)(images)
     torch.manual_seed(1)
-    assert torch.equal(Policy(policy)(images), once)
+    assert torch.equal(AugmentPolicy(policy)(images), once)
     assert once.shape == images.shape
     assert once.dtype == torch.uint8
     changed = [not torch.equal(a, b) for a, b in zip(once.chunk(16), images.chunk(16), strict=True)]

@@ -15,7 +15,7 @@ from nas.errors import TrialFailedError
 from nas.network.builder import build
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.data import load_data
-from nas.training.full import FullTraining, Outputs, Plan
+from nas.training.full import FullTraining, Outputs, TrainingPlan
 from nas.training.presets import make_recipe
 from nas.training.transfer import trained_weights, transfer
 from search_spaces import InputError, StageSpec, StemSpec, read_spec
@@ -25,7 +25,7 @@ from tests.nas.training.test_training import SMALL
 
 def plan(**changes):
     recipe = make_recipe("adamw", {"epochs": 3, "batch": 100, **changes.pop("recipe", {})})
-    return Plan(recipe.adapt(SMALL), recipe, "digits", **changes)
+    return TrainingPlan(recipe.adapt(SMALL), recipe, "digits", **changes)
 
 
 def trained(target, stop_after=None, **changes):

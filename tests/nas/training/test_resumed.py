@@ -15,7 +15,7 @@ from nas.report.training import result_document, result_lines, write_result
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_checkpoint
 from nas.training.data import load_data
-from nas.training.full import FullTraining, Outputs, Plan
+from nas.training.full import FullTraining, Outputs, TrainingPlan
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer
 from search_spaces import InputError
@@ -63,7 +63,9 @@ def on_files(tmp_path, recipe=None):
     """A training on image files, given as a user in `tmp_path` would."""
     recipe = make_recipe("sgd", {"batch": 40, "epochs": 1, **(recipe or {})})
     spec = recipe.adapt(SMALL.replace(in_channels=3, num_classes=3))
-    training = FullTraining(Plan(spec, recipe, "imagefolder:pics"), Outputs.at(tmp_path / "t.pt"), workers=0)
+    training = FullTraining(
+        TrainingPlan(spec, recipe, "imagefolder:pics"), Outputs.at(tmp_path / "t.pt"), workers=0
+    )
     training.prepare()
     return training
 
@@ -89,8 +91,8 @@ def test_data_is_found_from_elsewhere_and_may_be_moved(tmp_path, monkeypatch):
 def test_the_start_of_a_transfer_is_kept_from_the_root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = make_recipe("adamw")
-    assert Plan(SMALL, recipe, "digits", start="../x.pt").start == f"{tmp_path}/../x.pt"
-    assert Plan(SMALL, recipe, "cifar10", data_root="d").data_root == f"{tmp_path}/d"
+    assert TrainingPlan(SMALL, recipe, "digits", start="../x.pt").start == f"{tmp_path}/../x.pt"
+    assert TrainingPlan(SMALL, recipe, "cifar10", data_root="d").data_root == f"{tmp_path}/d"
 
 
 def test_a_failed_test_keeps_checkpoint_and_card_and_is_repeated(tmp_path, monkeypatch, capsys):
