@@ -12,12 +12,12 @@ import numpy as np
 from controller import make_controller
 from nas.cluster.nodes import Resources, connect
 from nas.cluster.tune import run_on_ray
+from nas.data.load import load_data
 from nas.runs.flat import make_settings
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop
 from nas.search.reward import Reward
 from nas.search.train_evaluator import TrainEvaluator
-from nas.training.data import load_data
 from search_spaces import get_space
 
 

@@ -23,13 +23,13 @@ import torch
 
 from nas.cluster.nodes import Resources, connect
 from nas.cluster.tune import run_on_ray, share
+from nas.data.load import load_data
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.search.evaluator import Evaluation
 from nas.search.journal import Journal
 from nas.search.train_evaluator import TrainEvaluator
 from nas.training.batches import Batches
-from nas.training.data import load_data
 from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 

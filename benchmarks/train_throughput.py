@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from nas.data.load import load_data
 from nas.network.builder import build
 from nas.training.batches import Batches
-from nas.training.data import load_data
 from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.trainer import Trainer

@@ -28,6 +28,7 @@ FLOORS = (
     ("benchmark",),
     ("search",),
     ("training", "latency", "export"),
+    ("data",),
     ("network",),
     ("errors", "lazy"),
 )

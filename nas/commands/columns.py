@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nas.training.naming import with_columns
+from nas.data.naming import with_columns
 from search_spaces.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
-from nas.training.sources import SOURCES
+from nas.data.sources import SOURCES
 from search_spaces.errors import InputError
 
 

@@ -13,6 +13,7 @@ from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched
 from nas.commands.outputs import OutPath, owner
+from nas.data.sources import proxy_defaults
 from nas.network.cost import cost
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
@@ -33,7 +34,6 @@ from nas.studies.proxy_design import (
     variance,
     write_proxy,
 )
-from nas.training.sources import proxy_defaults
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 from search_spaces.targets import check_folder
@@ -128,7 +128,7 @@ def proxy(
     for setting in (long, *sweep):
         setting.apply(base).check()
 
-    from nas.training.data import load_data
+    from nas.data.load import load_data
 
     images = load_data(data, data_root)
     for share in {setting.subset for setting in (long, *sweep)}:

@@ -16,8 +16,9 @@ from nas.commands.columns import column_options, take_columns
 from nas.commands.common import out, pairs, print_json, progress, seconds
 from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
 from nas.commands.outputs import OutPath
+from nas.data.place import absolute_data
 from nas.runs.evaluator_settings import TrainSettings
-from nas.runs.flat import change
+from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, SETTINGS, Run
 from nas.runs.mirror import fetch_run, has_run, is_copy
 from nas.runs.placement import Placement
@@ -25,7 +26,6 @@ from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
 from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
-from nas.training.place import absolute_data
 from nas.training.presets import PRESETS
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
@@ -227,7 +227,7 @@ def check_launched(context: click.Context) -> None:
 def _check_same(folder: Path, settings: SearchSettings) -> None:
     """Raise `InputError` unless the run in `folder` is the one that these settings describe."""
     path = folder / SETTINGS
-    kept = SearchSettings.from_document(read_document(path), str(path))
+    kept = read_settings(read_document(path), str(path))
     elsewhere = ("trials", "document", "data_digest", "surrogate_digest", "latency_table")
     there = dict(_leaves(kept.to_document()))
     other = [
@@ -313,7 +313,7 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
     path = options.pop("config")
     base = SearchSettings()
     if path:
-        base = SearchSettings.from_document(read_document(path), path)
+        base = read_settings(read_document(path), path)
     if (proxy := options.pop("proxy_file", None)) is not None:
         base = change(base, **read_proxy(proxy))
         if options["data"] is not None and absolute_data(options["data"]) != base.training.data:

@@ -16,6 +16,8 @@ from nas.commands.given import only_for_fetched, typed
 from nas.commands.networks import resolve_network
 from nas.commands.scaling import report_stage_two
 from nas.commands.train_options import check_given
+from nas.data.place import absolute_data
+from nas.data.sources import proxy_defaults
 from nas.errors import TrialFailedError
 from nas.network.cost import cost
 from nas.runs.evaluator_settings import TrainSettings
@@ -26,17 +28,15 @@ from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
 from nas.session import start_search
 from nas.studies.stage_two import stage_two_settings
-from nas.training.place import absolute_data
 from nas.training.presets import PRESETS, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
-from nas.training.sources import proxy_defaults
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
 
 if TYPE_CHECKING:
-    from nas.training.data import DataSet
+    from nas.data.load import DataSet
     from nas.training.full import FullTraining
 
 
@@ -186,7 +186,7 @@ def train(
     outputs = Outputs.at(path)
     outputs.check_new(path)
     # the heavy work waits until the cheap checks have passed
-    from nas.training.data import load_data
+    from nas.data.load import load_data
 
     dataset = load_data(data, data_root, download)
     concrete = _concrete(network, source, data, dataset, recipe, resolution, width, stem_stride)
@@ -235,10 +235,10 @@ def _concrete(
 
 
 def _run(training: FullTraining, target: Path, together: Together | None, as_json: bool) -> None:
+    from nas.data.load import ArraySplit
     from nas.report.remarks import print_remarks, suspicious
     from nas.report.tensorboard import TrainingCurves
     from nas.report.training import result_document, result_lines, write_plan, write_result
-    from nas.training.data import ArraySplit
 
     plan, data, console = training.plan, training.data, progress()
     spec, epochs, began = plan.spec, plan.recipe.epochs, time.time()

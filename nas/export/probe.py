@@ -149,12 +149,12 @@ def gap(expected: Tensor, found: Tensor) -> float:
     return difference if difference == difference else float("inf")
 
 
-Run = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
 
 
 def largest_gap(
-    ours: Run,
-    theirs: Run,
+    ours: Forward,
+    theirs: Forward,
     channels: int,
     sizes: tuple[Size, ...] = SIZES,
     batches: tuple[int, ...] = (BATCH,),

@@ -19,7 +19,7 @@ from nas.launch.request import Request
 from search_spaces.errors import InputError
 
 # what nobody wants on a cluster; .gitignore files count as well (Ray reads them)
-EXCLUDES = (".git", ".venv", "venv", "runs", "__pycache__", "*.pt", "*.egg-info", ".*_cache")
+EXCLUDES = (".git", ".venv", "venv", "/runs", "__pycache__", "*.pt", "*.egg-info", ".*_cache")
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class BlockBox:
 
 
 @dataclass(frozen=True)
-class Label:
+class Caption:
     """A text, centred at `x` unless `start`; size in pixels."""
 
     x: float
@@ -63,7 +63,7 @@ class Drawing:
     width: float
     height: float
     boxes: tuple[BlockBox, ...]
-    labels: tuple[Label, ...]
+    labels: tuple[Caption, ...]
     legend: tuple[tuple[float, float, str], ...]
     text: str
 
@@ -76,7 +76,7 @@ def layout(spec: NetworkSpec) -> Drawing:
     """Where everything goes."""
     counted = cost(spec)
     boxes: list[BlockBox] = []
-    labels: list[Label] = []
+    labels: list[Caption] = []
     x = _MARGIN
 
     def stage_labels(start: float, end: float, first: str, second: str, third: str) -> float:
@@ -85,7 +85,7 @@ def layout(spec: NetworkSpec) -> Drawing:
         shift = max(0.0, (wide - (end - start)) / 2)
         middle = (start + end) / 2 + shift
         for line, text in enumerate((first, second, third)):
-            labels.append(Label(middle, 164 + 14 * line, text, faint=line == 2))
+            labels.append(Caption(middle, 164 + 14 * line, text, faint=line == 2))
         return shift
 
     def add(op: str, name: str, px: int, channels: int, blocks: int, stage: StageSpec | None) -> None:
@@ -118,7 +118,7 @@ def layout(spec: NetworkSpec) -> Drawing:
         add(stage.op, f"stage{index}", parts[index + 1].resolution, stage.channels, stage.repeats, stage)
     add("head", "head", parts[-1].resolution, spec.head_channels or spec.num_classes, 1, None)
     title = f"{spec.name}: {spec.resolution} px, {si(counted.macs)} MACs, {si(counted.params)} params"
-    labels.append(Label(_MARGIN, 18, title, 13, start=True))
+    labels.append(Caption(_MARGIN, 18, title, 13, start=True))
     there = {box.op for box in boxes}
     used = [op for op in OPS if op in there]
     legend, at = [], _MARGIN
@@ -126,7 +126,7 @@ def layout(spec: NetworkSpec) -> Drawing:
         legend.append((at, 214.0, op))
         at += 22 + 6.6 * len(OPS[op].label)
     note = "box width: kernel, height: expansion; dot: SE; dashed: no skip"
-    labels.append(Label(_MARGIN, 240, note, 10, start=True, faint=True))
+    labels.append(Caption(_MARGIN, 240, note, 10, start=True, faint=True))
     words = "; ".join(
         f"stage {i}: {s.repeats} x {_words(s)}, {s.channels} wide" for i, s in enumerate(spec.stages)
     )

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 import yaml
 
+from nas.data.labels import printable
 from nas.network.cost import cost
 from nas.report.tables import si
 from nas.training.full import FullTraining
-from nas.training.labels import printable
 from search_spaces.document import write_atomically, write_document
 from search_spaces.notation import network_notation
 

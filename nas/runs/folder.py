@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nas.runs.flat import read_settings
+from nas.runs.settings import SearchSettings
 from nas.search.convergence import Convergence
 from nas.search.journal import TRIALS, Journal
 from nas.search.loop import Observer, SearchLoop
 from nas.search.results import Results
-from nas.runs.settings import SearchSettings
 from nas.search.trial import Record, Scored
 from search_spaces.document import read_document, write_atomically, write_document
 from search_spaces.errors import InputError
@@ -67,7 +68,7 @@ class Run:
         if not (folder / SETTINGS).is_file():
             raise InputError(f"{folder}: no run there (no {SETTINGS})")
         path = folder / SETTINGS
-        settings = SearchSettings.from_document(read_document(path), str(path))
+        settings = read_settings(read_document(path), str(path))
         if (folder / LATENCY_TABLE).is_file():
             settings = replace(settings, latency_table=str(folder / LATENCY_TABLE))
         return cls(folder, settings)

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nas.search.journal import PROPOSALS, TRIALS
 from nas.runs.storage import is_url, open_storage, write_object
+from nas.search.journal import PROPOSALS, TRIALS
 from search_spaces.document import MAX_BYTES, make_folder, write_atomically
 from search_spaces.errors import InputError
 

@@ -13,6 +13,7 @@ from typing import Any
 from controller.base import Controller
 from controller.registry import CONTROLLERS, make_controller
 from nas.benchmark.evaluator import MEASURED
+from nas.data.place import absolute
 from nas.latency.table import LATENCY, LatencyTable
 from nas.network.cost import COSTS
 from nas.runs.checked import check_types, from_mapping
@@ -20,7 +21,6 @@ from nas.runs.evaluator_settings import EVALUATORS, BenchmarkSettings, TrainSett
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
 from nas.search.reward import Reward, parse_target, reward_of
-from nas.training.place import absolute
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, unknown
 from search_spaces.listed import ListedSpace
@@ -209,17 +209,13 @@ class SearchSettings:
 
     @staticmethod
     def from_document(document: Mapping[str, Any], where: str) -> SearchSettings:
-        """The settings in a document, of this schema or of the first version's.
+        """The settings in a document; `nas.runs.flat.read_settings` reads the first version's too.
 
         Targets may be texts, such as `400M` or a network's name.
 
         Raises:
             InputError: an unknown field or schema, or a value that breaks its rule.
         """
-        if document.get("schema") == 1:
-            from nas.runs.flat import from_first_version
-
-            return from_first_version(document, where)
         check_schema(document, where, SCHEMA_VERSION)
         names = [part.name for part in fields(SearchSettings)]
         values = check_fields(document, where, ("schema",), names)
@@ -275,7 +271,9 @@ def resolve_targets(
     resolved: dict[str, float] = {}
     for name, value in targets.items():
         check_cost(str(name), evaluator.kind, latency_table is not None)
-        resolved[str(name)] = parse_target(str(value), str(name), _measure(str(name), evaluator, latency_table))
+        resolved[str(name)] = parse_target(
+            str(value), str(name), _measure(str(name), evaluator, latency_table)
+        )
     return resolved
 
 

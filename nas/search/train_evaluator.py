@@ -6,13 +6,13 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
+from nas.data.load import DataSet
 from nas.errors import TrialFailedError
 from nas.network.builder import build
 from nas.search.evaluator import Evaluation, Evaluator
 from nas.search.trial import Measurement
 from nas.training.batches import Batches
 from nas.training.checkpoint import checkpoint_bytes
-from nas.training.data import DataSet
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_device

@@ -54,27 +54,27 @@ class EvaluatorContract:
             assert all(isinstance(value, (int, float)) and math.isfinite(value) for value in row.values())
 
     def test_the_same_seed_gives_the_same_measurements(self, evaluator: Evaluator) -> None:
-        first, second = (accuracies(evaluator.start(self.make_spec(), 7)) for _ in range(2))
+        first, second = (_accuracies(evaluator.start(self.make_spec(), 7)) for _ in range(2))
         assert first == second
 
     def test_it_travels_to_a_worker(self, evaluator: Evaluator) -> None:
         travelled: Evaluator = pickle.loads(pickle.dumps(evaluator))
         spec = self.make_spec()
-        assert accuracies(travelled.start(spec, 3)) == accuracies(evaluator.start(spec, 3))
+        assert _accuracies(travelled.start(spec, 3)) == _accuracies(evaluator.start(spec, 3))
 
     def test_it_goes_on_from_a_checkpoint(self, evaluator: Evaluator) -> None:
         if not evaluator.checkpoints:
             pytest.skip("this evaluator keeps no checkpoints: a lost trial begins anew")
         assert evaluator.epochs > 1, "give the contract an evaluator of two epochs or more"
         spec = self.make_spec()
-        whole = accuracies(evaluator.start(spec, 5))
+        whole = _accuracies(evaluator.start(spec, 5))
         first = evaluator.start(spec, 5)
         next(first)
         stream = io.BytesIO()
         torch.save(first.state_dict(), stream)
         again = evaluator.start(spec, 5)
         again.load_state_dict(torch.load(io.BytesIO(stream.getvalue()), weights_only=True))
-        assert accuracies(again) == whole[1:]
+        assert _accuracies(again) == whole[1:]
         assert again.finished
 
     def test_costs_are_numbers_of_their_own(self, evaluator: Evaluator) -> None:
@@ -103,6 +103,6 @@ class EvaluatorContract:
             assert [record.state for record in loop.records] == [FINISHED] * 2
 
 
-def accuracies(evaluation: Evaluation) -> list[float]:
+def _accuracies(evaluation: Evaluation) -> list[float]:
     """What an evaluation measures, epoch by epoch."""
     return [row["accuracy"] for row in evaluation]

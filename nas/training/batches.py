@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from nas.data.images import UnreadableImageError, read_image
+from nas.data.load import ArraySplit, DataSet, FileSplit, Split
 from nas.errors import TrialFailedError
 from nas.training.augment import (
     AugmentPolicy,
@@ -19,8 +21,6 @@ from nas.training.augment import (
     random_flip,
     random_shift,
 )
-from nas.training.data import ArraySplit, DataSet, FileSplit, Split
-from nas.training.images import UnreadableImageError, read_image
 from nas.training.recipe import Recipe
 
 Sample = tuple[Tensor, int] | tuple[str, str]

@@ -2,9 +2,9 @@
 
 from nas.benchmark.evaluator import BenchmarkEvaluator
 from nas.benchmark.load import load_surrogate
+from nas.data.load import load_data
 from nas.search.train_evaluator import TrainEvaluator
 from nas.testing import EvaluatorContract
-from nas.training.data import load_data
 from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from search_spaces import NetworkSpec, StageSpec, StemSpec

@@ -7,6 +7,7 @@ import pytest
 
 from nas.commands import search as search_commands
 from nas.commands import train as train_commands
+from nas.data.load import load_data
 from nas.runs.evaluator_settings import TrainSettings
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
@@ -14,7 +15,6 @@ from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal
 from nas.search.loop import run_in_process
 from nas.training.checkpoint import save_checkpoint
-from nas.training.data import load_data
 from nas.training.full import FullTraining
 from tests.nas.search.fakes import Fake
 from tests.nas.test_cli import refused
@@ -120,7 +120,7 @@ def seen_by_train(arguments, monkeypatch):
     def start(settings, target, placement, console):
         seen.append((settings, target, placement))
 
-    monkeypatch.setattr("nas.training.data.load_data", data)
+    monkeypatch.setattr("nas.data.load.load_data", data)
     monkeypatch.setattr(train_commands, "_run", run)
     monkeypatch.setattr(FullTraining, "resume", resumed)
     monkeypatch.setattr(FullTraining, "prepare", lambda self, data: None)

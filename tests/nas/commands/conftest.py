@@ -184,7 +184,7 @@ def _proxy(monkeypatch, recorder):
     module = sys.modules["nas.commands.proxy"]
     monkeypatch.setattr("nas.studies.proxy_design._POOL", 40)
     images = SimpleNamespace(num_classes=10, in_channels=1, subset=lambda share: None)
-    monkeypatch.setattr("nas.training.data.load_data", lambda *given: images)
+    monkeypatch.setattr("nas.data.load.load_data", lambda *given: images)
     monkeypatch.setattr(module, "read_records", lambda folder: [SimpleNamespace(seconds=1.0)])
     monkeypatch.setattr(module, "accuracies", lambda records: {"a": 0.1})
     monkeypatch.setattr(module, "correlate", lambda one, other: Correlation(0.5, 0.4, 0.6, 9))

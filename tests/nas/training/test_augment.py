@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nas.data.load import load_data
 from nas.training.augment import (
     AugmentPolicy,
     make_mixing,
@@ -12,7 +13,6 @@ from nas.training.augment import (
     random_shift,
 )
 from nas.training.batches import Batches
-from nas.training.data import load_data
 from nas.training.presets import make_recipe
 from nas.training.recipe import Recipe
 

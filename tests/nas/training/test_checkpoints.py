@@ -8,9 +8,9 @@ import zipfile
 import pytest
 import torch
 
+from nas.data.load import load_data
 from nas.network.builder import build
 from nas.training.checkpoint import checkpoint_bytes, load_checkpoint, load_model
-from nas.training.data import load_data
 from search_spaces import InputError
 from tests.nas.test_cli import refused
 from tests.nas.training.test_training import SMALL, trainer

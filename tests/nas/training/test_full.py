@@ -11,10 +11,10 @@ import time
 import pytest
 import torch
 
+from nas.data.load import load_data
 from nas.errors import TrialFailedError
 from nas.network.builder import build
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
-from nas.training.data import load_data
 from nas.training.full import FullTraining, Outputs, TrainingPlan
 from nas.training.presets import make_recipe
 from nas.training.transfer import trained_weights, transfer

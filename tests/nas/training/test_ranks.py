@@ -7,9 +7,9 @@ import torch
 from torch import distributed, nn
 from torch.multiprocessing import spawn
 
+from nas.data.load import load_data
 from nas.network.builder import build
 from nas.training.batches import ALONE, Batches, Ranks
-from nas.training.data import load_data
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer
 from tests.nas.test_cli import good, nas

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from nas.cli import main
+from nas.data.load import load_data
 from nas.errors import TrialFailedError
 from nas.report.training import result_document, result_lines, write_result
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_checkpoint
-from nas.training.data import load_data
 from nas.training.full import FullTraining, Outputs, TrainingPlan
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer

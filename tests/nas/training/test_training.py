@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from nas.data.load import load_data
 from nas.errors import TrialFailedError
 from nas.network import resolve_spec
 from nas.network.builder import build
 from nas.search.train_evaluator import TrainEvaluator
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
-from nas.training.data import load_data
 from nas.training.presets import PRESETS, SOURCES, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nas.training.dataset import SPLIT_SEED, ArraySplit, DataSet, FileSplit, Source, Split
-from nas.training.naming import parse_name
-from nas.training.sources import SOURCES, load_function
+from nas.data.dataset import SPLIT_SEED, ArraySplit, DataSet, FileSplit, Source, Split
+from nas.data.naming import parse_name
+from nas.data.sources import SOURCES, load_function
 
 __all__ = [
     "DATA_FOLDERS",

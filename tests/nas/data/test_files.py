@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from nas.data.images import UnreadableImageError, read_image
+from nas.data.load import load_data
 from nas.errors import TrialFailedError
 from nas.training.batches import Batches
-from nas.training.data import load_data
-from nas.training.images import UnreadableImageError, read_image
 from nas.training.presets import make_recipe
 from search_spaces import InputError
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.training.dataset import DataSet
-from nas.training.file_set import TEST_NAMES, RawSplit, file_set
-from nas.training.images import encoded
-from nas.training.labels import read_labels
-from nas.training.naming import DataName
+from nas.data.dataset import DataSet
+from nas.data.file_set import TEST_NAMES, RawSplit, file_set
+from nas.data.images import encoded
+from nas.data.labels import read_labels
+from nas.data.naming import DataName
 from search_spaces.errors import InputError, unknown
 
 _IMAGE_NAMES = ("image", "img")

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL.JpegImagePlugin import JpegImageFile
 
-from nas.training.data import load_data
-from nas.training.images import UnreadableImageError, read_image
+from nas.data.images import UnreadableImageError, read_image
+from nas.data.load import load_data
 from search_spaces import InputError
-from tests.nas.training.odd import (
+from tests.nas.data.odd import (
     QUARTERS,
     big_endian,
     folder,

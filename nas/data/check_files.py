@@ -18,8 +18,8 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
+from nas.data.load import DataSet, FileSplit
 from nas.training.batches import MAX_UNREADABLE, SPLITS, allowed_unreadable
-from nas.training.data import DataSet, FileSplit
 from search_spaces.errors import InputError
 
 FILES = 2000

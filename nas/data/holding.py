@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nas.training.dataset import SPLIT_SEED
+from nas.data.dataset import SPLIT_SEED
 
 
 def hold_out(labels: Sequence[int], count: int) -> tuple[list[int], list[int]]:

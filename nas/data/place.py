@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.training.naming import parse_name
+from nas.data.naming import parse_name
 
 
 def absolute(path: str) -> str:

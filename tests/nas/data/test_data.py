@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from nas.data.load import load_data
 from nas.training.batches import Batches
-from nas.training.data import load_data
 from nas.training.presets import make_recipe
 from search_spaces import InputError
 
@@ -137,6 +137,6 @@ def test_broken_image_folders(tmp_path):
 def test_unknown_and_missing(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="did you mean 'digits'"):
         load_data("digit")
-    monkeypatch.setattr("nas.training.data.DATA_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr("nas.data.load.DATA_FOLDERS", (str(tmp_path),))
     with pytest.raises(InputError, match="give --data-root or --download"):
         load_data("cifar100")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from nas.training.sources import SOURCES, source_of
+from nas.data.sources import SOURCES, source_of
 from search_spaces.errors import InputError, unknown
 
 WITH_COLUMNS = tuple(source.kind for source in SOURCES.values() if source.columns)

@@ -56,18 +56,18 @@ _PHOTOGRAPHS = ProxyDefaults(128, 1.0, 2, 0.1)
 SOURCES = {
     source.kind: source
     for source in (
-        DataSource("digits", "nas.training.arrays:array_set", ProxyDefaults(16, 0.25, 1, 1.0)),
+        DataSource("digits", "nas.data.arrays:array_set", ProxyDefaults(16, 0.25, 1, 1.0)),
         DataSource(
-            "fashion-mnist", "nas.training.arrays:array_set", ProxyDefaults(28, 0.25, 1, 0.1), fetched=True
+            "fashion-mnist", "nas.data.arrays:array_set", ProxyDefaults(28, 0.25, 1, 0.1), fetched=True
         ),
-        DataSource("cifar10", "nas.training.arrays:array_set", ProxyDefaults(32, 0.5, 1, 0.2), fetched=True),
-        DataSource("cifar100", "nas.training.arrays:array_set", ProxyDefaults(32, 0.5, 1, 0.2), fetched=True),
-        DataSource("imagefolder", "nas.training.image_folder:image_folder", _PHOTOGRAPHS, located=True),
+        DataSource("cifar10", "nas.data.arrays:array_set", ProxyDefaults(32, 0.5, 1, 0.2), fetched=True),
+        DataSource("cifar100", "nas.data.arrays:array_set", ProxyDefaults(32, 0.5, 1, 0.2), fetched=True),
+        DataSource("imagefolder", "nas.data.image_folder:image_folder", _PHOTOGRAPHS, located=True),
         DataSource(
-            "webdataset", "nas.training.web_dataset:web_dataset", _PHOTOGRAPHS, located=True, columns=True
+            "webdataset", "nas.data.web_dataset:web_dataset", _PHOTOGRAPHS, located=True, columns=True
         ),
         DataSource(
-            "huggingface", "nas.training.hugging_face:hugging_face", _PHOTOGRAPHS, located=True, columns=True
+            "huggingface", "nas.data.hugging_face:hugging_face", _PHOTOGRAPHS, located=True, columns=True
         ),
     )
 }

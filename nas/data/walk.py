@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nas.training.pixels import extensions
+from nas.data.pixels import extensions
 from search_spaces.errors import InputError
 
 _LEFT_BEHIND = {

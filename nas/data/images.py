@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nas.training.pixels import (
+from nas.data.pixels import (
     UnreadableImageError,
     UnsupportedImageError,
     check_kind,
@@ -46,7 +46,7 @@ def read_image(content: str | bytes, resolution: int, train: bool) -> Tensor:
     The crop (Szegedy et al. 2015, section 6, as torchvision's RandomResizedCrop) is drawn from torch's
     random state; a JPEG is then decoded at the smallest of its eighths that leaves the crop enough
     pixels, which is several times as fast for large photographs. The crop is of the image as it is shown
-    (EXIF's orientation); what modes become is told in `nas.training.pixels`.
+    (EXIF's orientation); what modes become is told in `nas.data.pixels`.
 
     Args:
         content: a path, or the file's bytes.

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.training.dataset import DataSet
-from nas.training.file_set import TEST_NAMES, RawSplit, digest_of_files, file_set
-from nas.training.labels import printable, read_labels
-from nas.training.naming import DataName
-from nas.training.pixels import extensions
-from nas.training.shards import Shards, members
-from nas.training.walk import Skipped
+from nas.data.dataset import DataSet
+from nas.data.file_set import TEST_NAMES, RawSplit, digest_of_files, file_set
+from nas.data.labels import printable, read_labels
+from nas.data.naming import DataName
+from nas.data.pixels import extensions
+from nas.data.shards import Shards, members
+from nas.data.walk import Skipped
 from search_spaces.errors import InputError
 
 _LARGEST = 1 << 24

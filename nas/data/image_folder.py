@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.training.dataset import DataSet
-from nas.training.file_set import TEST_NAMES, RawSplit, digest_of_files, file_set
-from nas.training.labels import RawLabels, printable
-from nas.training.naming import DataName
-from nas.training.walk import Identity, Walk
+from nas.data.dataset import DataSet
+from nas.data.file_set import TEST_NAMES, RawSplit, digest_of_files, file_set
+from nas.data.labels import RawLabels, printable
+from nas.data.naming import DataName
+from nas.data.walk import Identity, Walk
 from search_spaces.errors import InputError
 
 Files = list[tuple[str, int, Identity]]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.training.dataset import SPLIT_SEED, ArraySplit, DataSet
-from nas.training.holding import hold_out
-from nas.training.labels import map_labels, read_labels
+from nas.data.dataset import SPLIT_SEED, ArraySplit, DataSet
+from nas.data.holding import hold_out
+from nas.data.labels import map_labels, read_labels
 from search_spaces.errors import InputError
 
 Loaded = tuple[ArraySplit, ArraySplit, bool]

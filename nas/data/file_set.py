@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.training.dataset import DataSet, FileSplit, Source
-from nas.training.holding import hold_out
-from nas.training.images import UnsupportedImageError, check_header
-from nas.training.labels import RawLabels, map_labels, printable
-from nas.training.pixels import UnreadableImageError
+from nas.data.dataset import DataSet, FileSplit, Source
+from nas.data.holding import hold_out
+from nas.data.images import UnsupportedImageError, check_header
+from nas.data.labels import RawLabels, map_labels, printable
+from nas.data.pixels import UnreadableImageError
 from search_spaces.errors import InputError
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

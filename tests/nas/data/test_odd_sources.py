@@ -9,12 +9,12 @@ import tarfile
 import numpy as np
 import pytest
 
-from nas.training.data import load_data
-from nas.training.images import read_image
-from nas.training.naming import parse_name, with_columns
+from nas.data.images import read_image
+from nas.data.load import load_data
+from nas.data.naming import parse_name, with_columns
 from search_spaces import InputError
-from tests.nas.training.odd import COLOURS, hugging, image, samples, shard, shards
-from tests.nas.training.test_odd_data import idx
+from tests.nas.data.odd import COLOURS, hugging, image, samples, shard, shards
+from tests.nas.data.test_odd_data import idx
 
 GOOD = [0, 1] * 3
 

@@ -21,7 +21,7 @@ _PACKED = {
 
 
 @dataclass(frozen=True)
-class Member:
+class ShardMember:
     """A file in a shard.
 
     Attributes:
@@ -53,7 +53,7 @@ class Shards:
         return f"{self.files[int(shard)]}: {name}"
 
 
-def members(shard: str) -> Iterator[Member | str]:
+def members(shard: str) -> Iterator[ShardMember | str]:
     """The files in a shard in their order; a text for a member that is neither file, folder nor link.
 
     Raises:
@@ -70,7 +70,7 @@ def members(shard: str) -> Iterator[Member | str]:
                     if target is None:
                         yield member.name
                     else:
-                        yield Member(member.name, target.offset_data, target.size)
+                        yield ShardMember(member.name, target.offset_data, target.size)
                 end = archive.offset
             _require_end(shard, stream, end)
     except (OSError, tarfile.TarError, ValueError, OverflowError) as error:

@@ -1,0 +1,68 @@
+"""Where a search runs, and how wide: no part of what it searches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nas.runs.checked import check_types
+from search_spaces.document import check_fields, check_schema, read_document, write_document
+
+PLACEMENT = "placement.yaml"
+_KEPT = ("cpus", "gpus")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a search runs. Of it the run folder keeps what a trial gets, for a resumed run.
+
+    Attributes:
+        concurrent: trials at once; 0: as many as there is room for.
+        cpus, gpus: for each trial; None: as the run had it, at first 1 and 0.
+        address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
+        retries: how often a trial starts again when its worker dies.
+        download: fetch a missing data set.
+        autoscaling: trials beyond the present room wait for nodes that Ray's autoscaler adds.
+        timeout: seconds that a trial may take on a worker.
+        storage: folder or URL that keeps the run's files and checkpoints beside the run folder.
+        dashboard: start Ray's dashboard, where Ray is started on this machine.
+        stay: leave Ray running at the end, for another search.
+
+    Raises:
+        InputError: a value of another type.
+    """
+
+    concurrent: int = 0
+    cpus: float | None = None
+    gpus: float | None = None
+    address: str | None = None
+    retries: int = 2
+    download: bool = False
+    autoscaling: bool = False
+    timeout: float | None = None
+    storage: str | None = None
+    dashboard: bool = False
+    stay: bool = False
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+    def kept_in(self, folder: Path) -> Placement:
+        """With what a run in `folder` keeps of its last placement, where this one doesn't say."""
+        kept: dict[str, Any] = {"cpus": 1, "gpus": 0}
+        if (folder / PLACEMENT).is_file():
+            document = read_document(folder / PLACEMENT)
+            check_schema(document, str(folder / PLACEMENT), 1)
+            kept |= check_fields(document, str(folder / PLACEMENT), ("schema",), _KEPT)
+            del kept["schema"]
+        else:  # the first version kept it among the settings
+            path = folder / "search.yaml"
+            document = read_document(path) if path.is_file() else {}
+            kept = {name: document.get(f"{name}_per_trial", value) for name, value in kept.items()}
+        said = {name: getattr(self, name) for name in _KEPT if getattr(self, name) is not None}
+        return replace(self, **(kept | said))
+
+    def keep(self, folder: Path) -> None:
+        """Write what a resumed run should have."""
+        write_document(folder / PLACEMENT, {"schema": 1} | {name: getattr(self, name) for name in _KEPT})
