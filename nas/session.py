@@ -210,10 +210,10 @@ def _on_ray(
 ) -> tuple[Evaluator, int, RunLoop]:
     from nas.cluster.nodes import Resources, check_room, connect
     from nas.cluster.tune import make_scheduler, run_on_ray, share
-    from nas.data.check_files import check_files
     from nas.data.load import load_data
     from nas.report.remarks import print_remarks
     from nas.search.train_evaluator import TrainEvaluator
+    from nas.training.check_files import check_files
 
     resources = Resources(
         placement.concurrent,

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from nas.data.check_files import check_files
 from nas.data.load import DataSet, load_data
 from nas.data.place import absolute, absolute_data
 from nas.network.builder import build
 from nas.training.batches import ALONE, Batches, Ranks
+from nas.training.check_files import check_files
 from nas.training.checkpoint import LAST, checkpoint_file, load_checkpoint, save_checkpoint
 from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_device

@@ -12,12 +12,12 @@ from PIL import Image
 from torch import distributed, nn
 from torch.multiprocessing import spawn
 
-from nas.data.check_files import check_files
 from nas.data.load import load_data
 from nas.errors import TrialFailedError
 from nas.network.builder import build
 from nas.training import batches as of_batches
 from nas.training.batches import ALONE, Batches, Ranks, _Order
+from nas.training.check_files import check_files
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer, _mix
 from search_spaces import InputError, StageSpec
@@ -244,7 +244,7 @@ def test_a_look_before_the_first_epoch(tmp_path, monkeypatch):
     assert check_files(data, ("held_out", "test")) == []  # each its own
 
     # of a large split a part is looked at: a few of it prove nothing, many do
-    monkeypatch.setattr("nas.data.check_files.FILES", 100)
+    monkeypatch.setattr("nas.training.check_files.FILES", 100)
     long = replace(data, train=replace(data.train, keys=data.train.keys * 50, labels=data.train.labels * 50))
     spoil(data.train, range(12))  # 3% of it
     assert "of 100 looked at, of 20000, training images" in check_files(long, every)[0]
