@@ -69,7 +69,10 @@ class Trace:
     ask_seconds: NDArray[np.float64]
 
     def evaluations(self, goal: float) -> float:
-        """The number of results when the best true reward first reached `goal`; infinite if it didn't."""
+        """The number of results when the best true reward first reached `goal`; infinite if it didn't.
+
+        A network that is proposed again counts again: a result like any other, if not another training.
+        """
         reached = np.flatnonzero(self.rewards >= goal - 1e-12)
         return float(reached[0] + 1) if len(reached) else float("inf")
 
@@ -81,7 +84,6 @@ def run_task(task: Task, convergence: Convergence | None = None) -> Trace:
     truth = Truth(surrogate, task.family, reward)
     objective = make_objective(surrogate.space, reward, surrogate)
     controller = make_controller(task.controller, surrogate.space, task.seed, None, objective)
-    # every proposal is an evaluation, also of a network that had one: with noise it is another draw
     loop = SearchLoop(
         controller,
         reward,
@@ -90,7 +92,6 @@ def run_task(task: Task, convergence: Convergence | None = None) -> Trace:
         task.seed,
         convergence=convergence,
         costs=truth.costs,
-        repeats=True,
     )
     rng = np.random.default_rng([task.seed, 1])
 

@@ -84,8 +84,7 @@ def plan_workers(
         row = [trial.proposal.architecture]
         return float(surrogate.measured(row)["train_time"][0]) / speed
 
-    # every proposal is trained, also a network that was trained before
-    loop = SearchLoop(controller, reward, MemoryJournal(), trials, costs=truth.costs, repeats=True)
+    loop = SearchLoop(controller, reward, MemoryJournal(), trials, costs=truth.costs)
     staff = TimedWorkers(seconds)
     clock, highest = 0.0, float("-inf")
     best: list[tuple[float, float]] = []

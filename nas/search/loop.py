@@ -62,8 +62,6 @@ class SearchLoop:
         more_costs: of a network, beside the analytic ones; an evaluator's `costs`.
         convergence: ends the search before it has all its trials.
         costs: of an architecture, all that count, from tables; None: computed from its network.
-        repeats: evaluate a network again whenever it is proposed again, where a simulation asks what
-            evaluations bring and not what a search with a journal saves.
 
     Attributes:
         running: the trials under evaluation, by id.
@@ -85,14 +83,13 @@ class SearchLoop:
         more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
         convergence: Convergence | None = None,
         costs: Callable[[Architecture], dict[str, float]] | None = None,
-        repeats: bool = False,
     ) -> None:
         if trials < 1:
             raise InputError(f"trials {trials}: expected at least 1")
         self.controller, self.reward, self.journal = controller, reward, journal
         self.trials, self.seed, self.observers = trials, seed, observers
         self.more_costs, self.convergence = more_costs, convergence
-        self.costs, self.repeats = costs, repeats
+        self.costs = costs
         self.running: dict[int, Trial] = {}
         self.stopping = False
         self.ask_seconds: list[float] = []
@@ -276,8 +273,6 @@ class SearchLoop:
 
     def _settle(self, trial: Trial) -> bool:
         """End the trial at once if its network is known, or queue it behind one that is running."""
-        if self.repeats:
-            return False
         if trial.digest in self._known:
             self._copy(trial, self._known[trial.digest])
             return True

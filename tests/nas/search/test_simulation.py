@@ -126,18 +126,6 @@ def test_equal_networks_are_evaluated_once(tiny):
     assert sum(record.same_as is not None for record in loop.records) == 4
 
 
-def test_or_as_often_as_they_are_proposed(tiny):
-    rng, made = np.random.default_rng(0), make_controller("random", tiny, 0)
-    workers = TimedWorkers(lambda trial: 1)
-    loop, workers, _ = run(
-        12, 3, workers=workers, controller=made, repeats=True,
-        evaluate=lambda trial: {"epoch": 1, "accuracy": float(rng.random())},
-    )  # fmt: skip
-    assert workers.busy == len(loop.records) == len({record.reward for record in loop.records}) == 12
-    assert len({record.digest for record in loop.records}) == 8
-    assert not any(record.same_as for record in loop.records)
-
-
 def test_a_trial_without_a_result_takes_its_time_and_is_a_failure():
     def evaluate(trial):
         if trial.id % 2:
