@@ -14,13 +14,16 @@ from multiprocessing import get_context
 import numpy as np
 
 from controller import make_controller
-from nas.benchmark.compare import Task, simulate
+from nas.benchmark.compare import Task, run_task
 from nas.benchmark.landmarks import landmarks, true_rewards
 from nas.benchmark.plan import plan_workers
 from nas.benchmark.surrogate import read_surrogate
 from nas.search.convergence import Convergence
+from nas.search.journal import MemoryJournal
+from nas.search.loop import SearchLoop
 from nas.search.objective import make_objective
 from nas.search.reward import make_reward
+from nas.search.simulation import RandomWorkers, simulate
 
 REWARD = make_reward("soft", {"benchmark_macs": "400M"})
 FIRST = 1000
@@ -31,24 +34,30 @@ def rewards_of(family):
     return surrogate, true_rewards(surrogate, family, REWARD)
 
 
+class Watch(Convergence):
+    """Notes when a search would have stopped, and lets it go on."""
+
+    def __init__(self):
+        super().__init__()
+        self.trials, self.stop = 0, None
+
+    def ended(self, reward):
+        super().ended(reward)
+        self.trials += 1
+        if self.stop is None and super().reached:
+            self.stop = self.trials
+
+    @property
+    def reached(self):
+        return False
+
+
 def converged(family, noise, seed, trials=600):
     """(trials when it would have stopped, what it missed as a share of the way to the best)."""
-    surrogate, truth = rewards_of(family)
-    objective = make_objective(surrogate.space, REWARD, surrogate)
-    controller, watch = make_controller("predictor", surrogate.space, seed, None, objective), Convergence()
-    rng, best, stop = np.random.default_rng([seed, 1]), [], None
-    for index in range(trials):
-        proposal = controller.ask()
-        watch.asked(controller.metrics)
-        row = np.array([proposal.architecture])
-        true = float(truth(row)[0])
-        told = true + noise / 100 * float(rng.normal()) * float(objective(row)[0][0])
-        controller.tell(proposal.id, told)
-        watch.ended(told)
-        best.append(max(true, best[-1] if best else true))
-        if stop is None and watch.reached:
-            stop = index + 1
-    return stop or trials, best[-1] - best[(stop or trials) - 1]
+    watch = Watch()
+    rewards = run_task(Task("predictor", family, seed, trials, noise), watch).rewards
+    stop = watch.stop or trials
+    return stop, rewards.max() - rewards[:stop].max()
 
 
 def ask_time(count):
@@ -67,13 +76,10 @@ def ask_time(count):
     proposed = sorted(map(tuple, rows.tolist()))
     state = controller.state_dict() | {"results": results, "proposed": proposed, "next_id": len(rows)}
     controller.load_state_dict(state)
-    seconds = []
-    for _ in range(40):
-        began = time.perf_counter()
-        proposal = controller.ask()
-        seconds.append(time.perf_counter() - began)
-        controller.tell(proposal.id, float(truth(np.array([proposal.architecture]))[0]))
-    return float(np.mean(seconds)), float(np.max(seconds))
+    loop = SearchLoop(controller, REWARD, MemoryJournal(), 40, costs=truth.costs)
+    for _ in simulate(loop, truth.measure, RandomWorkers(np.random.default_rng(0))):
+        pass
+    return float(np.mean(loop.ask_seconds)), float(np.max(loop.ask_seconds))
 
 
 def main(seeds=20):
@@ -86,7 +92,7 @@ def main(seeds=20):
             print(f"  at {count} results: {1e3 * mean:.1f} ms, {1e3 * slowest:.0f} ms (wanted: 30 and 100)")
 
         tasks = [Task("predictor", "mlp", seed, 300, noise) for seed in seeds]
-        chosen = [trace.incumbent for trace in pool.map(simulate, tasks)]
+        chosen = [trace.incumbent for trace in pool.map(run_task, tasks)]
         print(
             f"noise of {noise:.2f} points: true reward of the incumbent at 300: "
             f"median {np.median(chosen):.4f}, worst {min(chosen):.4f} (wanted: .666)"
@@ -100,7 +106,7 @@ def main(seeds=20):
                     Task("predictor", family, seed, 800, pending=pending, until=known.goals["99%"])
                     for seed in seeds
                 ]
-                needed = [trace.evaluations(known.goals["99%"]) for trace in pool.map(simulate, tasks)]
+                needed = [trace.evaluations(known.goals["99%"]) for trace in pool.map(run_task, tasks)]
                 print(
                     f"{family}, {pending} pending: {np.median(needed):.0f} evaluations to 99%, "
                     f"most {max(needed):.0f}"

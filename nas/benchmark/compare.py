@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -13,11 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.registry import make_controller
-from nas.benchmark.landmarks import Landmarks, landmarks, true_rewards
+from nas.benchmark.landmarks import Landmarks, landmarks
 from nas.benchmark.load import load_surrogate
-from nas.network.cost_table import CostTable
+from nas.benchmark.truth import Truth
+from nas.search.convergence import Convergence
+from nas.search.journal import MemoryJournal
+from nas.search.loop import SearchLoop
 from nas.search.objective import make_objective
 from nas.search.reward import make_reward
+from nas.search.simulation import RandomWorkers, simulate
+from nas.search.trial import Measurement, Trial
 from search_spaces.errors import InputError
 
 
@@ -65,43 +69,45 @@ class Trace:
     ask_seconds: NDArray[np.float64]
 
     def evaluations(self, goal: float) -> float:
-        """The number of results when the best true reward first reached `goal`; infinite if it didn't."""
+        """The number of results when the best true reward first reached `goal`; infinite if it didn't.
+
+        A network that is proposed again counts again: a result like any other, if not another training.
+        """
         reached = np.flatnonzero(self.rewards >= goal - 1e-12)
         return float(reached[0] + 1) if len(reached) else float("inf")
 
 
-def simulate(task: Task) -> Trace:
-    """Run one task in this process."""
+def run_task(task: Task, convergence: Convergence | None = None) -> Trace:
+    """Run one task in this process; `convergence` may end it before it has all its trials."""
     surrogate = load_surrogate(task.data)
     reward = make_reward("soft", {"benchmark_macs": task.target})
-    truth = true_rewards(surrogate, task.family, reward)
+    truth = Truth(surrogate, task.family, reward)
     objective = make_objective(surrogate.space, reward, surrogate)
     controller = make_controller(task.controller, surrogate.space, task.seed, None, objective)
-    costs = CostTable(surrogate.space)
+    loop = SearchLoop(
+        controller,
+        reward,
+        MemoryJournal(),
+        task.trials,
+        task.seed,
+        convergence=convergence,
+        costs=truth.costs,
+    )
     rng = np.random.default_rng([task.seed, 1])
-    rewards: list[float] = []
-    seconds: list[float] = []
-    by_id: dict[int, float] = {}
-    while len(rewards) < task.trials:
-        while len(controller.pending) < task.pending and len(seconds) < task.trials:
-            began = time.perf_counter()
-            controller.ask()
-            seconds.append(time.perf_counter() - began)
-        waiting = controller.pending
-        proposal = waiting[int(rng.integers(len(waiting)))]
-        row = np.array([proposal.architecture])
-        slope, _ = objective(row)
-        true = float(truth(row)[0])
+
+    def evaluate(trial: Trial) -> Measurement:
+        true = truth.accuracy(trial.proposal.architecture)
         error = task.noise / 100 * float(rng.normal()) if task.noise else 0.0
-        metrics = {"accuracy": true / float(slope[0]) + error, "macs": float(costs(row, "macs")[0])}
-        controller.tell(proposal.id, true + float(slope[0]) * error, metrics)
-        rewards.append(true)
-        by_id[proposal.id] = true
-        if task.until is not None and true >= task.until:
+        return {"epoch": 1, "accuracy": min(max(true + error, 0.0), 1.0), "true": true}
+
+    rewards: dict[int, float] = {}
+    for _, record in simulate(loop, evaluate, RandomWorkers(rng), task.pending):
+        rewards[record.trial] = reward(record.measurements[-1]["true"], record.costs)
+        if task.until is not None and rewards[record.trial] >= task.until:
             break
     chosen = controller.incumbent()
     assert chosen is not None  # every proposal was told
-    return Trace(task, np.array(rewards), by_id[chosen], np.array(seconds))
+    return Trace(task, np.array(list(rewards.values())), rewards[chosen], np.array(loop.ask_seconds))
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,7 @@ def compare_controllers(
         make_controller(name, surrogate.space)
         if not 1 <= trials <= 10_000_000:
             raise InputError(f"trials {trials}: expected 1 to 10000000")
-    known = {f: landmarks(surrogate, true_rewards(surrogate, f, reward)) for f in families}
+    known = {f: landmarks(surrogate, Truth(surrogate, f, reward)) for f in families}
     points = float(surrogate.about["noise"]) if noise else 0.0
     tasks = [
         Task(name, family, seed, trials, points, pending, data, target)
@@ -183,7 +189,7 @@ def compare_controllers(
     with ProcessPoolExecutor(
         processes or os.cpu_count(), multiprocessing.get_context("spawn"), initializer=_one_thread
     ) as pool:
-        for future in as_completed([pool.submit(simulate, task) for task in tasks]):
+        for future in as_completed([pool.submit(run_task, task) for task in tasks]):
             traces.append(future.result())
             done(len(traces), len(tasks))
     return Comparison(traces, known)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.benchmark.surrogate import Surrogate
-from nas.search.objective import make_objective
+from nas.benchmark.truth import Rewards, Truth
 from nas.search.reward import Reward
 from search_spaces.architecture import Architecture
 from search_spaces.reference import efficientnet_b0
 from search_spaces.space import SearchSpace
-
-Rewards = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 SHARES = (0.95, 0.99, 0.999)
 _RANDOM, _STARTS = 20_000, 48
@@ -44,15 +41,9 @@ class Landmarks:
         return {"B0": self.b0, **way}
 
 
-def true_rewards(surrogate: Surrogate, family: str, reward: Reward) -> Rewards:
-    """A function of choice indices (n, decisions): the rewards without noise, shape (n,)."""
-    objective = make_objective(surrogate.space, reward, surrogate)
-
-    def rewards(architectures: NDArray[np.int64]) -> NDArray[np.float64]:
-        slope, offset = objective(architectures)
-        return slope * np.clip(surrogate.top1(architectures, family) / 100, 0, 1) + offset
-
-    return rewards
+def true_rewards(surrogate: Surrogate, family: str, reward: Reward) -> Truth:
+    """The rewards without noise, as a function of architectures."""
+    return Truth(surrogate, family, reward)
 
 
 def landmarks(surrogate: Surrogate, rewards: Rewards) -> Landmarks:

@@ -6,18 +6,17 @@ predict for its architecture, and results reach the controller in the order in w
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 
-import numpy as np
-
 from controller.base import Controller
-from nas.benchmark.landmarks import Rewards
 from nas.benchmark.surrogate import Surrogate
-from nas.network.cost_table import CostTable
-from nas.search.objective import make_objective
+from nas.benchmark.truth import Truth
+from nas.search.journal import MemoryJournal
+from nas.search.loop import SearchLoop
 from nas.search.reward import Reward
-from search_spaces.errors import InputError
+from nas.search.simulation import TimedWorkers, simulate
+from nas.search.trial import Trial
+from search_spaces.errors import InputError, unknown
 
 MODES = ("asynchronous", "batch")
 
@@ -49,7 +48,7 @@ class WorkerPlan:
 def plan_workers(
     controller: Controller,
     surrogate: Surrogate,
-    truth: Rewards,
+    truth: Truth,
     reward: Reward,
     workers: int,
     trials: int,
@@ -61,15 +60,15 @@ def plan_workers(
     Args:
         controller: fresh, of the space `accel-nasbench`.
         surrogate: of the training times.
-        truth: the reward of architectures.
-        reward: for the metrics that the controller is told.
+        truth: the accuracy and the costs of architectures.
+        reward: that `truth` was made with.
         workers: 1 or more.
         trials: how many in all.
         mode: one of `MODES`.
         speed: of a worker, in those that the records were trained on.
 
     Raises:
-        InputError: workers, trials or speed out of range.
+        InputError: workers, trials or speed out of range, or an unknown mode.
     """
     for name, value, low, high in (
         ("workers", workers, 1, 1 << 16),
@@ -78,30 +77,19 @@ def plan_workers(
     ):
         if not low <= value <= high:
             raise InputError(f"{name} {value:g}: expected {low:g} to {high:g}")
-    objective = make_objective(surrogate.space, reward, surrogate)
-    costs = CostTable(surrogate.space)
-    clock = busy = 0.0
-    started = 0
-    highest = float("-inf")
+    if mode not in MODES:
+        raise unknown("mode", mode, MODES)
+
+    def seconds(trial: Trial) -> float:
+        row = [trial.proposal.architecture]
+        return float(surrogate.measured(row)["train_time"][0]) / speed
+
+    loop = SearchLoop(controller, reward, MemoryJournal(), trials, costs=truth.costs)
+    staff = TimedWorkers(seconds)
+    clock, highest = 0.0, float("-inf")
     best: list[tuple[float, float]] = []
-    running: list[tuple[float, int, float, float, float]] = []
-    while started < trials or running:
-        while started < trials and len(running) < workers:
-            proposal = controller.ask()
-            started += 1
-            row = np.array([proposal.architecture])
-            took = float(surrogate.measured(row)["train_time"][0]) / speed
-            busy += took
-            slope, offset = objective(row)
-            value = float(truth(row)[0])
-            accuracy = (value - float(offset[0])) / float(slope[0])
-            macs = float(costs(row, "macs")[0])
-            heapq.heappush(running, (clock + took, proposal.id, value, accuracy, macs))
-        # asynchronously the first to end frees its worker; in a batch the last one frees them all
-        for _ in range(1 if mode == "asynchronous" else len(running)):
-            clock, id, value, accuracy, macs = heapq.heappop(running)
-            controller.tell(id, value, {"accuracy": accuracy, "macs": macs})
-            if value > highest:
-                highest = value
-                best.append((clock, value))
-    return WorkerPlan(workers, mode, clock, busy, busy / (workers * clock), highest, best)
+    for clock, record in simulate(loop, truth.measure, staff, workers, mode == "batch"):
+        if record.reward is not None and record.reward > highest:
+            highest = record.reward
+            best.append((clock, highest))
+    return WorkerPlan(workers, mode, clock, staff.busy, staff.busy / (workers * clock), highest, best)

@@ -20,13 +20,13 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from nas.cluster.attempt import Attempt
 from nas.cluster.nodes import Resources, describe_nodes, room
-from nas.cluster.worker import worker_name
 from nas.runs.logs import TrialLogs
-from nas.runs.status import RunningTrial, Status
+from nas.runs.status import Status
 from nas.runs.storage import Checkpoints
 from nas.search.loop import SearchLoop
-from nas.search.trial import Measurement, Trial
+from nas.search.trial import Trial
 from search_spaces.errors import InputError
 
 _BEAT = 1.0
@@ -54,9 +54,8 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
         dashboard: address of Ray's dashboard, for the report.
 
     Attributes:
+        attempts: by Tune's id; each until its trial has ended or goes out again as another of Tune's.
         error: what must end the search; Tune itself would log it and go on.
-        trials: by Tune's id.
-        view: the trials under evaluation as others see them, by our id.
     """
 
     def __init__(
@@ -70,8 +69,7 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
         super().__init__(metric="reward", mode="max")
         self.loop, self.resources, self.epochs, self.report = loop, resources, epochs, report
         self.dashboard = dashboard
-        self.trials: dict[str, Trial] = {}
-        self.view: dict[int, RunningTrial] = {}
+        self.attempts: dict[str, Attempt] = {}
         self.error: BaseException | None = None
         self._room, self._looked = 0, float("-inf")
 
@@ -80,17 +78,14 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
         try:
             self.beat()
             trial = None
-            if self.error is None and len(self.trials) < self._room:
+            if self.error is None and self._out < self._room:
                 trial = self.loop.next_trial()
         except Exception as error:
             self.error = error
             trial = None
         if trial is None:
             return Searcher.FINISHED if self.error or self.loop.done else None
-        self.trials[trial_id] = trial
-        known = self.view.get(trial.id)
-        attempt = known.attempt + 1 if known else 1
-        self.view[trial.id] = RunningTrial(trial.id, trial.costs["macs"], self.epochs, attempt=attempt)
+        self.attempts[trial_id] = Attempt.of(trial, self.epochs, self._take_lost(trial))
         weighed = [objective.cost for objective in self.loop.reward.objectives]
         return {
             "trial": trial.id,
@@ -99,6 +94,23 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
             "seed": trial.seed,
             "costs": {name: trial.costs[name] for name in weighed},
         }
+
+    @property
+    def any_live(self) -> bool:
+        """Whether any attempt has a worker."""
+        return any(attempt.tune is not None for attempt in self.attempts.values())
+
+    @property
+    def _out(self) -> int:
+        """How many attempts Tune has."""
+        return sum(not attempt.lost for attempt in self.attempts.values())
+
+    def _take_lost(self, trial: Trial) -> Attempt | None:
+        """The lost attempt at a trial, out of the record."""
+        for id, attempt in self.attempts.items():
+            if attempt.lost and attempt.trial.id == trial.id:
+                return self.attempts.pop(id)
+        return None
 
     def beat(self) -> None:
         """About once a second: follow the cluster as nodes come and go, and report."""
@@ -110,7 +122,8 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
         has = room(self.resources)
         self._room = wanted if self.resources.autoscaling else min(wanted, has) if wanted else has
         nodes = describe_nodes()
-        self.report(Status(0, self._room, list(self.view.values()), nodes, self.dashboard))
+        running = [attempt.view for attempt in self.attempts.values()]
+        self.report(Status(0, self._room, running, nodes, self.dashboard))
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Results come through `LoopCallback`, which sees more."""
@@ -147,19 +160,7 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
     ) -> None:
         self.search, self.checkpoints, self.logs = search, checkpoints, logs
         self.retries, self.timeout, self.tick = retries, timeout, tick
-        self._rows: dict[int, dict[float, Measurement]] = {}
-        self._began: dict[int, float] = {}
-        self._last: dict[int, dict[str, Any]] = {}
-        self._lost: dict[int, int] = {}  # attempts since the last progress
-        self._blameless: dict[int, int] = {}
-        self._over_time: set[int] = set()
-        self._live: dict[str, Any] = {}
         self._folders: deque[str | None] = deque()
-
-    @property
-    def any_live(self) -> bool:
-        """Whether any trial has a worker."""
-        return bool(self._live)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Between two events of Tune's."""
@@ -169,126 +170,109 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A worker has taken it on."""
-        ours = self.search.trials[trial.trial_id]
-        self._live[trial.trial_id] = trial
-        self._began.setdefault(ours.id, time.time())
-        self.search.view[ours.id].since = time.time()
+        self.search.attempts[trial.trial_id].start(trial)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """An epoch is done."""
-        ours = self.search.trials[trial.trial_id]
-        view = self.search.view[ours.id]
-        if view.worker is None:
-            view.worker, view.node, view.gpus = worker_name(result), result["node"], result["gpus"]
+        attempt = self.search.attempts[trial.trial_id]
+        if attempt.placed(result):
+            view = attempt.view
             gpus = f", GPU {view.gpus}" if view.gpus else ""
-            self._note(ours, f"attempt {view.attempt} on {view.worker}, node {result['node'][:8]}{gpus}")
-        rows = self._rows.setdefault(ours.id, {})
+            self._note(attempt, f"attempt {view.attempt} on {view.worker}, node {result['node'][:8]}{gpus}")
         new = pickle.loads(result["rows"])
         if len(new) > 1:
-            self._note(ours, f"goes on after epoch {new[-2]['epoch']:g}")
+            self._note(attempt, f"goes on after epoch {new[-2]['epoch']:g}")
         for row in new:
-            if row["epoch"] in rows:  # an attempt repeats what its checkpoint had
+            if not attempt.measured(row):
                 continue
-            rows[row["epoch"]] = row
-            self._lost.pop(ours.id, None)
-            view.epoch, view.accuracy = int(row["epoch"]), row["accuracy"]
-            view.images_per_second = row.get("images_per_second")
             if row is new[-1]:
-                self._note(ours, ", ".join(f"{name} {value:.6g}" for name, value in row.items()))
-            self._guard(partial(self.search.loop.measure, ours, row))
+                self._note(attempt, ", ".join(f"{name} {value:.6g}" for name, value in row.items()))
+            self._guard(partial(self.search.loop.measure, attempt.trial, row))
         if "printed" in result:
-            self._note(ours, result["printed"])
+            self._note(attempt, result["printed"])
         if "unsaved" in result:
             hint = "what has ended is safe, `nas resume` goes on from there"
             self.search.error = self.search.error or InputError(f"{result['unsaved']}; {hint}")
-        self._last[ours.id] = result
+        attempt.last = result
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Finished, failed with a reason, ended early by a scheduler, or cut off by the user."""
-        ours = self._take(trial)
-        result = self._last.get(ours.id, {})
+        attempt = self.search.attempts[trial.trial_id]
+        attempt.tune, result = None, attempt.last
         cut = self.search.loop.stopping and result.get("last") is False
         if "failed" in result:
-            self._fail(ours, result["failed"], result)
+            self._fail(trial, result["failed"])
         elif "last" not in result or self.search.error or cut:
             # nothing to keep yet: it has its checkpoint, and a resumed run goes on from there
-            self._note(ours, "stopped with the search; it goes on from its checkpoint")
-            self._guard(partial(self.search.loop.again, ours))
+            self._again(attempt, "stopped with the search; it goes on from its checkpoint")
         else:
-            rows = list(self._rows.get(ours.id, {}).values())
-            timing = self._timing(ours, result)
-            self._note(ours, "finished" if result["last"] else "ended early by the scheduler")
-            self._guard(partial(self.search.loop.finish, ours, rows, not result["last"], *timing))
-            self._forget(ours)
+            rows, early = list(attempt.rows.values()), not result["last"]
+            self._note(attempt, "ended early by the scheduler" if early else "finished")
+            self._guard(partial(self.search.loop.finish, attempt.trial, rows, early, *attempt.timing))
+            self._forget(trial)
         self._clean(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Its worker is lost: try again, or give it up."""
-        ours = self._take(trial)
-        error, result = _error(trial), self._last.get(ours.id, {})
-        view, reason = self.search.view[ours.id], why(error)
-        if ours.id in self._over_time:
-            self._fail(ours, f"over the time limit of {self.timeout:g} s", result)
+        attempt = self.search.attempts[trial.trial_id]
+        attempt.tune, error = None, _error(trial)
+        view, reason = attempt.view, why(error)
+        if attempt.late:
+            self._fail(trial, f"over the time limit of {self.timeout:g} s")
         elif node_is_gone(error, view.node) or not (view.since or "creation task" in str(error)):
             # not its doing: it was on a lost node, or was given to a worker that had died before
-            self._blameless[ours.id] = self._blameless.get(ours.id, 0) + 1
-            if self._blameless[ours.id] > _BLAMELESS:
-                self._fail(ours, f"its node or its worker was lost {_BLAMELESS} times", result)
+            attempt.blameless += 1
+            if attempt.blameless > _BLAMELESS:
+                self._fail(trial, f"its node or its worker was lost {_BLAMELESS} times")
             else:
-                self._again(
-                    ours, "its node was lost" if view.since else "its worker was lost before it began"
+                self._lose(
+                    attempt, "its node was lost" if view.since else "its worker was lost before it began"
                 )
         else:
-            self._lost[ours.id] = self._lost.get(ours.id, 0) + 1
-            if self._lost[ours.id] > self.retries:
-                times = f" ({self._lost[ours.id]} attempts)" if self.retries else ""
-                self._fail(ours, f"{reason}{times}", result)
+            attempt.losses += 1
+            if attempt.losses > self.retries:
+                times = f" ({attempt.losses} attempts)" if self.retries else ""
+                self._fail(trial, f"{reason}{times}")
             else:
-                self._again(ours, reason)
+                self._lose(attempt, reason)
         self._clean(trial)
 
     def _end_the_late(self) -> None:
         """A trial that hangs tells nothing, so its worker is killed from outside."""
         if self.timeout is None:
             return
-        for id, trial in self._live.items():
-            ours = self.search.trials[id]
-            view = self.search.view[ours.id]
-            actor = trial.temporary_state.ray_actor
-            late = view.since and time.time() - view.since > self.timeout
-            if late and actor is not None and ours.id not in self._over_time:
-                self._over_time.add(ours.id)
-                ray.kill(actor)
+        for attempt in self.search.attempts.values():
+            if attempt.over(self.timeout) and not attempt.late:
+                actor = attempt.tune.temporary_state.ray_actor
+                if actor is not None:
+                    attempt.late = True
+                    ray.kill(actor)
 
-    def _take(self, trial: Any) -> Trial:
-        self._live.pop(trial.trial_id, None)
-        return self.search.trials.pop(trial.trial_id)
+    def _lose(self, attempt: Attempt, reason: str) -> None:
+        text = f"attempt {attempt.view.attempt} lost: {reason}; starting it again"
+        attempt.view.since = 0
+        self._again(attempt, text)
 
-    def _again(self, ours: Trial, reason: str) -> None:
-        self._note(ours, f"attempt {self.search.view[ours.id].attempt} lost: {reason}; starting it again")
-        self.search.view[ours.id].since = 0
-        self._guard(partial(self.search.loop.again, ours))
+    def _again(self, attempt: Attempt, text: str) -> None:
+        """Back to the loop, from where the trial goes out as another of Tune's."""
+        self._note(attempt, text)
+        attempt.lost = True
+        self._guard(partial(self.search.loop.again, attempt.trial))
 
-    def _fail(self, ours: Trial, reason: str, result: dict[str, Any]) -> None:
-        self._note(ours, f"failed: {reason}")
-        timing = self._timing(ours, result)
-        self._guard(partial(self.search.loop.fail, ours, reason, *timing))
-        self._forget(ours)
+    def _fail(self, trial: Any, reason: str) -> None:
+        attempt = self.search.attempts[trial.trial_id]
+        self._note(attempt, f"failed: {reason}")
+        self._guard(partial(self.search.loop.fail, attempt.trial, reason, *attempt.timing))
+        self._forget(trial)
 
-    def _forget(self, ours: Trial) -> None:
+    def _forget(self, trial: Any) -> None:
         """An ended trial needs no checkpoint any more, unless its result could not be kept."""
+        attempt = self.search.attempts.pop(trial.trial_id)
         if self.search.error is None and self.checkpoints is not None:
-            self._guard(partial(self.checkpoints.remove, ours.id))
-        for kept in (self._rows, self._began, self._last, self._lost, self._blameless, self.search.view):
-            kept.pop(ours.id, None)  # type: ignore[attr-defined]
-        self._over_time.discard(ours.id)
+            self._guard(partial(self.checkpoints.remove, attempt.trial.id))
 
-    def _timing(self, ours: Trial, result: dict[str, Any]) -> tuple[str | None, float, float]:
-        began = self._began.get(ours.id, time.time())
-        return worker_name(result), began, time.time() - began
-
-    def _note(self, ours: Trial, text: str) -> None:
-        self._guard(partial(self.logs.note, ours.id, text))
+    def _note(self, attempt: Attempt, text: str) -> None:
+        self._guard(partial(self.logs.note, attempt.trial.id, text))
 
     def _guard(self, action: Callable[[], None]) -> None:
         """Tune turns an exception in here into a failure of the trial; ours must end the search."""

@@ -1,7 +1,6 @@
 """Searches on Ray: the controller as a Tune `Searcher`, evaluations as Tune trials.
 
-Of this package only this module and those it is made of (`cluster`, `gauges`, `trainable`,
-`tune_bridge`) import Ray, and the launch helpers.
+Between the two stands `nas.cluster.bridge`. Of this package only this room imports Ray.
 """
 
 from __future__ import annotations
@@ -213,7 +212,7 @@ def run_on_ray(
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             callbacks=[callback],
-            stop=_Stopper(search, callback, evaluator.checkpoints),
+            stop=_Stopper(search, evaluator.checkpoints),
             verbose=0,
         ),
     )
@@ -245,14 +244,14 @@ def run_on_ray(
 class _Stopper(Unpickled, tune.Stopper):  # type: ignore[misc]
     """Ends running trials at their next epoch when the search stops; waiting ones when none runs."""
 
-    def __init__(self, search: LoopSearch, callback: LoopCallback, checkpoints: bool) -> None:
-        self.search, self.callback, self.checkpoints = search, callback, checkpoints
+    def __init__(self, search: LoopSearch, checkpoints: bool) -> None:
+        self.search, self.checkpoints = search, checkpoints
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return self.search.loop.stopping and self.checkpoints
 
     def stop_all(self) -> bool:
-        stopping = self.search.loop.stopping and not self.callback.any_live
+        stopping = self.search.loop.stopping and not self.search.any_live
         return stopping or self.search.error is not None
 
 

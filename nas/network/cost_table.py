@@ -7,8 +7,10 @@ about a second, where `cost` takes a few minutes; both give the same numbers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,22 +54,23 @@ class CostTable:
         Raises:
             InputError: an unknown cost.
         """
-        check_cost_name(name)
+        return self.values(architectures, (name,))[name]
+
+    def values(self, architectures: ArrayLike, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        """Several costs at once, by name: as quick as one."""
+        for name in names:
+            check_cost_name(name)
         rows = np.asarray(architectures, dtype=np.int64)
         sums = np.tile(self._fixed, (len(rows), 1))
         before = np.zeros(len(rows), dtype=np.int64)
         for table, weights, width in self._stages:
-            found = table[before, rows @ weights]
-            live = np.maximum(sums[:, _LIVE], found[:, _LIVE])
-            sums += found
+            part = table[before, rows @ weights]
+            live = np.maximum(sums[:, _LIVE], part[:, _LIVE])
+            sums += part
             sums[:, _LIVE] = live
             before = np.zeros_like(before) if width is None else rows[:, width]
-        values = dict(zip(_COLUMNS, sums.T, strict=True))
-        if name == "inference_memory":
-            return np.asarray(inference_memory(values["params"], values["live"]), dtype=np.float64)
-        if name == "training_memory":
-            return np.asarray(training_memory(values["params"], values["saved"]), dtype=np.float64)
-        return np.asarray(values[name], dtype=np.float64)
+        found = dict(zip(_COLUMNS, sums.T, strict=True))
+        return {name: np.asarray(_value(name, found), dtype=np.float64) for name in names}
 
     @cached_property
     def _parts(self) -> tuple[StageCost, ...]:
@@ -109,6 +112,14 @@ class CostTable:
             stages.append((table, weights, positions.get(f"stage{number}.channels")))
             size, widths = self._parts[number + 1].resolution, choices.channels
         return stages
+
+
+def _value(name: str, columns: Mapping[str, Any]) -> Any:
+    if name == "inference_memory":
+        return inference_memory(columns["params"], columns["live"])
+    if name == "training_memory":
+        return training_memory(columns["params"], columns["saved"])
+    return columns[name]
 
 
 def _row(part: StageCost) -> NDArray[np.int64]:

@@ -7,8 +7,9 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "trial": ["Measurement", "Record", "Scored", "Trial"],
         "results": ["Results"],
-        "journal": ["Journal", "read_records"],
+        "journal": ["Journal", "MemoryJournal", "read_records"],
         "loop": ["AllTrialsFailedError", "Observer", "SearchLoop", "run_in_process"],
+        "simulation": ["simulate"],
         "evaluator": ["Evaluator"],
         "train_evaluator": ["TrainEvaluator"],
         "reward": ["Objective", "Reward", "make_reward", "parse_target"],

@@ -64,21 +64,54 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, value
 
 
-class Journal:
-    """A run's journal, open for writing by one process at a time.
-
-    Args:
-        folder: of the run; it exists.
+class MemoryJournal:
+    """A journal of this process alone: a simulated search's, of which nothing is kept.
 
     Attributes:
         records: the ended trials, in the order they ended.
         proposals: by trial id: how many trials had ended when it was proposed, and what.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.proposals: dict[int, tuple[int, Architecture]] = {}
+        self._ended: set[int] = set()
+
+    def propose(self, trial: int, asked_after: int, architecture: Architecture) -> None:
+        """Note a proposal."""
+        self.proposals[trial] = (asked_after, architecture)
+
+    def append(self, record: Record) -> None:
+        """Add an ended trial.
+
+        Raises:
+            ValueError: the trial is in the journal already.
+        """
+        if record.trial in self._ended:
+            raise ValueError(f"trial {record.trial} is in the journal already")
+        self._write_record(record)
+        self._ended.add(record.trial)
+        self.records.append(record)
+
+    def _write_record(self, record: Record) -> None:
+        """Keep it where it outlives the process; here, nowhere."""
+
+
+class Journal(MemoryJournal):
+    """A run's journal, open for writing by one process at a time.
+
+    When `append` returns, the trial is on disk; if it can't be written, `append` raises InputError and the
+    file is as it was.
+
+    Args:
+        folder: of the run; it exists.
 
     Raises:
         InputError: another process writes to the run, or a line is broken (nothing is changed then).
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
         self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -88,7 +121,6 @@ class Journal:
             raise InputError(f"{folder}: another process is running this search") from None
         try:
             self.records = read_records(folder)
-            self.proposals: dict[int, tuple[int, Architecture]] = {}
             for _, line in _lines(folder / PROPOSALS):
                 self.proposals[line["trial"]] = (line["asked_after"], Architecture(line["architecture"]))
             for record in self.records:
@@ -109,23 +141,13 @@ class Journal:
 
     def propose(self, trial: int, asked_after: int, architecture: Architecture) -> None:
         """Note a proposal. Not forced to disk: losing one costs no result."""
-        self.proposals[trial] = (asked_after, architecture)
+        super().propose(trial, asked_after, architecture)
         line = {"trial": trial, "asked_after": asked_after, "architecture": list(architecture)}
         self._write(self._proposals, line)
 
-    def append(self, record: Record) -> None:
-        """Add an ended trial; when this returns, it is on disk.
-
-        Raises:
-            ValueError: the trial is in the journal already.
-            InputError: it can't be written; the file is as it was.
-        """
-        if record.trial in self._ended:
-            raise ValueError(f"trial {record.trial} is in the journal already")
+    def _write_record(self, record: Record) -> None:
         self._write(self._trials, record.to_line())
         os.fsync(self._trials)
-        self._ended.add(record.trial)
-        self.records.append(record)
 
     def _write(self, handle: int, line: dict[str, Any]) -> None:
         data = json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -1,7 +1,7 @@
 """The search loop's core: which trial comes next, and what happens when one ends.
 
-It runs nothing itself: `run_in_process` drives it with an evaluator in this process, and
-`nas.cluster.tune` on a cluster.
+It runs nothing itself: `run_in_process` drives it with an evaluator in this process,
+`nas.cluster.tune` on a cluster, and `nas.search.simulation` by a virtual clock.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from nas.errors import TrialFailedError
 from nas.network.cost import COSTS, cost
 from nas.search.convergence import Convergence
 from nas.search.evaluator import Evaluator
-from nas.search.journal import Journal
+from nas.search.journal import MemoryJournal
 from nas.search.reward import Reward
 from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Scored, Trial, make_record
+from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
 
@@ -53,12 +54,13 @@ class SearchLoop:
     Args:
         controller: fresh, as at the start of the run; a journal with trials is replayed into it.
         reward: of an accuracy and the costs.
-        journal: open for writing.
+        journal: open for writing, or one of this process's memory.
         trials: how many to end with.
         seed: of the run; the seed of an evaluation follows from it and the network.
         observers: told of everything that happens from now on.
         more_costs: of a network, beside the analytic ones; an evaluator's `costs`.
         convergence: ends the search before it has all its trials.
+        costs: of an architecture, all that count, from tables; None: computed from its network.
 
     Attributes:
         running: the trials under evaluation, by id.
@@ -66,27 +68,31 @@ class SearchLoop:
             again by a resumed run.
         retraced: whether a resumed run's controller repeated the journal's proposals exactly, so that
             the run goes on as if it had never stopped.
+        ask_seconds: what each ask of the controller took.
     """
 
     def __init__(
         self,
         controller: Controller,
         reward: Reward,
-        journal: Journal,
+        journal: MemoryJournal,
         trials: int,
         seed: int = 0,
         observers: Sequence[Observer] = (),
         more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
         convergence: Convergence | None = None,
+        costs: Callable[[Architecture], dict[str, float]] | None = None,
     ) -> None:
         if trials < 1:
             raise InputError(f"trials {trials}: expected at least 1")
         self.controller, self.reward, self.journal = controller, reward, journal
         self.trials, self.seed, self.observers = trials, seed, observers
         self.more_costs, self.convergence = more_costs, convergence
+        self.costs = costs
         self.running: dict[int, Trial] = {}
         self.stopping = False
-        self._waiting: dict[str, list[Trial]] = {}
+        self.ask_seconds: list[float] = []
+        self._waiting: dict[str, list[Trial]] = {}  # by the digest of each network that is out
         self._known: dict[str, Record] = {}
         self._exhausted = False
         self.retraced = True
@@ -206,7 +212,9 @@ class SearchLoop:
         self._to_start.insert(0, trial)
 
     def _ask(self) -> Proposal:
+        began = time.perf_counter()
         proposal = self.controller.ask()
+        self.ask_seconds.append(time.perf_counter() - began)
         if self.convergence is not None:
             self.convergence.asked(self.controller.metrics)
         return proposal
@@ -267,13 +275,11 @@ class SearchLoop:
         if trial.digest in self._known:
             self._copy(trial, self._known[trial.digest])
             return True
-        if any(other.digest == trial.digest for other in self._pending()):
-            self._waiting.setdefault(trial.digest, []).append(trial)
+        if trial.digest in self._waiting:
+            self._waiting[trial.digest].append(trial)
             return True
+        self._waiting[trial.digest] = []
         return False
-
-    def _pending(self) -> Iterable[Trial]:
-        return (*self.running.values(), *self._to_start)
 
     def _copy(self, trial: Trial, source: Record) -> None:
         self._keep(
@@ -293,10 +299,13 @@ class SearchLoop:
         space = self.controller.space
         spec = space.decode(proposal.architecture)
         spec = spec.replace(name=f"{space.name}-trial{proposal.id}")
-        counted = cost(spec)
-        costs: dict[str, float] = {name: getattr(counted, name) for name in COSTS}
-        if self.more_costs is not None:
-            costs |= self.more_costs(spec)
+        if self.costs is not None:
+            costs = self.costs(proposal.architecture)
+        else:
+            counted = cost(spec)
+            costs = {name: getattr(counted, name) for name in COSTS}
+            if self.more_costs is not None:
+                costs |= self.more_costs(spec)
         text = f"{self.seed} {spec.digest}".encode()
         seed = int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
         return Trial(proposal, spec, space.choices(proposal.architecture), costs, seed)

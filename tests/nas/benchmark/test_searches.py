@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from controller import make_controller
-from nas.benchmark.compare import Comparison, Task, compare_controllers, simulate
+from nas.benchmark.compare import Comparison, Task, compare_controllers, run_task
 from nas.benchmark.landmarks import true_rewards
 from nas.benchmark.plan import plan_workers
 from nas.benchmark.surrogate import read_surrogate
@@ -129,8 +129,8 @@ def test_compare_writes_plot_and_json(tmp_path):
 
 
 def test_noise_hits_what_is_told_not_what_is_true():
-    trace = simulate(Task("evolution", "mlp", 0, 50, noise=2.0))
-    silent = simulate(Task("evolution", "mlp", 0, 50))
+    trace = run_task(Task("evolution", "mlp", 0, 50, noise=2.0))
+    silent = run_task(Task("evolution", "mlp", 0, 50))
     assert (trace.rewards[:30] == silent.rewards[:30]).all()  # the first are random: the same ones
     assert (trace.rewards[30:] != silent.rewards[30:]).any()
 
@@ -190,5 +190,5 @@ def test_convergence():
 def test_predictor_needs_few_samples():
     """A guard against losing what `nas compare` measures; the figures are in docs/benchmark.md."""
     for family in ("mlp", "gb"):
-        finals = [simulate(Task("predictor", family, seed, 60)).rewards.max() for seed in (7, 8, 9)]
+        finals = [run_task(Task("predictor", family, seed, 60)).rewards.max() for seed in (7, 8, 9)]
         assert np.median(finals) > 0.6575  # beyond B0
