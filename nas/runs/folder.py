@@ -122,9 +122,10 @@ class Run:
         best = results.chosen(incumbent)
         if best is None:
             return
+        accuracy = f"accuracy {best.accuracy:.4f} ({self.settings.evaluator.accuracy_of})"
         comment = (
-            f"trial {best.trial} of {self.folder.name}: reward {best.reward:.4f}, "
-            f"accuracy {best.accuracy:.4f} ({self.settings.evaluator.accuracy_of}), {best.macs / 1e6:.1f}M MACs\n"
+            f"trial {best.trial} of {self.folder.name}: reward {best.reward:.4f}, {accuracy}, "
+            f"{best.macs / 1e6:.1f}M MACs\n"
             f"{network_notation(self.spec(best))}"
         )
         write_document(self.folder / BEST, self.spec(best).to_document(), comment)
