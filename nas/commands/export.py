@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nas.commands.common import out, print_json
+from nas.commands.common import out, print_json, progress
 from nas.commands.given import only_with
 from nas.commands.networks import Found, find_network
 from nas.commands.outputs import OutPath, Target, declare, file_stem
@@ -34,8 +34,14 @@ _PROGRAMS = {"onnx": ".onnx", "exported": ".pt2", "torchscript": ".ts"}
 @click.option(
     "--out", "target", type=OutPath(), help="File to write. Default: stdout, or NAME with a suffix."
 )
+@click.option("--resolution", type=int, metavar="PIXELS", help="Another resolution than the network's own.")
+@click.option(
+    "--dynamic-size", is_flag=True, help="onnx, exported, torchscript: images of any height and width."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
-def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
+def export(
+    spec: str, form: str, target: str | None, resolution: int | None, dynamic_size: bool, as_json: bool
+) -> None:
     """Write a network for another library: exactly, or not at all with the reason.
 
     For timm and torchvision it is a small Python module with a build() function, or, where --out ends
@@ -44,8 +50,12 @@ def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
     """
     if form not in (*FORMATS, *_LIBRARIES, *_PROGRAMS):
         raise unknown("format", form, [*_LIBRARIES, *_PROGRAMS, *FORMATS])
+    if dynamic_size and form not in _PROGRAMS:
+        raise InputError(
+            f"--dynamic-size: acts on {', '.join(_PROGRAMS)}; what {form} holds takes images of any size"
+        )
     found = find_network(spec, weights=True)
-    network = found.spec
+    network = found.spec if resolution is None else found.spec.replace(resolution=resolution)
     if form in _PROGRAMS:
         target = target or f"{file_stem(network.name)}{_PROGRAMS[form]}"
     elif target == "-":
@@ -63,7 +73,7 @@ def export(spec: str, form: str, target: str | None, as_json: bool) -> None:
     model = _load(found)
     if form in _PROGRAMS:
         assert target is not None
-        content, remark = _program(network, model, form)
+        content, remark = _program(network, model, form, dynamic_size)
         path = target
         write_atomically(path, content)
         if model is None:
@@ -101,18 +111,25 @@ def _load(found: Found) -> Any:
     return load_model(found.checkpoint)[1]
 
 
-def _program(network: NetworkSpec, model: Any, form: str) -> tuple[bytes, str]:
+def _program(network: NetworkSpec, model: Any, form: str, dynamic: bool) -> tuple[bytes, str]:
     """(content of the file, what to say of it); with random weights where there is no model."""
+    from nas.export.probe import give_sight
+    from nas.export.program import smallest_side
     from nas.network.builder import build
 
-    model = model if model is not None else build(network, seed=0)
+    if model is None:  # drawn so that the outputs depend on the images, or the check would see nothing
+        model = give_sight(build(network, seed=0), network.in_channels)
+    size = f"{network.resolution} px"
+    if dynamic:
+        size = f"any height and width from {smallest_side(network)}"
     if form == "onnx":
         from nas.export.onnx import OPSET, onnx_bytes
 
-        return onnx_bytes(network, model), f"opset {OPSET}, any batch, checked in ONNX Runtime"
+        content = onnx_bytes(network, model, dynamic)
+        return content, f"opset {OPSET}, any batch, {size}, checked in ONNX Runtime"
     from nas.export.program import program_bytes
 
-    return program_bytes(network, model, form), "any batch, loaded again and compared"
+    return program_bytes(network, model, form, dynamic), f"any batch, {size}, loaded again and compared"
 
 
 def _module(network: NetworkSpec, model: Any, form: str, arguments_only: bool) -> tuple[str, bytes | None]:
@@ -158,16 +175,34 @@ def _report(written: list[str], form: str, remark: str, as_json: bool) -> None:
 
 
 @click.command("import", epilog="Example: nas import --from timm:efficientnet_lite0 --out lite0.yaml")
-@click.option("--from", "source", required=True, help="timm:NAME or torchvision:NAME.")
-@click.option("--out", "target", type=OutPath(), help="Spec to write. Default: stdout.")
+@click.option("--from", "source", help="timm:NAME or torchvision:NAME; or what nas export wrote: timm:b2.py.")
+@click.option(
+    "--table", is_flag=True, help="Instead: a page of all models of these families, imported or why not."
+)
+@click.option("--out", "target", type=OutPath(), help="Spec (or page) to write. Default: stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
-def import_command(source: str, target: str | None, as_json: bool) -> None:
+def import_command(source: str | None, table: bool, target: str | None, as_json: bool) -> None:
     """A spec from another library's model, as a baseline to scale or a reference in a search."""
-    from nas.export.from_model import import_spec
-
+    if table == (source is not None):
+        raise InputError("import: expected one of --from and --table")
     target = None if target == "-" else target
     only_with(target is not None, "--out, the text itself is printed", "as_json")
-    form = "json" if target is not None and Path(target).suffix == ".json" else "yaml"
+    if source is not None:
+        from nas.export.from_model import import_spec
+
+        form = "json" if target is not None and Path(target).suffix == ".json" else "yaml"
+        if target is not None:
+            declare([Target(target, "spec")])
+        _finish(to_text(import_spec(source), form), [], target, form, as_json)
+        return
+    from nas.export.import_table import family_names, outcome, rows
+    from nas.export.library_model import LIBRARIES
+
     if target is not None:
-        declare([Target(target, "spec")])
-    _finish(to_text(import_spec(source), form), [], target, form, as_json)
+        declare([Target(target, "Markdown page")])
+    sources = [f"{library}:{name}" for library in LIBRARIES for name in family_names(library)]
+    outcomes = {}
+    for index, each in enumerate(sources, 1):
+        outcomes[each] = outcome(each)
+        progress().print(f"{index} of {len(sources)}: {each}", highlight=False, soft_wrap=True)
+    _finish("\n".join(rows(outcomes)) + "\n", [], target, "markdown", as_json)

@@ -34,6 +34,7 @@ SUFFIXES = {
     "PNG picture": (".png",),
     "SVG picture": (".svg",),
     "HTML page": (".html", ".htm"),
+    "Markdown page": (".md",),
     "archive": (".gz", ".tgz"),
 }
 """What we write, and how its name may end; an ending that is nobody's (or none) says nothing wrong."""

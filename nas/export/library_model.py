@@ -144,7 +144,7 @@ def _guarded(source: str, make: Callable[[], nn.Module]) -> Callable[[], nn.Modu
 
 def _unknown(kind: str, value: str, wanted: str, names: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(wanted.strip().lower(), list(names), n=3, cutoff=0.4)
-    hint = f"; the nearest are {', '.join(near)}" if near else ""
+    hint = f"; the nearest are {', '.join(near)}" if near else "; no name is near it"
     return InputError(f"unknown {kind} {_short(value)!r}{hint}")
 
 

@@ -21,6 +21,9 @@ _GATES = ("EcaModule", "CecaModule", "EffectiveSEModule", "GatherExcite", "Globa
 
 def obstacles(model: nn.Module) -> list[str]:
     """Every reason for which no spec describes `model`, in words; empty if none is known."""
+    if not any(type(module).__name__ in BLOCKS for module in outermost(model)):
+        own = list(_blocks(model))
+        return own[-1:]  # what else such a network has says nothing more
     found = [reason for check in _CHECKS for reason in check(model)]
     return list(dict.fromkeys(found))
 

@@ -129,19 +129,19 @@ def spread(outputs: Tensor) -> float:
     return float(outputs.double().std(dim=0).square().mean().sqrt())
 
 
-def sees(outputs: Tensor) -> bool:
+def sees(outputs: Tensor, sight: float = SIGHT) -> bool:
     """Whether the outputs depend on the images enough to tell two networks apart."""
     size = float(outputs.double().square().mean().sqrt())
-    return bool(torch.isfinite(outputs).all()) and spread(outputs) > SIGHT * size
+    return bool(torch.isfinite(outputs).all()) and spread(outputs) > sight * size
 
 
-def gap(expected: Tensor, found: Tensor) -> float:
+def gap(expected: Tensor, found: Tensor, sight: float = SIGHT) -> float:
     """The largest difference of two outputs (N, classes), relative to the spread of `expected` over images.
 
     Raises:
         BlindError: the spread is too small to see, or a value isn't finite.
     """
-    if not sees(expected):
+    if not sees(expected, sight):
         raise BlindError(f"the outputs spread by {spread(expected):.2g} over images: too little to compare")
     if found.shape != expected.shape:
         return float("inf")
@@ -158,6 +158,7 @@ def largest_gap(
     channels: int,
     sizes: tuple[Size, ...] = SIZES,
     batches: tuple[int, ...] = (BATCH,),
+    sight: float = SIGHT,
 ) -> float:
     """The largest gap of two networks over image sizes and batches; the spread is that of the largest batch.
 
@@ -168,11 +169,13 @@ def largest_gap(
     for size in sizes:
         given = images(channels, size, max(BATCH, *batches))
         with torch.no_grad():
-            expected = ours(given)
+            whole = ours(given)
             for batch in batches:
-                found = theirs(given[:batch])
-                # the images behind are ours: their spread is the measure, whatever the batch
-                if found.shape == expected[:batch].shape:
-                    found = torch.cat([found.to(expected), expected[batch:]])
-                worst = max(worst, gap(expected, found))
+                # kernels round otherwise for other batches; the spread is that of all images
+                expected, found = ours(given[:batch]), theirs(given[:batch])
+                if found.shape == expected.shape:
+                    expected, found = (
+                        torch.cat([part.to(whole), whole[batch:]]) for part in (expected, found)
+                    )
+                worst = max(worst, gap(expected, found, sight))
     return worst

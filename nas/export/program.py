@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 
 import torch
 from torch import nn
 
-from nas.export.exact import TOLERANCE
-from search_spaces.errors import InputError
+from nas.export.exact import NotExpressibleError, border, check_finite
+from nas.export.probe import TOLERANCE, BlindError, Size, give_sight, images, largest_gap
+from nas.network.builder import build
 from search_spaces.spec import NetworkSpec
 
+BATCHES = (1, 2, 3)
+"""Batches at which a program is compared with the network."""
 
-def program_bytes(spec: NetworkSpec, model: nn.Module, form: str) -> bytes:
-    """The content of the file; any batch, at the network's resolution.
+_SIGHT = 0.01
+
+
+def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool = False) -> bytes:
+    """The content of the file; any batch, at the network's resolution or at any.
 
     Both come from one graph that torch.export has captured: `exported` is loaded by
     `torch.export.load(path).module()`, `torchscript` by `torch.jit.load(path)`, C++ included.
@@ -23,31 +30,84 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str) -> bytes:
         spec: the network, for the input's size.
         model: with its weights; it is put in evaluation mode.
         form: `exported` or `torchscript`.
+        dynamic: for images of any height and width.
 
     Raises:
-        InputError: the program's outputs differ from the model's.
+        InputError: the program's outputs differ from the model's, or PyTorch can't make it.
     """
     model = model.eval().cpu()
-    images = torch.randn(
-        2, spec.in_channels, spec.resolution, spec.resolution, generator=torch.Generator().manual_seed(0)
-    )
+    check_finite(spec, model)
     stream = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), border(f"{spec.name}: export to {form}"):
         warnings.simplefilter("ignore")
-        program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        given = images(spec.in_channels, example_size(spec, dynamic), 2)
+        program = torch.export.export(model, (given,), dynamic_shapes=(dynamic_axes(spec, dynamic),))
         if form == "exported":
             torch.export.save(program, stream)
         else:
-            traced = torch.jit.trace(program.module(), images, check_trace=False)  # type: ignore[no-untyped-call]
+            traced = torch.jit.trace(program.module(), given, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(traced, stream)  # type: ignore[no-untyped-call]
-        content = stream.getvalue()
-        loaded = _load(content, form)
-        for batch in (2, 1):
-            expected, found = model(images[:batch]), loaded(images[:batch])
-            gap = float((expected - found).abs().max() / max(1.0, float(expected.abs().max())))
-            if expected.shape != found.shape or not gap <= TOLERANCE:
-                raise InputError(f"{spec.name}: the {form} program's outputs differ by {gap:.2g}")
+    content = stream.getvalue()
+    check_program(spec, model, content, form, compared_sizes(spec, dynamic))
     return content
+
+
+def check_program(
+    spec: NetworkSpec, model: nn.Module, content: bytes, form: str, sizes: tuple[Size, ...]
+) -> None:
+    """Load a program and compare it with `model`, as it is and with weights that see.
+
+    Raises:
+        NotExpressibleError: the outputs, the weights' names or their values differ.
+    """
+    with warnings.catch_warnings(), border(f"{spec.name}: loading the {form} program"):
+        warnings.simplefilter("ignore")
+        loaded = _load(content, form)
+        mine, theirs = model.state_dict(), loaded.state_dict()
+        probe = give_sight(build(spec, seed=0), spec.in_channels)
+        try:
+            found = largest_gap(model, loaded, spec.in_channels, sizes, BATCHES, _SIGHT)
+        except BlindError:
+            same = mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+            found = 0.0 if same else float("inf")
+        if found <= TOLERANCE and mine.keys() == theirs.keys():
+            loaded.load_state_dict(probe.state_dict())
+            found = max(found, largest_gap(probe, loaded, spec.in_channels, sizes, BATCHES, _SIGHT))
+    if not found <= TOLERANCE:
+        raise NotExpressibleError(
+            f"{spec.name}: the {form} program's outputs differ by {found:.2g} of their spread"
+        )
+
+
+def smallest_side(spec: NetworkSpec) -> int:
+    """The least height and width of a program of dynamic size: below it the last feature map is one pixel,
+    which torch.export takes for a constant."""
+    stem = spec.stem.stride * (2 if spec.stem.pool else 1)
+    return stem * math.prod(stage.stride for stage in spec.stages) + 1
+
+
+def example_size(spec: NetworkSpec, dynamic: bool) -> Size:
+    """Height and width with which a program is captured."""
+    side = max(spec.resolution, 2 * smallest_side(spec)) if dynamic else spec.resolution
+    return side, side
+
+
+def dynamic_axes(spec: NetworkSpec, dynamic: bool) -> dict[int, object]:
+    """torch.export's description of the axes of the images that may change."""
+    axes: dict[int, object] = {0: torch.export.Dim("batch")}
+    if dynamic:
+        least = smallest_side(spec)
+        axes |= {2: torch.export.Dim("height", min=least), 3: torch.export.Dim("width", min=least)}
+    return axes
+
+
+def compared_sizes(spec: NetworkSpec, dynamic: bool) -> tuple[Size, ...]:
+    """Sizes at which a program is compared: its own, and odd ones where it takes any."""
+    own, least = spec.resolution, smallest_side(spec)
+    if not dynamic:
+        return ((own, own),)
+    odd = ((least, least + 33), (2 * least + 31, least + 64))  # for a stride of 32 in all: 33x66, 97x97
+    return ((own, own), *odd) if own >= least else odd
 
 
 def _load(content: bytes, form: str) -> nn.Module:
