@@ -53,12 +53,13 @@ def checkpoint_bytes(spec: NetworkSpec, state: dict[str, Any], about: dict[str, 
     return buffer.getvalue()
 
 
-def checkpoint_file(path: Path) -> Path:
+def checkpoint_file(path: Path | str) -> Path:
     """The file that is meant by a checkpoint's path, or by the folder that a training writes to.
 
     Raises:
         InputError: nothing there, or a folder without one.
     """
+    path = Path(path)
     if path.is_dir():
         if (path / LAST).is_file():
             return path / LAST
@@ -77,7 +78,7 @@ def checkpoint_file(path: Path) -> Path:
     return path
 
 
-def load_checkpoint(path: Path) -> tuple[NetworkSpec, dict[str, Any], dict[str, Any]]:
+def load_checkpoint(path: Path | str) -> tuple[NetworkSpec, dict[str, Any], dict[str, Any]]:
     """(network, trainer's state, remarks) of a checkpoint, or of the folder of a training.
 
     The state has the weights of the network, all of its numbers are finite.
@@ -126,7 +127,7 @@ def load_model(path: Path | str) -> tuple[NetworkSpec, Network]:
     Raises:
         InputError: as `load_checkpoint`.
     """
-    spec, state, _ = load_checkpoint(Path(path))
+    spec, state, _ = load_checkpoint(path)
     model = build(spec, seed=0)
     model.load_state_dict(trained_weights(state))
     return spec, model
