@@ -188,6 +188,8 @@ def kind_of(path: Path) -> str:
         return "SVG picture"
     if head.startswith(b'<!doctype html><html lang="en">'):
         return "HTML page"
+    if head.startswith(b"# "):
+        return "Markdown page"
     if b"\ndef build(" in data:
         return "Python module"
     try:

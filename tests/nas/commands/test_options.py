@@ -17,7 +17,7 @@ from nas.cli import _COMMANDS
 ELSEWHERE = {"train", "resume"}
 """Commands whose options have a table of their own."""
 
-SURROGATE = str(Path(nas.__file__).parent / "search" / "benchmark" / "surrogate.npz")
+SURROGATE = str(Path(nas.__file__).parent / "benchmark" / "surrogate.npz")
 BENCHMARK = ["--evaluator", "benchmark"]
 CONVERGED = ["--until", "converged"]
 PLAN = ["--trials", "20", "--workers", "3", "--controller", "random"]
@@ -51,6 +51,8 @@ ACTS = {
         "noise": (BENCHMARK, [*BENCHMARK, "--noise"]),
         "data": ([], ["--data", "cifar10"]),
         "data_root": (["--data", "cifar10"], ["--data", "cifar10", "--data-root", "x"]),
+        "image_column": (["--data", "huggingface:x"], ["--data", "huggingface:x", "--image-column", "a"]),
+        "label_column": (["--data", "huggingface:x"], ["--data", "huggingface:x", "--label-column", "a"]),
         "trials": ([], ["--trials", "5"]),
         "epochs": ([], ["--epochs", "2"]),
         "recipe": ([], ["--recipe", "sgd"]),
@@ -183,6 +185,14 @@ ACTS = {
         "target": (PHI, [*PHI, "--out", "x.yaml"]),
         "as_json": (PHI, [*PHI, "--json"]),
         "data": (GRID, [*GRID, "--data", "cifar10"]),
+        "image_column": (
+            [*GRID, "--data", "huggingface:x"],
+            [*GRID, "--data", "huggingface:x", "--image-column", "a"],
+        ),
+        "label_column": (
+            [*GRID, "--data", "huggingface:x"],
+            [*GRID, "--data", "huggingface:x", "--label-column", "a"],
+        ),
         "data_root": ([*GRID, "--data", "cifar10"], [*GRID, "--data", "cifar10", "--data-root", "x"]),
         "epochs": (GRID, [*GRID, "--epochs", "2"]),
         "recipe": (GRID, [*GRID, "--recipe", "sgd"]),
@@ -200,6 +210,14 @@ ACTS = {
     "proxy": {
         "space": (PROXY, [*PROXY, "--space", "efficientnet"]),
         "data": (PROXY, [*PROXY, "--data", "fashion-mnist"]),
+        "image_column": (
+            [*PROXY, "--data", "huggingface:x"],
+            [*PROXY, "--data", "huggingface:x", "--image-column", "a"],
+        ),
+        "label_column": (
+            [*PROXY, "--data", "huggingface:x"],
+            [*PROXY, "--data", "huggingface:x", "--label-column", "a"],
+        ),
         "data_root": (
             [*PROXY, "--data", "fashion-mnist"],
             [*PROXY, "--data", "fashion-mnist", "--data-root", "x"],
@@ -227,6 +245,11 @@ ACTS = {
         "spec": (["resnet50", "--to", "yaml"], ["run", "--to", "yaml"]),
         "form": (["resnet50", "--to", "yaml"], ["resnet50", "--to", "json"]),
         "target": (["resnet50", "--to", "yaml"], ["resnet50", "--to", "yaml", "--out", "x.yaml"]),
+        "resolution": (["resnet50", "--to", "yaml"], ["resnet50", "--to", "yaml", "--resolution", "64"]),
+        "dynamic_size": (
+            ["resnet50", "--to", "onnx", "--out", "x.onnx"],
+            ["resnet50", "--to", "onnx", "--out", "x.onnx", "--dynamic-size"],
+        ),
         "as_json": (
             ["resnet50", "--to", "yaml", "--out", "x.yaml"],
             ["resnet50", "--to", "yaml", "--out", "x.yaml", "--json"],
@@ -234,6 +257,7 @@ ACTS = {
     },
     "import": {
         "source": (["--from", "timm:a"], ["--from", "timm:b"]),
+        "table": (["--from", "timm:a"], ["--table"]),
         "target": (["--from", "timm:a"], ["--from", "timm:a", "--out", "x.yaml"]),
         "as_json": (
             ["--from", "timm:a", "--out", "x.yaml"],
@@ -344,6 +368,10 @@ REFUSED = [
     (["scale", *STUDY], ["--resolution-step", "8"]),
     (["proxy", *PROXY], ["--data-root", "x"]),
     (["export", "resnet50", "--to", "yaml"], ["--json"]),
+    (["export", "resnet50", "--to", "yaml"], ["--dynamic-size"]),
+    (["import", "--from", "timm:a"], ["--table"]),
+    (["search"], ["--label-column", "x"]),
+    (["search", *BENCHMARK], ["--image-column", "x"]),
     (["import", "--from", "timm:a"], ["--json"]),
     (["space"], ["--out", "x.yaml"]),
     (["status", "run"], ["--address", "auto"]),
