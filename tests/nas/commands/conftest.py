@@ -28,7 +28,7 @@ def finished_run(tmp_path_factory):
     run = Run.create(tmp_path_factory.mktemp("finished") / "run", SearchSettings(trials=8))
     with Journal(run.folder) as journal:
         run_in_process(run.loop(journal, 8, ()), Fake())
-        run.write_results(journal.records)
+        run.write_results(run.results(journal.records))
     (run.folder / "logs").mkdir()
     for trial in (1, 2):
         (run.folder / "logs" / f"trial_{trial:06d}.log").write_text(f"log of {trial}\n")
