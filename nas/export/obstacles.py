@@ -76,13 +76,17 @@ def _layers(model: nn.Module) -> Iterator[str]:
         name = type(module).__name__
         leaf = not any(isinstance(m, (nn.Conv2d, nn.BatchNorm2d)) for m in module.modules())
         if leaf and ("Norm" in name or name.startswith("FilterResponse")) and name != "NormMlpClassifierHead":
-            kind = next((k for k in ("GroupNorm", "LayerNorm", "EvoNorm", "FilterResponseNorm") if k in name), name)
+            kind = next(
+                (k for k in ("GroupNorm", "LayerNorm", "EvoNorm", "FilterResponseNorm") if k in name), name
+            )
             yield f"it normalises with {kind}, not BN"
     if any(name.startswith("BlurPool") for name in names):
         yield "it blurs where it strides (anti-aliasing)"
     elif any(isinstance(getattr(m, "aa", None), nn.AvgPool2d) for m in model.modules()):
         yield "it average-pools where it strides (anti-aliasing)"
-    if "SpaceToDepth" in names or any(isinstance(getattr(m, "conv_s2d", None), nn.Module) for m in model.modules()):
+    if "SpaceToDepth" in names or any(
+        isinstance(getattr(m, "conv_s2d", None), nn.Module) for m in model.modules()
+    ):
         yield "it moves space to depth"
     if "DropBlock2d" in names:
         yield "it drops blocks of its feature maps (DropBlock)"
@@ -94,11 +98,16 @@ def _convolution_shapes(model: nn.Module) -> Iterator[str]:
         yield "it pads as TensorFlow does (SAME)"
     elif any(not _symmetric(conv) for conv in convolutions):
         yield "its convolutions don't pad by half of their kernel"
-    if any(conv.groups not in (1, conv.in_channels) or 1 < conv.groups != conv.out_channels for conv in convolutions):
+    if any(
+        conv.groups not in (1, conv.in_channels) or 1 < conv.groups != conv.out_channels
+        for conv in convolutions
+    ):
         yield "it has grouped convolutions"
     if any(conv.dilation != (1, 1) for conv in convolutions):
         yield "it has dilated convolutions"
-    if any(conv.kernel_size[0] != conv.kernel_size[1] or conv.kernel_size[0] % 2 == 0 for conv in convolutions):
+    if any(
+        conv.kernel_size[0] != conv.kernel_size[1] or conv.kernel_size[0] % 2 == 0 for conv in convolutions
+    ):
         yield "it has kernels of even or unequal sides"
 
 
@@ -151,13 +160,16 @@ def _ends(model: nn.Module) -> Iterator[str]:
         yield "the pooling of its stem isn't 3x3 of stride 2 with padding 1"
     if any(str(getattr(m, "pool_type", "avg")) not in ("avg", "") for m in model.modules()):
         yield "its global pooling is not the average"
-    pooled = [i for i, m in enumerate(kinds) if isinstance(m, nn.AdaptiveAvgPool2d) or hasattr(m, "pool_type")]
+    pooled = [
+        i for i, m in enumerate(kinds) if isinstance(m, nn.AdaptiveAvgPool2d) or hasattr(m, "pool_type")
+    ]
     behind = kinds[max(pooled) + 1 :] if pooled else kinds
     if any(isinstance(m, nn.Conv2d) for m in behind if pooled):
         yield "its head has a 1x1 convolution between the pooling and the classifier"
     elif sum(isinstance(m, nn.Linear) for m in behind) > 1:
         yield "its head has a linear layer between the pooling and the classifier"
-    shortcuts = [m.downsample for m in model.modules() if isinstance(getattr(m, "downsample", None), nn.Module)]
+    found = [getattr(module, "downsample", None) for module in model.modules()]
+    shortcuts = [shortcut for shortcut in found if isinstance(shortcut, nn.Module)]
     if any(isinstance(m, nn.AvgPool2d) for shortcut in shortcuts for m in shortcut.modules()):
         yield "it pools in its projections (ResNet-D)"
 

@@ -39,7 +39,7 @@ def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> by
         dynamic: for images of any height and width.
 
     Raises:
-        InputError: onnx, onnxscript or onnxruntime isn't installed, the exporter fails, or the outputs differ.
+        InputError: a package isn't installed, the exporter fails, or the outputs differ.
     """
     model = model.eval().cpu()
     check_finite(spec, model)
@@ -64,7 +64,9 @@ def check_onnx(spec: NetworkSpec, model: nn.Module, content: bytes, sizes: tuple
         run = _session(content)
         found = largest_gap(model, run, spec.in_channels, sizes, BATCHES, _SIGHT)
     if not found <= TOLERANCE:
-        raise NotExpressibleError(f"{spec.name}: ONNX Runtime's outputs differ by {found:.2g} of their spread")
+        raise NotExpressibleError(
+            f"{spec.name}: ONNX Runtime's outputs differ by {found:.2g} of their spread"
+        )
 
 
 def _check_blindly(spec: NetworkSpec, model: nn.Module, content: bytes) -> None:

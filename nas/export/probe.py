@@ -1,4 +1,4 @@
-"""A probe that can see: images and weights with which another network gives other outputs, and how far two are apart.
+"""A probe that can see: images and weights with which another network gives other outputs, and their gap.
 
 With freshly drawn weights the outputs of a deep network hardly depend on the image, and any network passes
 for any other. Here BN's statistics come from images, so the signal keeps its size from layer to layer; gates,
@@ -174,6 +174,8 @@ def largest_gap(
                 # kernels round otherwise for other batches; the spread is that of all images
                 expected, found = ours(given[:batch]), theirs(given[:batch])
                 if found.shape == expected.shape:
-                    expected, found = (torch.cat([part.to(whole), whole[batch:]]) for part in (expected, found))
+                    expected, found = (
+                        torch.cat([part.to(whole), whole[batch:]]) for part in (expected, found)
+                    )
                 worst = max(worst, gap(expected, found, sight))
     return worst

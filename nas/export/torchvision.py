@@ -45,7 +45,9 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
         raise refuse(spec, "torchvision", "head", "it has a 1x1 convolution in the head")
     if spec.activation != "silu":
         every = "stage0" if len(spec.stages) == 1 else f"stage0 to stage{len(spec.stages) - 1}"
-        raise refuse(spec, "torchvision", every, f"the activation of its MBConv is silu, not {spec.activation}")
+        raise refuse(
+            spec, "torchvision", every, f"the activation of its MBConv is silu, not {spec.activation}"
+        )
     return {
         "inverted_residual_setting": settings,
         "dropout": spec.dropout,
