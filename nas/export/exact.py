@@ -1,4 +1,4 @@
-"""An export is exact or refused: same parameters and settings and, with the same weights, the same outputs."""
+"""An export is exact or refused: same parameters and settings and, with equal weights, the same outputs."""
 
 from __future__ import annotations
 

@@ -323,6 +323,8 @@ def test_fresh_weights_are_blind_and_said_so():
 def test_the_gap_is_relative_to_the_spread():
     outputs = torch.tensor([[1.0], [1.01]])
     assert gap(outputs, outputs + 0.01) == pytest.approx(2**0.5, rel=1e-3)
+    with pytest.raises(BlindError):
+        gap(outputs - 1, outputs, sight=0.1)
     assert gap(outputs, outputs[:, :0]) == float("inf")
     assert gap(outputs, outputs * float("nan")) == float("inf")
 
