@@ -42,7 +42,7 @@ def import_spec(source: str) -> NetworkSpec:
 
 
 def read_model(model: nn.Module, name: str) -> NetworkSpec:
-    """The spec of a module of torchvision or timm, called `name`; weights are not looked at, nothing is checked.
+    """The spec of a module of torchvision or timm, called `name`; its outputs are not compared.
 
     Raises:
         InputError: it has what no spec can say; the message holds the reasons.

@@ -1,4 +1,4 @@
-"""A page that says of every model of some families of timm and torchvision whether it can be imported, and why not."""
+"""A page about some families of timm and torchvision: which models can be imported, and why not."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FAMILIES = {
     "timm": ("*efficientnet*", "*mixnet*", "*mnasnet*", "spnasnet*", "fbnet*", "hardcorenas*", "*mobilenet*",
              "tinynet*", "*lcnet*", "resnet*", "wide_resnet*", "*resnext*", "*seresnet*", "ecaresnet*",
              "skresnet*", "resnest*", "res2net*", "gernet*", "legacy_se*", "regnet*"),
-    "torchvision": ("efficientnet*", "mnasnet*", "mobilenet*", "resnet*", "wide_resnet*", "resnext*", "regnet*",
-                    "shufflenet*"),
+    "torchvision": ("efficientnet*", "mnasnet*", "mobilenet*", "resnet*", "wide_resnet*", "resnext*",
+                    "regnet*", "shufflenet*"),
 }  # fmt: skip
 """Patterns of the names that the page holds."""
 
@@ -65,9 +65,11 @@ def rows(outcomes: dict[str, NetworkSpec | str]) -> Iterator[str]:
     accepted = {source: found for source, found in outcomes.items() if isinstance(found, NetworkSpec)}
     yield "# What can be imported"
     yield ""
-    yield f"`nas import --from LIBRARY:NAME` takes {len(accepted)} of the {len(outcomes)} models of these families"
-    yield f"({versions}). An imported network has the same parameters and settings and, with the same weights,"
-    yield "outputs within 1e-5 of their spread at 64x64, 97x130 and 224x224. All others are refused, and why."
+    yield f"`nas import --from LIBRARY:NAME` takes {len(accepted)} of the {len(outcomes)} models of these"
+    yield f"families ({versions}). An imported network has the same parameters and settings and, with the"
+    yield "same weights, outputs within 1e-5 of their spread at 64x64, 97x130 and 224x224 (height x width)."
+    yield "All others are refused, for the reasons below."
+    yield ""
     yield f"This page is written by `{COMMAND}`."
     yield ""
     yield "## Accepted"
@@ -78,8 +80,8 @@ def rows(outcomes: dict[str, NetworkSpec | str]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     known = {_body(resolve_spec(name)): name for name in known_networks()}
     for source, spec in accepted.items():
-        params = cost(spec).params
-        yield f"| {source} | `{spec.digest}` | {params:,} | {spec.resolution} | {known.get(_body(spec), '')} |"
+        cells = source, f"`{spec.digest}`", f"{cost(spec).params:,}", spec.resolution
+        yield f"| {' | '.join(map(str, cells))} | {known.get(_body(spec), '')} |"
     yield ""
     yield "## Refused"
     groups: dict[str, list[str]] = {}

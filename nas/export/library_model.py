@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,7 @@ def _torchvision(name: str) -> LibraryModel:
 
 def _exported(library: str, path: str) -> LibraryModel:
     """What `nas export` has written for a library: its ARGUMENTS are read as data, the file is not run."""
-    if library == "timm":
-        from nas.export.timm import BUILDER as builder
-    else:
-        from nas.export.torchvision import BUILDER as builder
+    builder = import_module(f"nas.export.{library}").BUILDER
     source = f"{library}:{path}"
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from torch import nn
 
 from nas.export.obstacles import squeeze
 from nas.export.settings import skips
-from search_spaces.errors import InputError
 from search_spaces.block import BlockSpec
+from search_spaces.errors import InputError
 from search_spaces.spec import StageSpec
 
 

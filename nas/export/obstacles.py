@@ -168,9 +168,8 @@ def _ends(model: nn.Module) -> Iterator[str]:
         yield "its head has a 1x1 convolution between the pooling and the classifier"
     elif sum(isinstance(m, nn.Linear) for m in behind) > 1:
         yield "its head has a linear layer between the pooling and the classifier"
-    shortcuts = [
-        m.downsample for m in model.modules() if isinstance(getattr(m, "downsample", None), nn.Module)
-    ]
+    found = [getattr(module, "downsample", None) for module in model.modules()]
+    shortcuts = [shortcut for shortcut in found if isinstance(shortcut, nn.Module)]
     if any(isinstance(m, nn.AvgPool2d) for shortcut in shortcuts for m in shortcut.modules()):
         yield "it pools in its projections (ResNet-D)"
 

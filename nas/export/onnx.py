@@ -24,7 +24,7 @@ TOLERANCE = 2e-4
 It computes in fp32 with folded BN: true pairs of random networks differ by up to a fifth of this.
 """
 
-_SIGHT = 0.05
+_SIGHT = 0.02
 
 
 def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> bytes:
@@ -39,7 +39,7 @@ def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> by
         dynamic: for images of any height and width.
 
     Raises:
-        InputError: onnx, onnxscript or onnxruntime isn't installed, the exporter fails, or the outputs differ.
+        InputError: a package isn't installed, the exporter fails, or the outputs differ.
     """
     model = model.eval().cpu()
     check_finite(spec, model)

@@ -1,4 +1,4 @@
-"""A probe that can see: images and weights with which another network gives other outputs, and how far two are apart.
+"""A probe that can see: images and weights with which another network gives other outputs, and their gap.
 
 With freshly drawn weights the outputs of a deep network hardly depend on the image, and any network passes
 for any other. Here BN's statistics come from images, so the signal keeps its size from layer to layer; gates,
@@ -25,7 +25,7 @@ TOLERANCE = 1e-5
 """The most that two outputs may differ, relative to their spread over images."""
 
 SIGHT = 1e-3
-"""The least spread over images, relative to the outputs' size, with which a probe sees."""
+"""The least spread over images, relative to the outputs' size (1 at least), with which a probe sees."""
 
 BATCH = 3
 
@@ -130,8 +130,12 @@ def spread(outputs: Tensor) -> float:
 
 
 def sees(outputs: Tensor, sight: float = SIGHT) -> bool:
-    """Whether the outputs depend on the images enough to tell two networks apart."""
-    size = float(outputs.double().square().mean().sqrt())
+    """Whether the outputs depend on the images enough to tell two networks apart.
+
+    Measured against 1 at least, the size of trained logits: where the signal vanishes on its way, all
+    activations look linear, however much the outputs differ in their last digits.
+    """
+    size = max(1.0, float(outputs.double().square().mean().sqrt()))
     return bool(torch.isfinite(outputs).all()) and spread(outputs) > sight * size
 
 

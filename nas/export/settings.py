@@ -1,4 +1,4 @@
-"""What evaluation doesn't show of a model, read from its modules: BN's settings, dropout, stochastic depth."""
+"""What evaluation doesn't show of a model, read off its modules: BN, dropout, stochastic depth."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def build_timm(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module
         with border(f"{spec.name}: timm"):
             model = run_builder(arguments, BUILDER)
     except ImportError as error:
-        if error.name is None or (error.name.partition(".")[0] == "timm" and "." not in error.name):
+        if error.name in (None, "timm"):
             raise InputError(
                 "export to timm: timm is not installed; pip install 'baseline-nas[timm]'"
             ) from None
