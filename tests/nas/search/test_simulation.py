@@ -10,7 +10,7 @@ from nas.search.journal import Journal, MemoryJournal
 from nas.search.loop import AllTrialsFailedError, SearchLoop, run_in_process
 from nas.search.reward import Reward, make_reward
 from nas.search.simulation import RandomWorkers, TimedWorkers, simulate
-from search_spaces import StagedSpace, get_space
+from search_spaces import Architecture, StagedSpace, get_space
 from tests.nas.search.fakes import Fake
 
 SECONDS = (5, 1, 1, 9, 2, 2, 3, 4)  # of trial 0, 1, ...
@@ -124,6 +124,22 @@ def test_equal_networks_are_evaluated_once(tiny):
     assert sorted(record.trial for _, record in ended) == list(range(12))
     assert workers.busy == len({record.digest for record in loop.records}) == 8
     assert sum(record.same_as is not None for record in loop.records) == 4
+
+
+def test_a_network_with_a_result_has_it_at_once():
+    """As soon as it is proposed, also at the very end."""
+
+    class Stubborn(Listening):
+        def _propose(self):
+            return Architecture([0] * len(self.space.decisions))
+
+    space = get_space("mnasnet")
+    loop, workers, ended = run(5, 1, controller=Stubborn(space))
+    assert [(second, record.trial, record.same_as) for second, record in ended] == [
+        (5, 0, None), (5, 1, 0), (5, 2, 0), (5, 3, 0), (5, 4, 0),
+    ]  # fmt: skip
+    assert workers.busy == 5
+    assert loop.controller.told == [0, 1, 2, 3, 4]
 
 
 def test_a_trial_without_a_result_takes_its_time_and_is_a_failure():
