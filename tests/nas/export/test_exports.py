@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nas.data.load import load_data
 from nas.export import to_text
 from nas.export.exact import NotExpressibleError, check_exact
 from nas.export.onnx import onnx_bytes
@@ -23,7 +24,6 @@ from nas.export.torchvision import build_torchvision, torchvision_arguments, tor
 from nas.network import known_networks, resolve_spec, scale
 from nas.network.builder import build
 from nas.training.checkpoint import load_checkpoint
-from nas.data.load import load_data
 from search_spaces import SPACES, InputError, NetworkSpec, StageSpec, reference
 from search_spaces.spec import StemSpec
 from tests.nas.test_cli import good, nas
