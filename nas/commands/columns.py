@@ -1,23 +1,11 @@
-"""The options that choose the columns of a data set; they become a part of its name."""
+"""The columns of a data set, chosen by options, become a part of its name."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from nas.data.naming import with_columns
 from search_spaces.errors import InputError
-
-
-def column_options(function: Any) -> Any:
-    """`--label-column` and `--image-column`, beside `--data`."""
-    for option in (
-        click.option("--image-column", metavar="NAME", help="Of several, for huggingface: and webdataset:."),
-        click.option("--label-column", metavar="NAME", help="Of several, for huggingface: and webdataset:."),
-    ):
-        function = option(function)
-    return function
 
 
 def take_columns(options: dict[str, Any], data: str | None) -> str | None:

@@ -108,9 +108,9 @@ def _winner(path: Path, what: str, weights: bool) -> Found:
     spec, read = run.spec(best), tuple(str(file) for file in sorted(path.iterdir()) if file.is_file())
     if weights and run.space.name == STAGE_TWO:
         for result in full_results(run, records):
-            if result.digest == best.digest and result.checkpoint.is_file():
+            if result.digest == best.digest and Path(result.checkpoint).is_file():
                 progress().print(f"{what}: trial {best.trial}, {result.checkpoint}", highlight=False)
-                found = _trained(result.checkpoint, what)
+                found = _trained(Path(result.checkpoint), what)
                 return Found(found.spec, found.checkpoint, (*read, *found.inputs))
     progress().print(f"{what}: its winner, trial {best.trial}", highlight=False, soft_wrap=True)
     return Found(spec, inputs=read)

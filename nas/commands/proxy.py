@@ -9,9 +9,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from nas.commands.columns import column_options, take_columns
+from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched
+from nas.commands.options import DATA, PLACE, GroupedCommand, option, options, take_placement
 from nas.commands.outputs import OutPath, owner
 from nas.data.sources import proxy_defaults
 from nas.network.cost import cost
@@ -39,33 +40,31 @@ from search_spaces.errors import InputError
 from search_spaces.targets import check_folder
 
 _PROXY = "proxy.yaml"
+_TRIED = "What is tried"
 
 
-@click.command(epilog="Example: nas proxy --data fashion-mnist --epochs 2,4 --subset 0.1,0.2 --out runs/p")
+@click.command(
+    cls=GroupedCommand,
+    epilog="Example: nas proxy --data fashion-mnist --epochs 2,4 --subset 0.1,0.2 --out runs/p",
+)
 @click.option("--space", default="mnasnet", help="As for `nas search`. Default: mnasnet.")
-@click.option("--data", default="digits", help="As for `nas search`. Default: digits.")
-@click.option("--data-root", help="Folder to look for the data set in first.")
-@column_options
-@click.option("--recipe", default="adamw", help="As for `nas search`. Default: adamw.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe.")
 @click.option("--candidates", "count", type=int, default=12, help="Networks to train. Default: 12.")
 @click.option("--long-epochs", type=int, default=20, help="Epochs of the long training. Default: 20.")
 @click.option("--long-subset", type=float, default=1.0, help="Part of the images it uses. Default: 1.")
-@click.option("--epochs", default="2,4,6", help="Epochs to try. Default: 2,4,6.")
-@click.option("--subset", default="1", help="Parts of the images to try, e.g. 0.1,0.5. Default: 1.")
-@click.option("--resolution", help="Image sizes to try, pixels. Default: the data set's.")
-@click.option("--width", help="Multipliers of all widths to try. Default: the data set's.")
 @click.option("--seeds", type=int, default=3, help="Repetitions for the variance. Default: 3.")
 @click.option("--tau", type=float, default=0.6, help="Kendall tau to reach. Default: 0.6.")
-@click.option("--concurrent", type=int, default=0, help="Trainings at once. Default: all there is room for.")
-@click.option("--cpus-per-trial", type=float, help="Default: 1.")
-@click.option("--gpus-per-trial", type=float, help="Fractions too. Default: 0.")
-@click.option("--address", help="Ray cluster to join. Default: this machine.")
-@click.option("--seed", type=int, default=0, help="Of everything random. Default: 0.")
+@options("seed")
 @click.option(
     "--out", "target", type=OutPath(), required=True, help="Folder; if it is there already, go on with it."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@options("as_json")
+@option("--epochs", group=_TRIED, default="2,4,6", help="Epochs. Default: 2,4,6.")
+@option("--subset", group=_TRIED, default="1", help="Parts of the images, e.g. 0.1,0.5. Default: 1.")
+@option("--resolution", group=_TRIED, help="Image sizes, pixels. Default: the data set's.")
+@option("--width", group=_TRIED, help="Multipliers of all widths. Default: the data set's.")
+@options(*DATA, data={"default": "digits"})
+@options("recipe", "changes", recipe={"default": "adamw"})
+@options(*PLACE)
 def proxy(
     space: str,
     data: str,
@@ -81,14 +80,10 @@ def proxy(
     width: str | None,
     seeds: int,
     tau: float,
-    concurrent: int,
-    cpus_per_trial: float | None,
-    gpus_per_trial: float | None,
-    address: str | None,
     seed: int,
     target: str,
     as_json: bool,
-    **columns: str | None,
+    **more: Any,
 ) -> None:
     """Find the cheapest proxy task that ranks networks as a long training does.
 
@@ -100,12 +95,12 @@ def proxy(
     check_folder(target)
     if owner(Path(target)) is not None:
         raise InputError(f"out {target!r}: is the folder of a {owner(Path(target))}; choose another")
-    only_for_fetched(data, "data_root")
+    only_for_fetched(data, "data_root", "download")
     if not 2 <= seeds <= 100:
         raise InputError(f"seeds {seeds}: expected an integer from 2 to 100")
     if not -1 <= tau <= 1:
         raise InputError(f"tau {tau:g}: expected a number from -1 to 1")
-    data = take_columns(dict(columns), data) or data
+    data = take_columns(more, data) or data
     given = proxy_defaults(data)
     sweep = proxy_settings(
         _numbers(epochs, "epochs", int),
@@ -130,12 +125,10 @@ def proxy(
 
     from nas.data.load import load_data
 
-    images = load_data(data, data_root)
+    images = load_data(data, data_root, more["download"])
     for share in {setting.subset for setting in (long, *sweep)}:
         images.subset(share)
-    placement = Placement(
-        concurrent=concurrent, cpus=cpus_per_trial, gpus=gpus_per_trial, address=address, stay=True
-    )
+    placement = take_placement(more, stay=True)
     folder, console = Path(target), progress()
     make_folder(target)
 

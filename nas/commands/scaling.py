@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from nas.commands.columns import column_options, take_columns
+from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched, only_with
 from nas.commands.networks import find_network
+from nas.commands.options import DATA, PLACE, GroupedCommand, options, take_placement
 from nas.commands.outputs import OutPath, Target, declare, file_stem
 from nas.network.cost import cost
 from nas.network.scaling import Budget, Coefficients, coefficient_grid, family, largest_phi, phi_text, scale
@@ -23,34 +24,10 @@ from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
 from search_spaces.spec import NetworkSpec
 
-_TRAINING = (
-    click.option("--data", default="digits", help="Training: as for `nas search`. Default: digits."),
-    click.option("--data-root", help="Training: folder to look for the data set in first."),
-    column_options,
-    click.option("--epochs", type=int, help="Training: default: the recipe's."),
-    click.option("--recipe", default="adamw", help="Training: as for `nas search`. Default: adamw."),
-    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Training: of the recipe."),
-    click.option("--resolution", type=int, help="Training: pixels of the baseline; others in proportion."),
-    click.option("--width", type=float, help="Training: multiplier of all widths."),
-    click.option("--stem-stride", type=int, help="Training: stride of the stem."),
-    click.option("--subset", type=float, help="Training: part of the images to use, 0 to 1."),
-    click.option(
-        "--concurrent", type=int, default=0, help="Training: at once. Default: what there is room for."
-    ),
-    click.option("--cpus-per-trial", type=float, help="Training: default: 1."),
-    click.option("--gpus-per-trial", type=float, help="Training: fractions too. Default: 0."),
-    click.option("--address", help="Training: Ray cluster to join. Default: this machine."),
-    click.option("--seed", type=int, default=0, help="Training: default: 0."),
+
+@click.command(
+    "scale", cls=GroupedCommand, epilog="Example: nas scale runs/first/best.yaml --phi 0..7 --out family/"
 )
-
-
-def _training(function: Any) -> Any:
-    for option in reversed(_TRAINING):
-        function = option(function)
-    return function
-
-
-@click.command("scale", epilog="Example: nas scale runs/first/best.yaml --phi 0..7 --out family/")
 @click.argument("spec", metavar="SPEC|CHECKPOINT|RUN")
 @click.option("--phi", help="Compound coefficient: a number, or a range such as 0..7.")
 @click.option("--alpha", type=float, default=1.2, help="Depth's coefficient. Default: 1.2.")
@@ -76,8 +53,12 @@ def _training(function: Any) -> Any:
 @click.option(
     "--out", "target", type=OutPath(), help="File for one member, folder for several or a training's run."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@_training
+@options("as_json", "seed")
+@options(*DATA, data={"default": "digits"})
+@options(
+    "recipe", "changes", "epochs", "resolution", "width", "stem_stride", "subset", recipe={"default": "adamw"}
+)
+@options(*PLACE, "storage")
 def scale_command(
     spec: str,
     phi: str | None,
@@ -122,7 +103,7 @@ def scale_command(
     only_with(studying, "--study", "budgets")
     only_with(not (searching or studying), f"{growing} or --published", "plot")
     only_with(searching or studying, "--search or --study", *training)
-    only_for_fetched(training["data"], "data_root")
+    only_for_fetched(training["data"], "data_root", "download")
     if searching or studying:
         training["data"] = take_columns(training, training["data"])
         grid = coefficient_grid(tolerance, grid_step) if searching else None
@@ -225,7 +206,6 @@ def _train(
     training: dict[str, Any],
 ) -> None:
     from nas.runs.flat import make_settings
-    from nas.runs.placement import Placement
     from nas.session import start_search
     from nas.studies.scaling import coefficient_settings, study_settings
 
@@ -234,12 +214,7 @@ def _train(
         if "epochs" in changes:
             raise InputError(f"epochs {epochs}: given as --set epochs={changes['epochs']} too")
         changes["epochs"] = epochs
-    placement = Placement(
-        concurrent=training.pop("concurrent"),
-        cpus=training.pop("cpus_per_trial"),
-        gpus=training.pop("gpus_per_trial"),
-        address=training.pop("address"),
-    )
+    placement = take_placement(training)
     settings = make_settings(recipe_changes=changes, **training)
     if grid is not None:
         settings = coefficient_settings(network, grid, settings)
@@ -296,5 +271,5 @@ def report_stage_two(run: Run, quiet: bool = False) -> dict[str, Any]:
             highlight=False,
             soft_wrap=True,
         )
-    rows = [vars(result) | {"checkpoint": str(result.checkpoint)} for result in results]
+    rows = [vars(result) for result in results]
     return {"run": str(run.folder), "kendall_tau": tau, "networks": rows}

@@ -12,110 +12,103 @@ from typing import Any
 import click
 
 from controller.registry import CONTROLLERS
-from nas.commands.columns import column_options, take_columns
-from nas.commands.common import out, pairs, print_json, progress, seconds
+from nas.commands.columns import take_columns
+from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
+from nas.commands.options import (
+    DATA,
+    PLACE,
+    TRAINING,
+    GroupedCommand,
+    option,
+    options,
+    take_placement,
+)
 from nas.commands.outputs import OutPath
 from nas.data.place import absolute_data
 from nas.runs.evaluator_settings import TrainSettings
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, SETTINGS, Run
 from nas.runs.mirror import fetch_run, has_run, is_copy
-from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
 from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
-from nas.training.presets import PRESETS
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
 
-
-def _placement(function: Any) -> Any:
-    """The options that `search` and `resume` share."""
-    options = [
-        click.option(
-            "--concurrent", type=int, default=0, help="Trials at once. Default: all there is room for."
-        ),
-        click.option("--cpus-per-trial", type=float, help="CPUs, and threads, of a trial. Default: 1."),
-        click.option("--gpus-per-trial", type=float, help="GPUs of a trial, fractions too. Default: 0."),
-        click.option("--address", help="Ray cluster to join (`auto`, host:port). Default: this machine."),
-        click.option(
-            "--retries", type=int, default=2, help="Restarts of a trial whose worker died. Default: 2."
-        ),
-        click.option(
-            "--trial-timeout", metavar="TIME", help="90s, 30m, 2h: a trial that takes longer has failed."
-        ),
-        click.option("--autoscaling", is_flag=True, help="Trials wait for nodes that Ray's autoscaler adds."),
-        click.option(
-            "--storage", metavar="URL", help="Keep a copy of the run there: s3://..., gs://..., a folder."
-        ),
-        click.option("--dashboard", is_flag=True, help="Start Ray's dashboard (this machine only)."),
-        click.option("--download", is_flag=True, help="Fetch the data set if it is missing."),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+_WHAT, _SCORED = "What is searched", "How networks are scored"
 
 
 @click.command(
-    epilog="Example: nas search --data digits --trials 24 --concurrent 2 --target 400M --out runs/first"
+    cls=GroupedCommand,
+    epilog="Example: nas search --data digits --trials 24 --concurrent 2 --target 400M --out runs/first",
 )
 @click.option(
     "--config", type=click.Path(), help="Settings file (a run's search.yaml); other options win over it."
 )
-@click.option("--space", help="mnasnet, efficientnet, accel-nasbench or FILE.yaml. Default: mnasnet.")
-@click.option("--controller", help=f"{', '.join(CONTROLLERS)}. Default: predictor.")
-@click.option(
-    "-o", "--controller-option", multiple=True, metavar="KEY=VALUE", help="A setting of the controller."
-)
-@click.option(
-    "--evaluator",
-    help="train: on a proxy task; benchmark: ImageNet accuracies by a surrogate. Default: train.",
-)
-@click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
-@click.option("--latency-table", help="Table by `nas latency`: adds the cost `latency`, milliseconds.")
-@click.option("--surrogate", help="Of the benchmark: mlp or gb. Default: mlp.")
-@click.option("--noise/--no-noise", default=None, help="Answer with the noise of repeated trainings.")
-@click.option("--data", help="digits, fashion-mnist, cifar10, imagefolder:PATH ... Default: digits.")
-@click.option("--data-root", help="Folder to look for the data set in first.")
-@column_options
 @click.option("--trials", type=int, help="How many architectures to evaluate. Default: 24.")
-@click.option("--epochs", type=int, help="Epochs of a trial. Default: the recipe's.")
-@click.option("--recipe", help=f"{', '.join(PRESETS)}. Default: adamw.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01."
-)
-@click.option("--proxy", "proxy_file", help="Proxy task, data and recipe from a file by `nas proxy`.")
-@click.option("--resolution", type=int, help="Proxy task: image size, pixels.")
-@click.option("--width", type=float, help="Proxy task: multiplier of all widths.")
-@click.option("--stem-stride", type=int, help="Proxy task: stride of the stem.")
-@click.option("--subset", type=float, help="Proxy task: part of the images to use, 0 to 1.")
-@click.option("--reward", help="soft, hard or absolute. Default: soft.")
-@click.option(
-    "--target",
-    multiple=True,
-    metavar="[COST=]TARGET",
-    help="400M, 0.4G or a network's name; of macs, or of params=..., several. Default: 400M.",
-)
-@click.option("--cost", help="What a --target without a name limits. Default: macs, or the benchmark's.")
-@click.option(
-    "--until",
-    help="converged: stop when an improvement would cost more than --price trials. Default: trials.",
-)
-@click.option("--price", type=float, help="Trials that a worthwhile improvement may cost. Default: 100.")
-@click.option("--exponent", type=float, help="w of the reward. Default: -0.07.")
-@click.option("--scheduler", help="none, asha or median: ends poor trials early. Default: none.")
 @click.option("--seed", type=int, help="Of everything random. Default: 0.")
 @click.option("--out", "folder", type=OutPath(), help="Run folder to make. Default: runs/SPACE-DATA-TIME.")
 @click.option(
     "--or-resume", is_flag=True, help="If the run is there already (--out, or in --storage), go on with it."
 )
-@_placement
+@options("as_json")
+@option("--space", group=_WHAT, help="mnasnet, efficientnet, accel-nasbench or FILE.yaml. Default: mnasnet.")
+@option("--controller", group=_WHAT, help=f"{', '.join(CONTROLLERS)}. Default: predictor.")
+@option(
+    *("-o", "--controller-option"),
+    group=_WHAT,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the controller.",
+)
+@option("--reward", group=_WHAT, help="soft, hard or absolute. Default: soft.")
+@option(
+    "--target",
+    group=_WHAT,
+    multiple=True,
+    metavar="[COST=]TARGET",
+    help="400M, 0.4G or a network's name; of macs, or of params=..., several. Default: 400M.",
+)
+@option(
+    "--cost", group=_WHAT, help="What a --target without a name limits. Default: macs, or the benchmark's."
+)
+@option("--exponent", group=_WHAT, type=float, help="w of the reward. Default: -0.07.")
+@option(
+    "--until",
+    group=_WHAT,
+    help="converged: stop when an improvement would cost more than --price trials. Default: trials.",
+)
+@option(
+    "--price", group=_WHAT, type=float, help="Trials that a worthwhile improvement may cost. Default: 100."
+)
+@option(
+    "--evaluator",
+    group=_SCORED,
+    help="train: on a proxy task; benchmark: ImageNet accuracies by a surrogate. Default: train.",
+)
+@option("--benchmark-data", group=_SCORED, help="Accel-NASBench's records. Default: the embedded surrogate.")
+@option("--surrogate", group=_SCORED, help="Of the benchmark: mlp or gb. Default: mlp.")
+@option(
+    "--noise/--no-noise", group=_SCORED, default=None, help="Answer with the noise of repeated trainings."
+)
+@option(
+    "--latency-table", group=_SCORED, help="Table by `nas latency`: adds the cost `latency`, milliseconds."
+)
+@options(*DATA)
+@option(
+    "--proxy",
+    "proxy_file",
+    group="Training",
+    help="Proxy task, data and recipe from a file by `nas proxy`.",
+)
+@options(*TRAINING)
+@option("--scheduler", group="Training", help="none, asha or median: ends poor trials early. Default: none.")
+@options(*PLACE, "storage")
 def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""
-    placement = _take_placement(options)
+    placement = take_placement(options)
     if or_resume and folder is None:
         raise InputError("or-resume: give --out, so that it is known which run is meant")
     settings = _settings(options)
@@ -132,13 +125,18 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
     _report(lambda: start_search(settings, Path(folder), placement, progress()), folder, as_json)
 
 
-@click.command(epilog="Example: nas resume runs/first --trials 48")
+@click.command(cls=GroupedCommand, epilog="Example: nas resume runs/first --trials 48")
 @click.argument("run")
 @click.option("--out", "folder", type=OutPath(), help="Where a run from a storage goes. Default: runs/NAME.")
 @click.option("--trials", type=int, help="Go on to this number of trials. Default: the run's.")
-@click.option("--data", help="Where its data lies now, if that was moved; it must be the same data.")
-@click.option("--data-root", help="The same, of the folder to look for the data set in first.")
-@_placement
+@options(
+    *DATA[-1:],
+    *PLACE,
+    "storage",
+    "as_json",
+    data={"help": "Where its data lies now, if that was moved; it must be the same data."},
+    data_root={"help": "The same, of the folder to look for the data set in first."},
+)
 def resume(
     run: str,
     folder: str | None,
@@ -154,7 +152,7 @@ def resume(
     """
     if trials is not None and trials < 1:
         raise InputError(f"trials {trials}: expected an integer of at least 1")
-    placement = _take_placement(options)
+    placement = take_placement(options)
     if folder is not None and not is_copy(run):
         raise InputError(f"out {folder!r}: only where RUN is the copy in a storage, {run!r} is none")
     if is_copy(run):
@@ -220,7 +218,7 @@ def check_launched(context: click.Context) -> None:
     if options["config"] is None and options["proxy_file"] is None:
         for name in ("folder", "or_resume", "as_json"):
             del options[name]
-        _take_placement(options)
+        take_placement(options)
         check_options(_settings(options), context)
 
 
@@ -291,21 +289,6 @@ def _find_run(folder: Path, storage: str | None) -> bool:
         return False
     fetch_run(url, folder, lambda text: progress().print(text, highlight=False))
     return True
-
-
-def _take_placement(options: dict[str, Any]) -> Placement:
-    return Placement(
-        concurrent=options.pop("concurrent"),
-        cpus=options.pop("cpus_per_trial"),
-        gpus=options.pop("gpus_per_trial"),
-        address=options.pop("address"),
-        retries=options.pop("retries"),
-        download=options.pop("download"),
-        autoscaling=options.pop("autoscaling"),
-        timeout=seconds(options.pop("trial_timeout"), "trial-timeout"),
-        storage=options.pop("storage"),
-        dashboard=options.pop("dashboard"),
-    )
 
 
 def _settings(options: dict[str, Any]) -> SearchSettings:

@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from nas.commands.columns import column_options, take_columns
+from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched, typed
 from nas.commands.networks import resolve_network
+from nas.commands.options import (
+    DATA,
+    PLACE,
+    TRAINING,
+    GroupedCommand,
+    option,
+    options,
+    take_placement,
+)
 from nas.commands.scaling import report_stage_two
 from nas.commands.train_options import check_given
 from nas.data.place import absolute_data
@@ -28,7 +37,7 @@ from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
 from nas.session import start_search
 from nas.studies.stage_two import stage_two_settings
-from nas.training.presets import PRESETS, make_recipe
+from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from search_spaces.document import make_folder
@@ -50,45 +59,45 @@ class Together(NamedTuple):
     workers: int
 
 
+_RAY = "Where it runs"
 _FEW = 100
 """Images below which the size of one is worth a word."""
 
 
-@click.command(epilog="Example: nas train runs/first/best.yaml --data digits --epochs 30 --out winner.pt")
-@click.argument("spec", required=False, metavar="[SPEC|RUN]")
-@click.option("--data", help="As for `nas search`. Default: digits; with --top the run's.")
-@click.option("--data-root", help="Folder to look for the data set in first.")
-@column_options
-@click.option("--download", is_flag=True, help="Fetch the data set if it is missing.")
-@click.option("--subset", type=float, default=1.0, help="Part of the images to train on. Default: 1.")
-@click.option("--recipe", "preset", default="adamw", help=f"{', '.join(PRESETS)}. Default: adamw.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe, e.g. lr=0.01."
+@click.command(
+    cls=GroupedCommand,
+    epilog="Example: nas train runs/first/best.yaml --data digits --epochs 30 --out winner.pt",
 )
-@click.option("--epochs", type=int, help="Default: the recipe's.")
-@click.option("--resolution", type=int, help="Image size, pixels. Default: fit for the data set.")
-@click.option("--width", type=float, default=1.0, help="Multiplier of all widths. Default: 1.")
-@click.option("--stem-stride", type=int, help="Default: 1 for small images, else the network's.")
-@click.option("--seed", type=int, default=0, help="Default: 0.")
+@click.argument("spec", required=False, metavar="[SPEC|RUN]")
 @click.option("--from", "start", metavar="CKPT", help="Start from its weights, with a new classifier.")
 @click.option("--freeze", "frozen", type=int, default=0, help="Parts that keep them: 1 the stem, 2 ...")
-@click.option("--workers", type=int, default=2, help="Decoding processes, for image files. Default: 2.")
 @click.option("--top", type=int, help="SPEC is a run: train its best so many side by side on Ray.")
-@click.option("--processes", type=int, help="Train it on so many GPUs or processes together (DDP), by Ray.")
-@click.option("--concurrent", type=int, default=0, help="With --top: trainings at once.")
-@click.option("--cpus-per-trial", type=float, help="With Ray: CPUs of each. Default: 1.")
-@click.option("--gpus-per-trial", type=float, help="With Ray: GPUs of each. Default: 0.")
-@click.option("--address", help="With Ray: cluster to join. Default: this machine.")
 @click.option("--resume", metavar="OUT", help="Go on with an interrupted training, exactly as it would have.")
 @click.option("--out", "target", help="OUT.pt (and a folder OUT), or a folder. Default: NAME-DATA.pt.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@options("seed", "as_json")
+@options(*DATA, data={"help": "As for `nas search`. Default: digits; with --top the run's."})
+@option("--workers", group="Data", type=int, default=2, help="Decoding processes, for files. Default: 2.")
+@options(
+    *TRAINING,
+    recipe={"default": "adamw"},
+    width={"default": 1.0, "help": "Multiplier of all widths. Default: 1."},
+    stem_stride={"help": "Default: 1 for small images, else the network's."},
+    subset={"default": 1.0, "help": "Part of the images to train on. Default: 1."},
+)
+@option(
+    "--processes",
+    group=_RAY,
+    type=int,
+    help="Train it on so many GPUs or processes together (DDP), by Ray.",
+)
+@options(*PLACE, "storage")
 def train(
     spec: str | None,
     data: str | None,
     data_root: str | None,
     download: bool,
     subset: float,
-    preset: str,
+    recipe: str,
     changes: tuple[str, ...],
     epochs: int | None,
     resolution: int | None,
@@ -100,14 +109,10 @@ def train(
     workers: int,
     top: int | None,
     processes: int | None,
-    concurrent: int,
-    cpus_per_trial: float | None,
-    gpus_per_trial: float | None,
-    address: str | None,
     resume: str | None,
     target: str | None,
     as_json: bool,
-    **columns: str | None,
+    **more: Any,
 ) -> None:
     """Train a network fully: checkpoints, curves, test scores, a model card.
 
@@ -117,10 +122,11 @@ def train(
     if not 0 <= workers <= 256:
         raise InputError(f"workers {workers}: expected an integer from 0 to 256")
     check_given(spec, top, resume, start, processes)
-    data = take_columns(dict(columns), data)
+    data = take_columns(more, data)
     together = None
     if processes is not None:
-        together = Together(processes, cpus_per_trial or 1, gpus_per_trial or 0, address, workers)
+        cpus, gpus = more["cpus_per_trial"] or 1, more["gpus_per_trial"] or 0
+        together = Together(processes, cpus, gpus, more["address"], workers)
     if resume is not None:
         from nas.training.full import FullTraining
 
@@ -136,7 +142,7 @@ def train(
         if "epochs" in values:
             raise InputError(f"epochs {epochs}: --set epochs={values['epochs']} says so too; leave one out")
         values["epochs"] = epochs
-    recipe = make_recipe(preset, values)
+    made = make_recipe(recipe, values)
     if top is not None:
         if spec is None:
             raise InputError(f"top {top}: give the run folder of a search")
@@ -147,7 +153,7 @@ def train(
         settings = make_settings(
             data=data or "digits",
             data_root=data_root,
-            recipe=preset,
+            recipe=recipe,
             recipe_changes=values,
             subset=subset,
             resolution=resolution,
@@ -155,13 +161,7 @@ def train(
             stem_stride=stem_stride,
             seed=seed,
         )
-        placement = Placement(
-            concurrent=concurrent,
-            cpus=cpus_per_trial,
-            gpus=gpus_per_trial,
-            address=address,
-            download=download,
-        )
+        placement = take_placement({**more, "download": download})
         _train_top(run, top, settings, placement, target, as_json)
         return
     data = absolute_data(data or "digits")
@@ -189,8 +189,8 @@ def train(
     from nas.data.load import load_data
 
     dataset = load_data(data, data_root, download)
-    concrete = _concrete(network, source, data, dataset, recipe, resolution, width, stem_stride)
-    plan = TrainingPlan(concrete, recipe, data, data_root, subset, seed, start, frozen)
+    concrete = _concrete(network, source, data, dataset, made, resolution, width, stem_stride)
+    plan = TrainingPlan(concrete, made, data, data_root, subset, seed, start, frozen)
     training = FullTraining(plan, outputs, workers=workers)
     training.prepare(dataset)
     _run(training, path, together, as_json)

@@ -13,20 +13,21 @@ _PLAN = {
     "label_column",
     "download",
     "subset",
-    "preset",
+    "recipe",
     "changes",
     "epochs",
     "resolution",
     "seed",
 }
 _RAY = {"cpus_per_trial", "gpus_per_trial", "address"}
+_SEARCH = {"concurrent", "retries", "trial_timeout", "autoscaling", "dashboard", "storage"}
 _SHAPE = {"width", "stem_stride"}
 _WRITES = {"target", "as_json"}
 MODES = {
     "one network": _PLAN | _SHAPE | _WRITES | {"workers"},
     "--from": _PLAN - {"spec"} | _WRITES | {"start", "frozen", "workers"},
     "--from with SPEC": _PLAN | _SHAPE | _WRITES | {"start", "frozen", "workers"},
-    "--top": _PLAN | _SHAPE | _WRITES | _RAY | {"top", "concurrent"},
+    "--top": _PLAN | _SHAPE | _WRITES | _RAY | _SEARCH | {"top"},
     "--resume": {"resume", "data", "data_root", "download", "epochs", "workers", "as_json"},
 }
 """The options that act in each mode."""
@@ -35,7 +36,7 @@ TOGETHER = {"processes", *_RAY}
 
 _WHY = {
     "frozen": "only with --from, random weights must be trained",
-    "concurrent": "only with --top are several trained at once",
+    **dict.fromkeys(_SEARCH, "only with --top are several trained, as a search"),
     **dict.fromkeys(_RAY, "only with --top or --processes does it run on Ray"),
     **dict.fromkeys(_SHAPE, "the network is the checkpoint's own, where no SPEC is given"),
 }

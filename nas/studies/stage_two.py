@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from nas.latency.table import LATENCY
 from nas.network.cost import COSTS
 from nas.runs.folder import LATENCY_TABLE, Run
+from nas.runs.mirror import storage_of
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import MODELS
 from nas.search.trial import Record, Scored
@@ -73,7 +73,7 @@ class FullResult:
         epoch: the last.
         macs: of the full network.
         digest: of the spec.
-        checkpoint: with the trained weights.
+        checkpoint: path or URL of the trained weights.
     """
 
     trial: int
@@ -86,12 +86,14 @@ class FullResult:
     epoch: int
     macs: int
     digest: str
-    checkpoint: Path
+    checkpoint: str
 
 
 def full_results(run: Run, records: Sequence[Record]) -> list[FullResult]:
     """The finished trainings of a stage two, the highest full reward first."""
     assert isinstance(run.space, ListedSpace)
+    # with --storage they are kept there, and not in the run folder
+    models = f"{storage_of(run.folder) or run.folder}/{MODELS}"
     results = []
     for record in run.results(records).ranked:
         known = entry(run.space, record)
@@ -108,7 +110,7 @@ def full_results(run: Run, records: Sequence[Record]) -> list[FullResult]:
                 epoch=int(last["epoch"]),
                 macs=int(record.macs),
                 digest=record.digest,
-                checkpoint=run.folder / MODELS / f"trial_{record.trial:06d}.pt",
+                checkpoint=f"{models}/trial_{record.trial:06d}.pt",
             )
         )
     return results

@@ -26,7 +26,9 @@ TRAIN = {
     "data_root": ["--data-root", "elsewhere"],
     "download": ["--download"],
     "subset": ["--subset", "0.5"],
-    "preset": ["--recipe", "sgd"],
+    "recipe": ["--recipe", "sgd"],
+    "image_column": ["--data", "huggingface:x", "--image-column", "i"],
+    "label_column": ["--data", "huggingface:x", "--label-column", "l"],
     "changes": ["--set", "lr=0.01"],
     "epochs": ["--epochs", "5"],
     "resolution": ["--resolution", "12"],
@@ -42,6 +44,11 @@ TRAIN = {
     "cpus_per_trial": ["--cpus-per-trial", "2"],
     "gpus_per_trial": ["--gpus-per-trial", "0.5"],
     "address": ["--address", "auto"],
+    "retries": ["--retries", "5"],
+    "trial_timeout": ["--trial-timeout", "9m"],
+    "autoscaling": ["--autoscaling"],
+    "dashboard": ["--dashboard"],
+    "storage": ["--storage", "kept"],
     "resume": ["--resume", "w.pt"],
     "target": ["--out", "other"],
     "as_json": ["--json"],
@@ -54,7 +61,9 @@ PLAN = {
     "data_root",
     "download",
     "subset",
-    "preset",
+    "recipe",
+    "image_column",
+    "label_column",
     "changes",
     "epochs",
     "resolution",
@@ -62,13 +71,14 @@ PLAN = {
 }
 ONE = {*PLAN, "width", "stem_stride", "workers", "target", "as_json"}
 RAY = {"cpus_per_trial", "gpus_per_trial", "address"}
+SEARCH = {"concurrent", "retries", "trial_timeout", "autoscaling", "dashboard", "storage"}
 WHERE = {"data", "data_root", "download", "workers", "as_json"}
 ACTS = {
     "one": (["small.json"], ONE),
     "processes": (["small.json", "--processes", "2"], {*ONE, *RAY, "processes"}),
     "from": (["--from", "w.pt"], {*PLAN, "workers", "target", "as_json", "frozen"} - {"spec"}),
     "from, of SPEC": (["small.json", "--from", "w.pt"], {*ONE, "frozen"}),
-    "top": (["run", "--top", "1"], {*ONE, *RAY, "concurrent", "top"} - {"workers", "spec"}),
+    "top": (["run", "--top", "1"], {*ONE, *RAY, *SEARCH, "top"} - {"workers", "spec"}),
     "resume": (["--resume", "w.pt"], {*WHERE, "epochs"}),
     "resume, processes": (["--resume", "w.pt", "--processes", "2"], {*WHERE, *RAY, "epochs", "processes"}),
 }

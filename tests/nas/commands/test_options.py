@@ -185,6 +185,12 @@ ACTS = {
         "target": (PHI, [*PHI, "--out", "x.yaml"]),
         "as_json": (PHI, [*PHI, "--json"]),
         "data": (GRID, [*GRID, "--data", "cifar10"]),
+        "retries": (GRID, [*GRID, "--retries", "5"]),
+        "trial_timeout": (GRID, [*GRID, "--trial-timeout", "5m"]),
+        "autoscaling": (GRID, [*GRID, "--autoscaling"]),
+        "dashboard": (GRID, [*GRID, "--dashboard"]),
+        "download": ([*GRID, "--data", "fashion-mnist"], [*GRID, "--data", "fashion-mnist", "--download"]),
+        "storage": (GRID, [*GRID, "--storage", "kept"]),
         "image_column": (
             [*GRID, "--data", "huggingface:x"],
             [*GRID, "--data", "huggingface:x", "--image-column", "a"],
@@ -210,6 +216,11 @@ ACTS = {
     "proxy": {
         "space": (PROXY, [*PROXY, "--space", "efficientnet"]),
         "data": (PROXY, [*PROXY, "--data", "fashion-mnist"]),
+        "retries": (PROXY, [*PROXY, "--retries", "5"]),
+        "trial_timeout": (PROXY, [*PROXY, "--trial-timeout", "5m"]),
+        "autoscaling": (PROXY, [*PROXY, "--autoscaling"]),
+        "dashboard": (PROXY, [*PROXY, "--dashboard"]),
+        "download": ([*PROXY, "--data", "fashion-mnist"], [*PROXY, "--data", "fashion-mnist", "--download"]),
         "image_column": (
             [*PROXY, "--data", "huggingface:x"],
             [*PROXY, "--data", "huggingface:x", "--image-column", "a"],
