@@ -50,7 +50,9 @@ def typed() -> dict[str, str]:
         name, value = str(parameter.name), context.params.get(str(parameter.name))
         if context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
             flag = _flag(parameter, value)
-            if isinstance(parameter, click.Argument) or isinstance(value, bool):
+            if isinstance(parameter, click.Argument):
+                found[name] = name.upper()
+            elif isinstance(value, bool):
                 found[name] = flag
             else:
                 found[name] = f"{flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"

@@ -166,7 +166,9 @@ def test_train(mode, place, monkeypatch, capsys):
                 )
             assert seen_by_train([*base, *given], spied) != plain, f"{name} does nothing"
     for name in sorted(set(TRAIN) - acting - MAKES[mode]):
-        word = "SPEC" if name == "spec" else TRAIN[name][0].removeprefix("--")
+        word = (
+            "SPEC" if name == "spec" else TRAIN[name][-2 if name.endswith("column") else 0].removeprefix("--")
+        )
         refused(["train", *arguments, *TRAIN[name]], word, monkeypatch, capsys, place)
 
 
@@ -180,11 +182,9 @@ def test_a_default_spelt_out_is_refused_too(place, monkeypatch, capsys):
     refuse(["small.json", "--concurrent", "0"], "only with --top")
     refuse(["small.json", "--freeze", "0"], "only with --from")
     refuse(["small.json", "--epochs", "2", "--set", "epochs=3"], "--set epochs=3 says so too")
-    refuse(["small.json", "--data-root", "x"], "does nothing for data 'digits'")
-    refuse(
-        ["small.json", "--data", "imagefolder:x", "--data-root", "y"], "does nothing for data 'imagefolder"
-    )
-    refuse(["small.json", "--data", "webdataset:x", "--download"], "download: does nothing")
+    refuse(["small.json", "--data-root", "x"], "--data-root: only with --data fashion-mnist")
+    refuse(["small.json", "--data", "imagefolder:x", "--data-root", "y"], "--data-root: only with")
+    refuse(["small.json", "--data", "webdataset:x", "--download"], "--download: only with")
 
 
 RESUME = {
@@ -222,7 +222,13 @@ def test_resume(place, monkeypatch, capsys):
             assert seen_by_resume(["run", *RESUME[name]], spied) != plain, f"{name} does nothing"
     refused(["resume", "run", *RESUME["folder"]], "out 'x'", monkeypatch, capsys, place)
     refused(["resume", "run", "--trials", "2"], "trials 2: 3 have ended", monkeypatch, capsys, place)
-    refused(["resume", "run", "--download"], "does nothing for data 'digits'", monkeypatch, capsys, place)
+    refused(
+        ["resume", "run", "--download"],
+        "--download: only with --data fashion-mnist",
+        monkeypatch,
+        capsys,
+        place,
+    )
     Run.create(place / "bench", make_settings(space="accel-nasbench", evaluator="benchmark", targets={}))
     for name in RESUME.keys() - {"folder", "trials", "storage", "as_json"}:
         refused(["resume", "bench", *RESUME[name]], RESUME[name][0], monkeypatch, capsys, place)
