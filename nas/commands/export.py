@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,15 @@ from nas.commands.common import out, print_json, progress
 from nas.commands.given import only_with
 from nas.commands.networks import Found, find_network
 from nas.commands.outputs import OutPath, Target, declare, file_stem
-from nas.export import FORMATS, to_text
+from nas.export import to_text
+from nas.export.formats import EXPORTS, Wanted, export_format
 from search_spaces.document import write_atomically
-from search_spaces.errors import InputError, unknown
-from search_spaces.spec import NetworkSpec
-
-_LIBRARIES = ("timm", "torchvision")
-_KINDS = {
-    "onnx": "ONNX model",
-    "exported": "exported program",
-    "torchscript": "TorchScript program",
-}
-_PROGRAMS = {"onnx": ".onnx", "exported": ".pt2", "torchscript": ".ts"}
+from search_spaces.errors import InputError
 
 
 @click.command(epilog="Example: nas export winner.pt --to onnx --out winner.onnx")
 @click.argument("spec", metavar="SPEC|CHECKPOINT|RUN")
-@click.option(
-    "--to", "form", required=True, help="timm, torchvision, onnx, exported, torchscript, yaml or json."
-)
+@click.option("--to", "form", required=True, help=f"{', '.join(EXPORTS)}.")
 @click.option(
     "--out", "target", type=OutPath(), help="File to write. Default: stdout, or NAME with a suffix."
 )
@@ -48,58 +37,40 @@ def export(
     in .json, its arguments alone; of a checkpoint the weights go beside it as safetensors, under that
     library's names.
     """
-    if form not in (*FORMATS, *_LIBRARIES, *_PROGRAMS):
-        raise unknown("format", form, [*_LIBRARIES, *_PROGRAMS, *FORMATS])
-    if dynamic_size and form not in _PROGRAMS:
-        raise InputError(
-            f"--dynamic-size: acts on {', '.join(_PROGRAMS)}; what {form} holds takes images of any size"
-        )
+    export_to = export_format(form)
+    if dynamic_size and not export_to.program:
+        programs = ", ".join(name for name, other in EXPORTS.items() if other.program)
+        raise InputError(f"--dynamic-size: acts on {programs}; what {form} holds takes images of any size")
     found = find_network(spec, weights=True)
     network = found.spec if resolution is None else found.spec.replace(resolution=resolution)
-    if form in _PROGRAMS:
-        target = target or f"{file_stem(network.name)}{_PROGRAMS[form]}"
+    if not export_to.text:
+        target = target or f"{file_stem(network.name)}{export_to.suffixes[0]}"
     elif target == "-":
         target = None
     only_with(target is not None, "--out, the text itself is printed", "as_json")
+    arguments = export_to.library and target is not None and Path(target).suffix == ".json"
     beside = None
-    if form in _LIBRARIES and found.checkpoint is not None:
+    if export_to.library and found.checkpoint is not None:
         if target is None:
             raise InputError("out: expected a file, the weights are written beside it")
         beside = str(Path(target).with_suffix(".safetensors"))
-    _declare(form, target, beside, found.inputs)
-    if form in FORMATS:
-        _finish(to_text(network, form), [], target, form, as_json)
-        return
+    if target is not None:
+        kind, suffixes = ("arguments", (".json",)) if arguments else (export_to.kind, export_to.suffixes)
+        more = [] if beside is None else [Target(beside, "weights")]
+        declare([Target(target, kind, suffixes=suffixes), *more], found.inputs)
     model = _load(found)
-    if form in _PROGRAMS:
-        assert target is not None
-        content, remark = _program(network, model, form, dynamic_size)
-        path = target
-        write_atomically(path, content)
-        if model is None:
-            remark += "; the weights are random: give a checkpoint for trained ones"
-        _report([path], form, remark, as_json)
-    else:
-        text, weights = _module(network, model, form, bool(target) and Path(str(target)).suffix == ".json")
-        written = []
-        if weights is not None and beside is not None:
-            write_atomically(beside, weights)
-            written.append(beside)
-        _finish(text, written, target, form, as_json)
-
-
-def _declare(form: str, target: str | None, beside: str | None, inputs: tuple[str, ...]) -> None:
+    made = export_to.write(network, model, Wanted(form, dynamic_size, arguments))
     if target is None:
+        click.echo(made.content, nl=False)
         return
-    if form in FORMATS:
-        main = Target(target, "spec", suffixes=(".yaml", ".yml") if form == "yaml" else (".json",))
-    elif form in _PROGRAMS:
-        main = Target(target, _KINDS[form])
-    elif Path(target).suffix == ".json":
-        main = Target(target, "arguments")
-    else:
-        main = Target(target, "Python module")
-    declare([main] if beside is None else [main, Target(beside, "weights")], inputs)
+    remark, written = made.remark, [target]
+    if made.weights is not None and beside is not None:
+        write_atomically(beside, made.weights)
+        written.append(beside)
+    write_atomically(target, made.content)
+    if export_to.program and model is None:
+        remark += "; the weights are random: give a checkpoint for trained ones"
+    _report(written, form, remark, as_json)
 
 
 def _load(found: Found) -> Any:
@@ -109,53 +80,6 @@ def _load(found: Found) -> Any:
     from nas.training.checkpoint import load_model
 
     return load_model(found.checkpoint)[1]
-
-
-def _program(network: NetworkSpec, model: Any, form: str, dynamic: bool) -> tuple[bytes, str]:
-    """(content of the file, what to say of it); with random weights where there is no model."""
-    from nas.export.probe import give_sight
-    from nas.export.program import smallest_side
-    from nas.network.builder import build
-
-    if model is None:  # drawn so that the outputs depend on the images, or the check would see nothing
-        model = give_sight(build(network, seed=0), network.in_channels)
-    size = f"{network.resolution} px"
-    if dynamic:
-        size = f"any height and width from {smallest_side(network)}"
-    if form == "onnx":
-        from nas.export.onnx import OPSET, onnx_bytes
-
-        content = onnx_bytes(network, model, dynamic)
-        return content, f"opset {OPSET}, any batch, {size}, checked in ONNX Runtime"
-    from nas.export.program import program_bytes
-
-    return program_bytes(network, model, form, dynamic), f"any batch, {size}, loaded again and compared"
-
-
-def _module(network: NetworkSpec, model: Any, form: str, arguments_only: bool) -> tuple[str, bytes | None]:
-    """(source of the module or its arguments as JSON, the weights under the library's names if any)."""
-    if form == "timm":
-        from nas.export.timm import build_timm as make
-        from nas.export.timm import timm_arguments as arguments
-        from nas.export.timm import timm_module as write
-    else:
-        from nas.export.torchvision import build_torchvision as make
-        from nas.export.torchvision import torchvision_arguments as arguments
-        from nas.export.torchvision import torchvision_module as write
-
-    text = write(network)  # checks it, too
-    if arguments_only:
-        text = json.dumps(arguments(network), indent=2) + "\n"
-    if model is None:
-        return text, None
-    try:
-        from safetensors.torch import save
-    except ImportError:
-        raise InputError(
-            "export with weights: safetensors is not installed; pip install 'baseline-nas[timm]'"
-        ) from None
-    tensors = {name: tensor.contiguous() for name, tensor in make(network, model).state_dict().items()}
-    return text, save(tensors)
 
 
 def _finish(text: str, written: list[str], target: str | None, form: str, as_json: bool) -> None:

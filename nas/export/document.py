@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from nas.export.formats import Wanted, Written
 from search_spaces.document import dump_yaml
 from search_spaces.errors import unknown
 from search_spaces.spec import NetworkSpec
@@ -21,3 +22,8 @@ def to_text(spec: NetworkSpec, form: str) -> str:
         raise unknown("format", form, FORMATS)
     document = spec.to_document()
     return dump_yaml(document) if form == "yaml" else json.dumps(document, indent=2) + "\n"
+
+
+def write_document(spec: NetworkSpec, model: object, wanted: Wanted) -> Written:
+    """The spec's document; weights have no place in it."""
+    return Written(to_text(spec, wanted.form))

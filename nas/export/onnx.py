@@ -11,8 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from nas.export.exact import NotExpressibleError, border, check_finite
+from nas.export.formats import Wanted, Written
 from nas.export.probe import BlindError, Size, give_sight, images, largest_gap
-from nas.export.program import BATCHES, compared_sizes, dynamic_axes, example_size
+from nas.export.program import (
+    BATCHES,
+    compared_sizes,
+    described_size,
+    dynamic_axes,
+    example_size,
+    seeing,
+)
 from nas.network.builder import build
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
@@ -51,6 +59,13 @@ def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> by
         check_onnx(spec, probe, _write(spec, probe, dynamic), compared_sizes(spec, dynamic))
         _check_blindly(spec, model, content)
     return content
+
+
+def write_onnx(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
+    """As `onnx_bytes`; without a model, with weights that the check can see by."""
+    content = onnx_bytes(spec, seeing(spec, model), wanted.dynamic)
+    size = described_size(spec, wanted.dynamic)
+    return Written(content, None, f"opset {OPSET}, any batch, {size}, checked in ONNX Runtime")
 
 
 def check_onnx(spec: NetworkSpec, model: nn.Module, content: bytes, sizes: tuple[Size, ...]) -> None:

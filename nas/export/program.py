@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nas.export.exact import NotExpressibleError, border, check_finite
+from nas.export.formats import Wanted, Written
 from nas.export.probe import TOLERANCE, BlindError, Size, give_sight, images, largest_gap
 from nas.network.builder import build
 from search_spaces.spec import NetworkSpec
@@ -50,6 +51,25 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
     content = stream.getvalue()
     check_program(spec, model, content, form, compared_sizes(spec, dynamic))
     return content
+
+
+def write_program(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
+    """As `program_bytes`; without a model, with weights that the check can see by."""
+    content = program_bytes(spec, seeing(spec, model), wanted.form, wanted.dynamic)
+    size = described_size(spec, wanted.dynamic)
+    return Written(content, None, f"any batch, {size}, loaded again and compared")
+
+
+def seeing(spec: NetworkSpec, model: nn.Module | None) -> nn.Module:
+    """`model`; where there is none, one whose outputs depend on the images, or a check would see nothing."""
+    return model if model is not None else give_sight(build(spec, seed=0), spec.in_channels)
+
+
+def described_size(spec: NetworkSpec, dynamic: bool) -> str:
+    """The sizes of images that a program takes, for people."""
+    if dynamic:
+        return f"any height and width from {smallest_side(spec)}"
+    return f"{spec.resolution} px"
 
 
 def check_program(

@@ -10,6 +10,7 @@ import pytest
 from nas.benchmark.landmarks import true_rewards
 from nas.benchmark.load import load_surrogate
 from nas.cli import cli
+from nas.export.formats import Written
 from nas.latency.setting import Setting
 from nas.latency.timing import Timing
 from nas.runs.folder import Run
@@ -69,7 +70,7 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
     )
     monkeypatch.setattr("nas.report.html.write_report", lambda run, records, path: path.write_text("report"))
     monkeypatch.setattr("nas.report.tensorboard.write_trial_curves", recorder("curves"))
-    monkeypatch.setattr("nas.commands.export._program", recorder("program", (b"a program", "as it is")))
+    monkeypatch.setattr("nas.export.onnx.write_onnx", recorder("onnx", Written(b"a program")))
     monkeypatch.setattr("nas.export.import_table.family_names", lambda library: ["a"])
     monkeypatch.setattr("nas.export.import_table.outcome", recorder("outcome"))
     monkeypatch.setattr("nas.export.import_table.rows", lambda outcomes: ["# A page"])

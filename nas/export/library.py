@@ -1,0 +1,35 @@
+"""A network for timm or torchvision: a module with `build()`, and its weights under that library's names."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+from torch import nn
+
+from nas.export.formats import Wanted, Written
+from search_spaces.errors import InputError
+from search_spaces.spec import NetworkSpec
+
+
+def write_library(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
+    """The source of the module (or its arguments as JSON), and the weights if there are some.
+
+    Raises:
+        NotExpressibleError: the library can't express it, or makes something else of it.
+        InputError: it isn't installed, or safetensors isn't.
+    """
+    library = importlib.import_module(f"nas.export.{wanted.form}")
+    text: str = getattr(library, f"{wanted.form}_module")(spec)  # checks it, too
+    if wanted.arguments_only:
+        text = json.dumps(getattr(library, f"{wanted.form}_arguments")(spec), indent=2) + "\n"
+    if model is None:
+        return Written(text)
+    try:
+        from safetensors.torch import save
+    except ImportError:
+        raise InputError(
+            "export with weights: safetensors is not installed; pip install 'baseline-nas[timm]'"
+        ) from None
+    made: nn.Module = getattr(library, f"build_{wanted.form}")(spec, model)
+    return Written(text, save({name: tensor.contiguous() for name, tensor in made.state_dict().items()}))
