@@ -180,6 +180,9 @@ class NetworkSpec:
         _check_number(where, "bn_eps", self.bn_eps, 1e-12, 1)
         _check_number(where, "dropout", self.dropout, 0, 0.999)
         _check_number(where, "stochastic_depth", self.stochastic_depth, 0, 0.999)
+        for field in ("bn_momentum", "dropout", "stochastic_depth"):  # 0.0 and 0 are one digest here, too
+            if getattr(self, field) == int(getattr(self, field)):
+                object.__setattr__(self, field, int(getattr(self, field)))
 
     def blocks(self) -> tuple[BlockSpec, ...]:
         """All blocks from the stem to the head."""

@@ -16,7 +16,7 @@ from search_spaces.errors import InputError
 from search_spaces.notation import to_notation
 from search_spaces.spec import NetworkSpec
 
-_ROUNDING = 1e-3
+_ROUNDING = 0.02
 """A gap above it is no rounding error of fp32, however deep the network."""
 
 

@@ -19,6 +19,18 @@ _GATES = ("EcaModule", "CecaModule", "EffectiveSEModule", "GatherExcite", "Globa
           "LightCbamModule", "SelectiveKernel", "SplitAttn", "BatNonLocalAttn", "NonLocalAttn")  # fmt: skip
 
 
+_OTHER_BLOCKS = (
+    "EdgeResidual",
+    "FusedMBConv",
+    "UniversalInvertedResidual",
+    "MobileAttention",
+    "CondConvResidual",
+)
+_HOMES = ("efficientnet", "_efficientnet_blocks", "mobilenetv2", "mobilenetv3", "mnasnet", "resnet", "regnet",
+          "blocks")  # fmt: skip
+"""The files of timm, torchvision and this package whose blocks are meant; others have some of the same names."""
+
+
 def obstacles(model: nn.Module) -> list[str]:
     """Every reason for which no spec describes `model`, in words; empty if none is known."""
     if not any(type(module).__name__ in BLOCKS for module in outermost(model)):
@@ -35,6 +47,10 @@ def gates(model: nn.Module) -> list[nn.Module]:
 
 def squeeze(module: nn.Module) -> Any:
     """The first layer of an SE module, or None of any other."""
+    if type(module).__name__ in _GATES or not (
+        hasattr(module, "gate") or hasattr(module, "scale_activation")
+    ):
+        return None
     layers = [getattr(module, name, None) for name in ("conv_reduce", "fc1")]
     return next((layer for layer in layers if isinstance(layer, nn.Conv2d)), None)
 
@@ -44,8 +60,9 @@ def _names(model: nn.Module) -> list[str]:
 
 
 def _convolutions(model: nn.Module) -> list[nn.Conv2d]:
-    """Convolutions outside of SE."""
-    inside = {id(module) for gate in gates(model) for module in gate.modules()}
+    """Convolutions outside of SE and other gates."""
+    others = [module for module in model.modules() if type(module).__name__ in _GATES]
+    inside = {id(module) for gate in (*gates(model), *others) for module in gate.modules()}
     return [m for m in model.modules() if isinstance(m, nn.Conv2d) and id(m) not in inside]
 
 
@@ -57,9 +74,13 @@ def _blocks(model: nn.Module) -> Iterator[str]:
         yield "it has universal inverted bottlenecks (MobileNetV4)"
     if any("Attention" in name for name in names):
         yield "it has attention"
+    for block in outermost(model):
+        home = type(block).__module__.rpartition(".")[2]
+        if type(block).__name__ in BLOCKS and home not in _HOMES and type(block).__module__ != __name__:
+            yield f"its blocks are {home}'s {type(block).__name__}, not MobileNet's or ResNet's"
     if not any(type(m).__name__ in BLOCKS for m in outermost(model)) and type(model).__name__ != "MNASNet":
-        kinds = [name for name in dict.fromkeys(_names(model)[1:]) if "Block" in name or "Bottle" in name
-                 or "Stage" in name or "Inception" in name or "Fire" in name]  # fmt: skip
+        names_in_order = dict.fromkeys(_names(model)[1:])
+        kinds = [n for n in names_in_order if any(word in n for word in ("Block", "Bottle", "Basic", "Fire"))]
         what = f" (it has {', '.join(kinds[:3])})" if kinds else ""
         yield f"it is not built of MBConv, MobileNet or ResNet blocks{what}"
 
@@ -134,7 +155,10 @@ def _squeezes(model: nn.Module) -> Iterator[str]:
         if getattr(gate, "add_maxpool", False):
             yield "its SE pools by the maximum, too"
     for block in model.modules():
-        if type(block).__name__ == "Bottleneck" and squeeze(getattr(block, "se", nn.Identity())) is not None:
+        order = [
+            name for name, child in block.named_children() if name == "conv3" or squeeze(child) is not None
+        ]
+        if type(block).__name__ == "Bottleneck" and order[-2:] == ["conv3", "se"]:
             yield "its SE stands behind the block's last convolution, a spec's after the k x k one"
 
 
@@ -153,7 +177,8 @@ def _ends(model: nn.Module) -> Iterator[str]:
     kinds = ["block" if type(m).__name__ in BLOCKS else m for m in outermost(model)]
     first = kinds.index("block") if "block" in kinds else 0
     stem = [m for m in kinds[:first] if isinstance(m, nn.Conv2d)]
-    if len(stem) > 1 and type(model).__name__ != "MNASNet":
+    others = any(type(m).__name__ in _OTHER_BLOCKS for m in outermost(model))  # they aren't its stem
+    if len(stem) > 1 and not others and type(model).__name__ != "MNASNet":
         yield f"its stem has {len(stem)} convolutions"
     pools = [m for m in kinds if isinstance(m, nn.MaxPool2d) and not _usual(m)]
     if pools:

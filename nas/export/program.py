@@ -13,6 +13,7 @@ from nas.export.exact import NotExpressibleError, border, check_finite
 from nas.export.formats import Wanted, Written
 from nas.export.probe import TOLERANCE, BlindError, Size, give_sight, images, largest_gap
 from nas.network.builder import build
+from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
 
 BATCHES = (1, 2, 3)
@@ -38,6 +39,23 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
     """
     model = model.eval().cpu()
     check_finite(spec, model)
+    try:
+        content = _write(spec, model, form, dynamic)
+    except InputError:
+        pooled = [
+            f"stage{i}" for i, stage in enumerate(spec.stages) if stage.skip == "pooling" and stage.stride > 1
+        ]
+        if dynamic and pooled:
+            raise InputError(
+                f"{spec.name}: {pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds to one "
+                "remainder of the size; onnx takes any"
+            ) from None
+        raise
+    check_program(spec, model, content, form, compared_sizes(spec, dynamic))
+    return content
+
+
+def _write(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool) -> bytes:
     stream = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad(), border(f"{spec.name}: export to {form}"):
         warnings.simplefilter("ignore")
@@ -48,9 +66,7 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
         else:
             traced = torch.jit.trace(program.module(), given, check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(traced, stream)  # type: ignore[no-untyped-call]
-    content = stream.getvalue()
-    check_program(spec, model, content, form, compared_sizes(spec, dynamic))
-    return content
+    return stream.getvalue()
 
 
 def write_program(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
@@ -126,7 +142,11 @@ def compared_sizes(spec: NetworkSpec, dynamic: bool) -> tuple[Size, ...]:
     own, least = spec.resolution, smallest_side(spec)
     if not dynamic:
         return ((own, own),)
-    odd = ((least, least + 33), (2 * least + 31, least + 64))  # for a stride of 32 in all: 33x66, 97x97
+    whole = least - 1
+    odd = (
+        (whole + 1, 2 * whole + 2),
+        (3 * whole + 1, 3 * whole - 1),
+    )  # for a stride of 32 in all: 33x66, 97x95
     return ((own, own), *odd) if own >= least else odd
 
 

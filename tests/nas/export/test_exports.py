@@ -75,7 +75,13 @@ def test_200_random_specs(space, random_specs):
     assert space == "mnasnet" or counts["timm"] >= 150
 
 
-@pytest.mark.parametrize("name", known_networks())
+LARGE = ("efficientnet-b5", "efficientnet-b6", "efficientnet-b7")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in known_networks()],
+)
 def test_references(name):
     spec, counts = small(resolve_spec(name)), {}
     round_trip(spec, counts)
@@ -255,12 +261,18 @@ def test_another_resolution_and_any(tmp_path):
 
     model = give_sight(build(spec, seed=0), 3)
     session = onnxruntime.InferenceSession(onnx_bytes(spec, model, dynamic=True))
-    program = torch.export.load(io.BytesIO(program_bytes(spec, model, "exported", dynamic=True))).module()
+    with pytest.raises(
+        InputError, match="stage0: --dynamic-size: exported would fix how a pooling skip rounds"
+    ):
+        program_bytes(spec, model, "exported", dynamic=True)
+    plain = spec.replace(stages=(StageSpec("mbconv", 8, 3, 2, 2, 1, 0.25),))
+    same = give_sight(build(plain, seed=0), 3)
+    program = torch.export.load(io.BytesIO(program_bytes(plain, same, "exported", dynamic=True))).module()
     given = torch.randn(2, 3, 37, 91)
     (logits,) = session.run(None, {"images": given.numpy()})
     with torch.no_grad():
         assert np.allclose(logits, model(given).numpy(), atol=1e-4)
-        assert torch.allclose(program(given), model(given), atol=1e-6)
+        assert torch.allclose(program(given), same(given), atol=1e-6)
 
 
 @pytest.mark.parametrize("total", [64, 128])
