@@ -42,9 +42,8 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
     try:
         content = _write(spec, model, form, dynamic)
     except InputError:
-        pooled = [
-            f"stage{i}" for i, stage in enumerate(spec.stages) if stage.skip == "pooling" and stage.stride > 1
-        ]
+        stages = enumerate(spec.stages)
+        pooled = [f"stage{index}" for index, each in stages if each.skip == "pooling" and each.stride > 1]
         if dynamic and pooled:
             raise InputError(
                 f"{spec.name}: {pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds to one "
