@@ -46,8 +46,8 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
         pooled = [f"stage{index}" for index, each in stages if each.skip == "pooling" and each.stride > 1]
         if dynamic and pooled:
             raise InputError(
-                f"{spec.name}: {pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds to one "
-                "remainder of the size; onnx takes any"
+                f"{spec.name}: {pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds "
+                "to one remainder of the size; onnx takes any"
             ) from None
         raise
     check_program(spec, model, content, form, compared_sizes(spec, dynamic))
