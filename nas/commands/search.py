@@ -187,18 +187,23 @@ def tensorboard(folder: str, trials: tuple[int, ...], port: int, host: str) -> N
     sys.exit(subprocess.call([*command, "--port", str(port)]))
 
 
-def check_options(settings: SearchSettings, ctx: click.Context | None = None) -> None:
-    """Raise `InputError` for an option of `nas search` that would do nothing with these settings."""
-    training = isinstance(settings.evaluator, TrainSettings)
+def check_kind(kind: str, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for an option of `nas search` that another evaluator has."""
     only_with(
-        training,
+        kind == "train",
         "--evaluator train",
         *("data", "data_root", "epochs", "recipe", "changes", "proxy_file", "resolution", "width"),
         *("stem_stride", "subset", "scheduler", "concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
         *("retries", "trial_timeout", "autoscaling", "dashboard", "download"),
         ctx=ctx,
     )
-    only_with(not training, "--evaluator benchmark", "benchmark_data", "surrogate", "noise", ctx=ctx)
+    names = ("benchmark_data", "surrogate", "noise")
+    only_with(kind == "benchmark", "--evaluator benchmark", *names, ctx=ctx)
+
+
+def check_options(settings: SearchSettings, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for an option of `nas search` that would do nothing with these settings."""
+    check_kind(settings.evaluator.kind, ctx)
     only_with(settings.until == "converged", "--until converged", "price", ctx=ctx)
     if given("cost", ctx=ctx):
         params = (ctx or click.get_current_context()).params
@@ -219,7 +224,7 @@ def check_launched(context: click.Context) -> None:
         for name in ("folder", "or_resume", "as_json"):
             del options[name]
         take_placement(options)
-        check_options(_settings(options), context)
+        check_options(_settings(options, context), context)
 
 
 def _check_same(folder: Path, settings: SearchSettings) -> None:
@@ -291,7 +296,7 @@ def _find_run(folder: Path, storage: str | None) -> bool:
     return True
 
 
-def _settings(options: dict[str, Any]) -> SearchSettings:
+def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> SearchSettings:
     """The settings file's, or the defaults, with the options that were given."""
     path = options.pop("config")
     base = SearchSettings()
@@ -304,6 +309,7 @@ def _settings(options: dict[str, Any]) -> SearchSettings:
                 f"data {options['data']!r}: the proxy task of {proxy} is one for {base.training.data!r}"
             )
     kind = options["evaluator"] or base.evaluator.kind
+    check_kind(kind, ctx)
     benchmark = kind == "benchmark"
     for column in ("image_column", "label_column"):
         if options[column] is not None and benchmark:

@@ -77,6 +77,7 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
     monkeypatch.setattr("subprocess.call", recorder("call", 0))
     monkeypatch.setattr("nas.commands.launch._submit", recorder("submit", "submitted"))
     monkeypatch.setattr("nas.cluster.jobs.JobServer", lambda address: _Cluster(address, calls))
+    monkeypatch.setattr("nas.launch.outputs.unpack", recorder("unpack"))
     monkeypatch.setattr("nas.launch.job.os.urandom", lambda count: b"\0" * count)
     monkeypatch.setattr("nas.commands.status._cluster", recorder("cluster"))
 
@@ -124,8 +125,9 @@ class _Cluster:
     def follow(self, job):
         return iter(["its output"])
 
-    def fetch(self, job, folder):
-        self.calls.append(("fetch", folder))
+    def fetch(self, job, file, limit):
+        self.calls.append(("fetch", file))
+        return b"packed"
 
     def failed(self, job):
         return None
