@@ -187,7 +187,7 @@ def tensorboard(folder: str, trials: tuple[int, ...], port: int, host: str) -> N
     sys.exit(subprocess.call([*command, "--port", str(port)]))
 
 
-def check_kind(kind: str, ctx: click.Context | None = None) -> None:
+def check_evaluator(kind: str, ctx: click.Context | None = None) -> None:
     """Raise `InputError` for an option of `nas search` that another evaluator has."""
     only_with(
         kind == "train",
@@ -203,7 +203,7 @@ def check_kind(kind: str, ctx: click.Context | None = None) -> None:
 
 def check_options(settings: SearchSettings, ctx: click.Context | None = None) -> None:
     """Raise `InputError` for an option of `nas search` that would do nothing with these settings."""
-    check_kind(settings.evaluator.kind, ctx)
+    check_evaluator(settings.evaluator.kind, ctx)
     only_with(settings.until == "converged", "--until converged", "price", ctx=ctx)
     if given("cost", ctx=ctx):
         params = (ctx or click.get_current_context()).params
@@ -309,7 +309,7 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
                 f"data {options['data']!r}: the proxy task of {proxy} is one for {base.training.data!r}"
             )
     kind = options["evaluator"] or base.evaluator.kind
-    check_kind(kind, ctx)
+    check_evaluator(kind, ctx)
     benchmark = kind == "benchmark"
     for column in ("image_column", "label_column"):
         if options[column] is not None and benchmark:

@@ -24,6 +24,6 @@ def to_text(spec: NetworkSpec, form: str) -> str:
     return dump_yaml(document) if form == "yaml" else json.dumps(document, indent=2) + "\n"
 
 
-def write_document(spec: NetworkSpec, model: object, wanted: Wanted) -> Written:
+def write_spec(spec: NetworkSpec, model: object, wanted: Wanted) -> Written:
     """The spec's document; weights have no place in it."""
     return Written(to_text(spec, wanted.form))

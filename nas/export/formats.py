@@ -93,8 +93,8 @@ EXPORTS = {
         ExportFormat("onnx", "ONNX model", "nas.export.onnx:write_onnx", (".onnx",), program=True),
         ExportFormat("exported", "exported program", _PROGRAM, (".pt2",), program=True),
         ExportFormat("torchscript", "TorchScript program", _PROGRAM, (".ts", ".pt", ".pth"), program=True),
-        ExportFormat("yaml", "spec", "nas.export.document:write_document", (".yaml", ".yml"), text=True),
-        ExportFormat("json", "spec", "nas.export.document:write_document", (".json",), text=True),
+        ExportFormat("yaml", "spec", "nas.export.document:write_spec", (".yaml", ".yml"), text=True),
+        ExportFormat("json", "spec", "nas.export.document:write_spec", (".json",), text=True),
     )
 }
 
