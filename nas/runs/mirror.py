@@ -22,7 +22,7 @@ from search_spaces.errors import InputError
 
 STORAGE = "storage"
 """Name of the file in a run folder that says where its copy is."""
-_WHOLE = ("search.yaml", "latency.json", "best.yaml", "pareto.csv")
+_WHOLE = ("search.yaml", "placement.yaml", "latency.json", "best.yaml", "pareto.csv")
 _GROWING = (TRIALS, PROPOSALS)
 _WRITER = "writer"
 _PATIENCE = 60.0
