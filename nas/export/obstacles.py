@@ -28,7 +28,7 @@ _OTHER_BLOCKS = (
 )
 _HOMES = ("efficientnet", "_efficientnet_blocks", "mobilenetv2", "mobilenetv3", "mnasnet", "resnet", "regnet",
           "blocks")  # fmt: skip
-"""The files of timm, torchvision and this package whose blocks are meant; others have some of the same names."""
+"""Files of timm, torchvision and this package whose blocks are meant; others have some of the same names."""
 
 
 def obstacles(model: nn.Module) -> list[str]:
@@ -76,7 +76,7 @@ def _blocks(model: nn.Module) -> Iterator[str]:
         yield "it has attention"
     for block in outermost(model):
         home = type(block).__module__.rpartition(".")[2]
-        if type(block).__name__ in BLOCKS and home not in _HOMES and type(block).__module__ != __name__:
+        if type(block).__name__ in BLOCKS and home not in _HOMES:
             yield f"its blocks are {home}'s {type(block).__name__}, not MobileNet's or ResNet's"
     if not any(type(m).__name__ in BLOCKS for m in outermost(model)) and type(model).__name__ != "MNASNet":
         names_in_order = dict.fromkeys(_names(model)[1:])

@@ -41,13 +41,11 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
     try:
         content = _write(spec, model, form, dynamic)
     except InputError:
-        pooled = [
-            f"stage{i}" for i, stage in enumerate(spec.stages) if stage.skip == "pooling" and stage.stride > 1
-        ]
+        pooled = [i for i, each in enumerate(spec.stages) if each.skip == "pooling" and each.stride > 1]
         if dynamic and pooled:
             raise InputError(
-                f"{spec.name}: {pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds to one "
-                "remainder of the size; onnx takes any"
+                f"{spec.name}: stage{pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds to "
+                "one remainder of the size; onnx takes any"
             ) from None
         raise
     check_program(spec, model, content, form, compared_sizes(spec, dynamic))

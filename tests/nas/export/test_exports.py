@@ -293,6 +293,20 @@ def test_a_librarys_own_exception_is_one_line(monkeypatch):
     assert str(caught.value) == "efficientnet-b0: torchvision fails: ValueError: first line second"
 
 
+@pytest.mark.parametrize(
+    ("package", "extra"), [("onnxscript", "onnx"), ("onnxruntime", "onnx"), ("timm", "timm")]
+)
+def test_a_missing_package_is_named(package, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    for module in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, module)
+    spec = small(reference("efficientnet-b0"))
+    with pytest.raises(
+        InputError, match=rf"{package} is not installed; pip install 'baseline-nas\[{extra}\]'"
+    ):
+        build_timm(spec) if extra == "timm" else onnx_bytes(spec, build(spec, seed=0))
+
+
 @pytest.mark.parametrize("resolution", [1, 2, 7])
 def test_images_smaller_than_the_kernels(resolution):
     spec = NetworkSpec(
