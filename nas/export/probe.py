@@ -91,9 +91,20 @@ def give_sight(model: nn.Module, channels: int, seed: int = 1) -> nn.Module:
             if isinstance(block, Block) and block.shortcut is not None:
                 norms = [layer for layer in block.layers.modules() if isinstance(layer, nn.BatchNorm2d)]
                 norms[-1].weight.mul_(0.15)
+        given = images(channels, (97, 130), batch=8, seed=seed)
         with _statistics_from_data(model):
-            model(images(channels, (97, 130), batch=8, seed=seed))
+            model(given)
+        _normalise_logits(model, given)
     return model
+
+
+def _normalise_logits(model: nn.Module, given: Tensor) -> None:
+    """Scale and shift the classifier so that logits spread by 1 around 0: what images share is no signal."""
+    classifier = [layer for layer in model.modules() if isinstance(layer, nn.Linear)][-1]
+    wide = spread(model(given))
+    if wide > 0:
+        classifier.weight.div_(wide)
+    classifier.bias.sub_(model(given).mean(dim=0)).add_(0.1)
 
 
 @contextmanager

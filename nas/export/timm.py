@@ -150,7 +150,9 @@ def build_timm(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module
         with border(f"{spec.name}: timm"):
             model = run_builder(arguments, BUILDER)
     except ImportError as error:
-        if error.name in (None, "timm"):
+        try:
+            import timm  # noqa: F401  what is missing: the package, or a part of it?
+        except ImportError:
             raise InputError(
                 "export to timm: timm is not installed; pip install 'baseline-nas[timm]'"
             ) from None
