@@ -137,8 +137,11 @@ for found in pkgutil.iter_modules(nas.__path__):
 for found in pkgutil.iter_modules(nas.__path__):
     if found.ispkg:
         room = importlib.import_module(f"nas.{found.name}")
+        modules = {module.name for module in pkgutil.iter_modules(room.__path__)}
         for name in getattr(room, "__all__", ()):
             getattr(room, name)
+            lazily = hasattr(room, "lazy_names")  # an eager face keeps what it imported
+            assert not lazily or name not in modules, f"{room.__name__}.{name} would hide its module's name"
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

@@ -4,10 +4,5 @@ from nas.lazy import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    {
-        "setting": ["Setting"],
-        "timing": ["Timing", "time_network"],
-        "table": ["LatencyTable"],
-        "build_table": ["build_table"],
-    },
+    {"setting": ["Setting"], "timing": ["Timing", "time_network"], "table": ["LatencyTable"]},
 )
