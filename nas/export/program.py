@@ -41,7 +41,7 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
     try:
         content = _write(spec, model, form, dynamic)
     except InputError:
-        pooled = [i for i, each in enumerate(spec.stages) if each.skip == "pooling" and each.stride > 1]
+        pooled = [i for i, s in enumerate(spec.stages) if s.skip == "pooling" and s.stride > 1]
         if dynamic and pooled:
             raise InputError(
                 f"{spec.name}: stage{pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds to "
