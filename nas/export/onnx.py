@@ -32,7 +32,7 @@ TOLERANCE = 2e-4
 It computes in fp32 with folded BN: true pairs of random networks differ by up to a fifth of this.
 """
 
-_SIGHT = 0.02
+_SIGHT = 0.01
 
 
 def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> bytes:

@@ -91,20 +91,20 @@ def give_sight(model: nn.Module, channels: int, seed: int = 1) -> nn.Module:
             if isinstance(block, Block) and block.shortcut is not None:
                 norms = [layer for layer in block.layers.modules() if isinstance(layer, nn.BatchNorm2d)]
                 norms[-1].weight.mul_(0.15)
-        given = images(channels, (97, 130), batch=8, seed=seed)
+        given = [images(channels, size, batch=8, seed=seed) for size in ((97, 130), (64, 64))]
         with _statistics_from_data(model):
-            model(given)
+            model(given[0])
         _normalise_logits(model, given)
     return model
 
 
-def _normalise_logits(model: nn.Module, given: Tensor) -> None:
-    """Scale and shift the classifier so that logits spread by 1 around 0: what images share is no signal."""
+def _normalise_logits(model: nn.Module, given: list[Tensor]) -> None:
+    """Scale and shift the classifier: logits spread by 1 or more around 0: what all share says nothing."""
     classifier = [layer for layer in model.modules() if isinstance(layer, nn.Linear)][-1]
-    wide = spread(model(given))
-    if wide > 0:
-        classifier.weight.div_(wide)
-    classifier.bias.sub_(model(given).mean(dim=0)).add_(0.1)
+    narrow = min(spread(model(each)) for each in given)
+    if narrow > 0:
+        classifier.weight.div_(narrow)
+    classifier.bias.sub_(model(given[0]).mean(dim=0)).add_(0.1)
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def _statistics_from_data(model: nn.Module) -> Iterator[None]:
 
 def spread(outputs: Tensor) -> float:
     """How far the outputs (N, classes) of different images differ: their standard deviation over images."""
-    return float(outputs.double().std(dim=0).square().mean().sqrt())
+    return float(outputs.detach().double().std(dim=0).square().mean().sqrt())
 
 
 def sees(outputs: Tensor, sight: float = SIGHT) -> bool:
@@ -160,7 +160,7 @@ def gap(expected: Tensor, found: Tensor, sight: float = SIGHT) -> float:
         raise BlindError(f"the outputs spread by {spread(expected):.2g} over images: too little to compare")
     if found.shape != expected.shape:
         return float("inf")
-    difference = float((expected.double() - found.double()).abs().max()) / spread(expected)
+    difference = float((expected - found).detach().double().abs().max()) / spread(expected)
     return difference if difference == difference else float("inf")
 
 
