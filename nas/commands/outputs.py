@@ -188,14 +188,13 @@ def kind_of(path: Path) -> str:
         return "SVG picture"
     if head.startswith(b'<!doctype html><html lang="en">'):
         return "HTML page"
-    if head.startswith(b"# "):
-        return "Markdown page"
     if b"\ndef build(" in data:
         return "Python module"
     try:
         return _document_kind(read_document(path))
     except InputError:
-        return "something else"
+        # a document may begin with a comment, which looks like a heading
+        return "Markdown page" if head.startswith(b"# ") else "something else"
 
 
 def _document_kind(document: dict[str, Any]) -> str:
