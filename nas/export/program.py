@@ -44,8 +44,8 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
         pooled = [i for i, s in enumerate(spec.stages) if s.skip == "pooling" and s.stride > 1]
         if dynamic and pooled:
             raise InputError(
-                f"{spec.name}: stage{pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds to "
-                "one remainder of the size; onnx takes any"
+                f"{spec.name}: stage{pooled[0]}: --dynamic-size: {form} would fix how a pooling skip rounds "
+                "to one remainder of the size; onnx takes any"
             ) from None
         raise
     check_program(spec, model, content, form, compared_sizes(spec, dynamic))
