@@ -34,6 +34,9 @@ def resolve_network(what: str) -> NetworkSpec:
     return find_network(what).spec
 
 
+_CHECKPOINTS = (".pt", ".pth", ".ckpt")
+
+
 def find_network(what: str, weights: bool = False) -> Found:
     """The network that `what` names.
 
@@ -60,13 +63,15 @@ def find_network(what: str, weights: bool = False) -> Found:
     if not there:
         if path.is_symlink():
             raise InputError(f"network {what!r}: a link to nothing")
+        if path.suffix in _CHECKPOINTS:
+            raise InputError(f"{what}: No such file or directory")
         return Found(resolve_spec(what), inputs=(what,))
     if path.is_dir():
         return _in_folder(path, what, weights)
     if not path.is_file():  # a pipe: `nas cost <(nas export ...)`
         return Found(resolve_spec(str(path)), inputs=(what,))
     kind = kind_of(path)
-    if kind == "checkpoint" or path.suffix in (".pt", ".pth", ".ckpt"):
+    if kind == "checkpoint" or path.suffix in _CHECKPOINTS:
         return _trained(path, what)
     if kind in ("spec", "something else", "nothing", "space", "arguments", "latency table", "comparison"):
         return Found(resolve_spec(str(path)), inputs=(str(path),))
