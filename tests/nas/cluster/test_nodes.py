@@ -55,4 +55,4 @@ def test_search_on_a_cluster_with_two_logical_gpus(address, tmp_path):
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["trials"] == 4
-    assert document["settings"]["gpus_per_trial"] == 1
+    assert "gpus: 1" in (tmp_path / "run" / "placement.yaml").read_text()

@@ -168,7 +168,7 @@ def test_the_command_from_nothing_to_a_search(tmp_path):
     assert again["tried"][0]["correlation"] == row["correlation"]
     good("search", "--proxy", folder / "proxy.yaml", "--space", "efficientnet", "--trials", "1", "--out",
          tmp_path / "run")  # fmt: skip
-    settings = Run.open(tmp_path / "run").settings
+    settings = Run.open(tmp_path / "run").settings.training
     assert (settings.subset, settings.recipe_changes["epochs"], settings.data) == (0.5, 1, "digits")
 
 
