@@ -9,9 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.benchmark.load import load_surrogate
 from nas.latency.table import LATENCY, LatencyTable
-from nas.runs.evaluator_settings import BenchmarkSettings, TrainSettings
 from nas.runs.folder import Run
 from nas.runs.mirror import Mirror, has_run, storage_of
 from nas.runs.placement import Placement
@@ -37,10 +35,7 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     """
     space = replace(settings.space, document=settings.make_space().to_document())
     settings = replace(settings, space=space)
-    if isinstance(scorer := settings.evaluator, BenchmarkSettings):
-        surrogate = load_surrogate(scorer.records, lambda text: console.print(text, style="dim"))
-        settings = replace(settings, evaluator=replace(scorer, surrogate_digest=surrogate.digest))
-    settings.check()
+    settings.check(lambda text: console.print(text, style="dim"))
     check_folder(folder)
     if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         Run.create(folder, settings)  # raises, with the reason
@@ -86,9 +81,7 @@ def resume_search(
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
-    if isinstance(kept := run.settings.evaluator, TrainSettings):
-        moved = replace(kept, data=data or kept.data, data_root=data_root or kept.data_root)
-        run.settings = replace(run.settings, evaluator=moved)
+    run.settings = replace(run.settings, evaluator=run.settings.evaluator.moved(data, data_root))
     run.settings.check()
     placement = placement.kept_in(folder)
     if placement.storage is None:
@@ -104,18 +97,17 @@ def _run(
     settings: SearchSettings, folder: Path, placement: Placement, trials: int, console: Console, new: bool
 ) -> Run:
     from nas.report.progress import SearchProgress
+    from nas.report.remarks import print_once
     from nas.report.tensorboard import TensorBoardWriter
 
-    if isinstance(scorer := settings.evaluator, TrainSettings):
-        evaluator, concurrent, runner = _on_ray(scorer, folder, placement, console, new)
-        if scorer.data_digest not in (None, evaluator.data_digest):
-            raise InputError(
-                f"data {scorer.data!r}: its digest is {evaluator.data_digest}, the run was started with "
-                f"{scorer.data_digest}: the accuracies would not compare"
-            )
-        settings = settings.trained(data_digest=evaluator.data_digest)
+    scorer, cpus = settings.evaluator, 1 if placement.cpus is None else placement.cpus
+    made = scorer.make(placement.download, cpus, lambda text: print_once(text, console))
+    settings = replace(settings, evaluator=scorer.kept(made.data_digest))
+    if made.instant:
+        evaluator, concurrent, runner = _in_process(made)
     else:
-        evaluator, concurrent, runner = _in_process(scorer)
+        evaluator, concurrent, runner = _on_ray(made, scorer.early_stopping, folder, placement, console, new)
+    del made  # the cluster's store holds its data once for all
     run = Run.create(folder, settings) if new else Run(folder, settings)
     placement.keep(folder)
     with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
@@ -195,9 +187,8 @@ def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | No
     return nullcontext() if url is None else Mirror(url, folder)
 
 
-def _in_process(settings: BenchmarkSettings) -> tuple[Evaluator, int, RunLoop]:
-    """The benchmark answers in microseconds: no cluster is needed, one trial follows the other."""
-    evaluator = settings.make()
+def _in_process(evaluator: Evaluator) -> tuple[Evaluator, int, RunLoop]:
+    """One trial follows the other."""
 
     def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
         run_in_process(loop, evaluator, tick)
@@ -206,14 +197,11 @@ def _in_process(settings: BenchmarkSettings) -> tuple[Evaluator, int, RunLoop]:
 
 
 def _on_ray(
-    settings: TrainSettings, folder: Path, placement: Placement, console: Console, new: bool
+    whole: Evaluator, scheduler: str, folder: Path, placement: Placement, console: Console, new: bool
 ) -> tuple[Evaluator, int, RunLoop]:
+    """The evaluator without its data, how many trials there is room for, and what runs them."""
     from nas.cluster.nodes import Resources, check_room, connect
-    from nas.cluster.tune import make_scheduler, run_on_ray, share
-    from nas.data.load import load_data
-    from nas.report.remarks import print_remarks
-    from nas.search.train_evaluator import TrainEvaluator
-    from nas.training.check_files import check_files
+    from nas.cluster.tune import run_on_ray, share
 
     resources = Resources(
         placement.concurrent,
@@ -221,30 +209,11 @@ def _on_ray(
         placement.gpus or 0,
         placement.autoscaling,
     )
-    make_scheduler(settings.scheduler, 1)
-    data = load_data(settings.data, settings.data_root, placement.download)
-    print_remarks(settings.data, data.remarks, console)
-    data = data.subset(settings.share)
-    for word in check_files(data, ("train", "held_out", *(["test"] if settings.final else []))):
-        console.print(word, style="yellow", highlight=False, soft_wrap=True)
-    if not settings.final:
-        data = data.without_test()
-    workers = max(1, int(resources.cpus) - 1)
-    whole = TrainEvaluator(
-        data,
-        settings.make_recipe(),
-        settings.make_proxy(),
-        workers,
-        settings.baseline_resolution,
-        settings.final,
-    )
     if new:
         console.print("starting Ray ...", style="dim")
     dashboard = connect(placement.address, placement.dashboard)
     concurrent = check_room(resources)
     shared = share(whole)
-    evaluator = shared.light
-    del whole, data  # the node holds the data once, in the store
     if dashboard:
         console.print(f"Ray dashboard: {dashboard}", highlight=False)
 
@@ -254,7 +223,7 @@ def _on_ray(
             shared,
             folder,
             resources,
-            settings.scheduler,
+            scheduler,
             placement.retries,
             tick,
             storage=f"{placement.storage}/checkpoints" if placement.storage else None,
@@ -264,7 +233,7 @@ def _on_ray(
             disconnect=not placement.stay,
         )
 
-    return evaluator, concurrent, run
+    return shared.light, concurrent, run
 
 
 class _Results:

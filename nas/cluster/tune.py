@@ -28,10 +28,10 @@ from nas.cluster.bridge import LoopCallback, LoopSearch, Unpickled
 from nas.cluster.gauges import Gauges
 from nas.cluster.nodes import Resources, check_nodes, check_room
 from nas.cluster.worker import EvaluatorTrainable
-from nas.runs.evaluator_settings import SCHEDULERS
 from nas.runs.logs import LOGS, TrialLogs
 from nas.runs.status import RUNNING, Status
 from nas.runs.storage import Checkpoints
+from nas.runs.train_settings import SCHEDULERS
 from nas.search.evaluator import Evaluator
 from nas.search.loop import SearchLoop
 from search_spaces.errors import InputError, unknown

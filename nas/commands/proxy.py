@@ -21,20 +21,10 @@ from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
+from nas.search.trial import Record
 from nas.session import resume_search, start_search
-from nas.studies.proxy_design import (
-    CANDIDATES,
-    ProxySetting,
-    Tried,
-    Variance,
-    accuracies,
-    candidates,
-    correlate,
-    proxy_settings,
-    recommend,
-    variance,
-    write_proxy,
-)
+from nas.studies.proxy_design import ProxySetting, candidates, proxy_settings, write_proxy
+from nas.studies.proxy_study import ProxyResult, ProxyStudy
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 from search_spaces.targets import check_folder
@@ -118,7 +108,6 @@ def proxy(
         seed=seed,
     )
     networks = candidates(base.make_space(), count, seed)
-    base = base.over(CANDIDATES, networks)
     long = ProxySetting(long_epochs, long_subset, given.resolution, given.width)
     for setting in (long, *sweep):
         setting.apply(base).check()
@@ -131,34 +120,15 @@ def proxy(
     placement = take_placement(more, stay=True)
     folder, console = Path(target), progress()
     make_folder(target)
+    study = ProxyStudy(base, networks, long, sweep, seeds, tau, images.num_classes, images.in_channels)
 
-    def trained(name: str, settings: SearchSettings) -> Run:
-        return _train(folder / name, settings, placement, console)
+    def train(name: str, settings: SearchSettings) -> list[Record]:
+        return read_records(_train(folder / name, settings, placement, console).folder)
 
-    console.print(f"long training of {count} candidates: {long.label}", style="bold", highlight=False)
-    reference = accuracies(read_records(trained("long", long.apply(base)).folder))
-    stem, specs = base.training.make_proxy().stem_stride, list(networks.values())
-    kind = (stem, images.num_classes, images.in_channels)
-    full = long.macs(specs, *kind)
-    tried = []
-    for number, setting in enumerate(sweep):
-        console.print(f"proxy {number + 1} of {len(sweep)}: {setting.label}", style="bold", highlight=False)
-        records = read_records(trained(f"sweep/{setting.label}", setting.apply(base)).folder)
-        seconds = sum(record.seconds for record in records) / len(records)
-        share = setting.macs(specs, *kind) / full
-        tried.append(Tried(setting, correlate(accuracies(records), reference), share, seconds))
-    chosen = recommend(tried, tau)
-    repeated = chosen or max(tried, key=lambda one: one.correlation.tau)
-    runs = [accuracies(read_records(folder / "sweep" / repeated.setting.label))]
-    for other in range(1, seeds):
-        label = f"variance/{repeated.setting.label}-seed{seed + other}"
-        console.print(f"variance: seed {other + 1} of {seeds}", style="bold", highlight=False)
-        settings = replace(repeated.setting.apply(base), seed=seed + other)
-        runs.append(accuracies(read_records(trained(label, settings).folder)))
-    spread = variance(runs)
-    if chosen is not None:
-        write_proxy(folder / _PROXY, chosen.setting.apply(base), chosen, spread)
-    _report(folder, tried, repeated, chosen, spread, tau, reference, networks, as_json)
+    result = study.run(train, lambda text: console.print(text, style="bold", highlight=False))
+    if result.chosen is not None:
+        write_proxy(folder / _PROXY, result.chosen.setting.apply(base), result.chosen, result.spread)
+    _report(folder, study, result, as_json)
 
 
 def _train(folder: Path, settings: SearchSettings, placement: Placement, console: Console) -> Run:
@@ -167,11 +137,8 @@ def _train(folder: Path, settings: SearchSettings, placement: Placement, console
         return start_search(settings, folder, placement, console)
     run = Run.open(folder)
     kept = run.settings
-    differs = [
-        name
-        for name, value in vars(settings).items()
-        if name not in ("data_digest", "cpus_per_trial", "gpus_per_trial") and getattr(kept, name) != value
-    ]
+    begun = replace(settings, evaluator=settings.evaluator.kept(kept.evaluator.digest))
+    differs = [name for name, value in vars(begun).items() if getattr(kept, name) != value]
     if differs:
         raise InputError(f"out {folder}: was made with another {', '.join(differs)}; choose another --out")
     if len(read_records(folder)) == kept.trials:
@@ -189,29 +156,24 @@ def _numbers(text: str, what: str, kind: type) -> list[Any]:
     return values
 
 
-def _report(
-    folder: Path,
-    tried: list[Tried],
-    repeated: Tried,
-    chosen: Tried | None,
-    spread: Variance,
-    wanted: float,
-    reference: dict[str, float],
-    networks: dict[str, Any],
-    as_json: bool,
-) -> None:
+def _report(folder: Path, study: ProxyStudy, result: ProxyResult, as_json: bool) -> None:
+    chosen, repeated, spread = result.chosen, result.repeated, result.spread
     if as_json:
         print_json(
             {
                 "out": str(folder),
-                "wanted_tau": wanted,
-                "tried": [asdict(one) | {"label": one.setting.label} for one in tried],
+                "wanted_tau": study.tau,
+                "tried": [asdict(one) | {"label": one.setting.label} for one in result.tried],
                 "recommended": None if chosen is None else asdict(chosen.setting),
                 "file": None if chosen is None else str(folder / _PROXY),
                 "variance": asdict(spread) | {"meaningful": spread.meaningful, "of": repeated.setting.label},
                 "long": [
-                    {"candidate": label, "macs": cost(spec).macs, "held_out_accuracy": reference.get(label)}
-                    for label, spec in networks.items()
+                    {
+                        "candidate": label,
+                        "macs": cost(spec).macs,
+                        "held_out_accuracy": result.reference.get(label),
+                    }
+                    for label, spec in study.networks.items()
                 ],
             }
         )
@@ -219,7 +181,7 @@ def _report(
     from nas.report.tables import proxy_table
 
     console = out()
-    console.print(proxy_table(tried, chosen))
+    console.print(proxy_table(result.tried, chosen))
     console.print("Accuracies, and what follows from them, are of held-out images after the last epoch.")
     console.print(
         f"Over {spread.seeds} seeds of {repeated.setting.label}: the same network differs by "
@@ -229,7 +191,9 @@ def _report(
         highlight=False,
     )
     if chosen is None:
-        console.print(f"None reaches tau {wanted:g}: try more epochs, images or candidates.", highlight=False)
+        console.print(
+            f"None reaches tau {study.tau:g}: try more epochs, images or candidates.", highlight=False
+        )
     else:
         console.print(
             f"wrote {folder / _PROXY}; use it: nas search --proxy {folder / _PROXY}",

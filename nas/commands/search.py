@@ -26,11 +26,11 @@ from nas.commands.options import (
 )
 from nas.commands.outputs import OutPath
 from nas.data.place import absolute_data
-from nas.runs.evaluator_settings import TrainSettings
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, SETTINGS, Run
 from nas.runs.mirror import fetch_run, has_run, is_copy
 from nas.runs.settings import SearchSettings
+from nas.runs.train_settings import TrainSettings
 from nas.search.journal import read_records
 from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy

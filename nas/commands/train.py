@@ -29,11 +29,11 @@ from nas.data.place import absolute_data
 from nas.data.sources import proxy_defaults
 from nas.errors import TrialFailedError
 from nas.network.cost import cost
-from nas.runs.evaluator_settings import TrainSettings
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
+from nas.runs.train_settings import TrainSettings
 from nas.search.journal import read_records
 from nas.session import start_search
 from nas.studies.stage_two import stage_two_settings
@@ -236,7 +236,7 @@ def _concrete(
 
 def _run(training: FullTraining, target: Path, together: Together | None, as_json: bool) -> None:
     from nas.data.load import ArraySplit
-    from nas.report.remarks import print_remarks, suspicious
+    from nas.report.remarks import print_once, suspicious
     from nas.report.tensorboard import TrainingCurves
     from nas.report.training import result_document, result_lines, write_plan, write_result
 
@@ -254,7 +254,8 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}; scored {scored}, on "
         f"{len(data.held_out):,} held-out images each epoch and {len(data.test):,} test images at the end"
     )
-    print_remarks(plan.data, data.remarks, console)
+    for remark in data.remarks:
+        print_once(f"{plan.data}: {remark}", console)
     for name, split in (("held-out", data.held_out), ("test", data.test)):
         if 0 < len(split) < _FEW:
             say(f"{name}: {len(split)} images, one is {100 / len(split):.1f} points of accuracy", "yellow")

@@ -16,8 +16,8 @@ from nas.report.figures import REFERENCES
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
 from nas.report.tables import cost_label, si
-from nas.runs.evaluator_settings import TrainSettings
 from nas.runs.folder import Run
+from nas.runs.train_settings import TrainSettings
 from nas.search.results import Results
 from nas.search.trial import FAILED, FINISHED, Record, Scored
 from search_spaces.document import dump_yaml, write_atomically

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 
 _said: set[str] = set()
 
 
-def print_remarks(data: str, remarks: Sequence[str], console: Console) -> None:
-    """A line for each remark that wasn't made before about this data set."""
-    for remark in remarks:
-        line = f"{data}: {remark}"
-        if line not in _said:
-            _said.add(line)
-            console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
+def print_once(line: str, console: Console) -> None:
+    """Print a remark, if this process hasn't yet."""
+    if line not in _said:
+        _said.add(line)
+        console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def suspicious(epoch: float, accuracy: float) -> str | None:

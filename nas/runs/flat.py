@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from nas.runs.evaluator_settings import EVALUATORS, BenchmarkSettings, TrainSettings
+from nas.runs.evaluators import EVALUATORS
 from nas.runs.settings import SearchSettings, resolve_targets
 from search_spaces.document import check_fields
 from search_spaces.errors import InputError, unknown
@@ -21,12 +21,11 @@ _PARTS = {
     "exponent": ("reward", "exponent"),
 }
 _TOP = ("latency_table", "trials", "until", "price", "seed")
-_TRAINED = {field.name: field.name for field in fields(TrainSettings)}
-_SCORED = {"benchmark_data": "records"} | {
-    field.name: field.name for field in fields(BenchmarkSettings) if field.name != "records"
+_OF_KIND = {
+    kind: {part.flat_names.get(field.name, field.name): field.name for field in fields(part)}
+    for kind, part in EVALUATORS.items()
 }
-_OF_KIND = {"train": _TRAINED, "benchmark": _SCORED}
-NAMES = ("evaluator", *_TOP, *_PARTS, *_TRAINED, *_SCORED)
+NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.values() for name in names))
 _PLACED = ("cpus_per_trial", "gpus_per_trial")
 """The first version kept them among the settings; they say where a search runs (`nas.runs.placement`)."""
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from controller.base import Controller
 from controller.registry import CONTROLLERS, make_controller
-from nas.benchmark.evaluator import MEASURED
 from nas.data.place import absolute
 from nas.latency.table import LATENCY, LatencyTable
 from nas.network.cost import COSTS
 from nas.runs.checked import check_types, from_mapping
-from nas.runs.evaluator_settings import EVALUATORS, BenchmarkSettings, TrainSettings
+from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.runs.evaluators import EVALUATORS
+from nas.runs.train_settings import TrainSettings
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
 from nas.search.reward import Reward, parse_target, reward_of
@@ -111,7 +112,7 @@ class SearchSettings:
 
     space: SpaceSettings = SpaceSettings()
     controller: ControllerSettings = ControllerSettings()
-    evaluator: TrainSettings | BenchmarkSettings = field(default_factory=TrainSettings)
+    evaluator: EvaluatorSettings = field(default_factory=TrainSettings)
     reward: RewardSettings = RewardSettings()
     latency_table: str | None = None
     trials: int = 24
@@ -136,16 +137,17 @@ class SearchSettings:
             )
         Convergence(self.price)
         for name in self.reward.targets:
-            check_cost(name, self.evaluator.kind, self.latency_table is not None)
+            check_cost(name, self.evaluator, self.latency_table is not None)
 
-    def check(self) -> None:
-        """Raise `InputError` unless a search can start with these: space, table, surrogate, controller."""
+    def check(self, say: Callable[[str], None] = lambda text: None) -> None:
+        """Raise `InputError` unless a search can start with these: space, table, evaluator, controller.
+
+        `say` is told what takes long.
+        """
         space, latency = self.make_space(), self.make_latency()
         if latency is not None:
             latency.check(space)
-        if isinstance(self.evaluator, BenchmarkSettings):
-            self.evaluator.make()
-            self.evaluator.check_space(space)
+        self.evaluator.check(space, say)
         make_controller(self.controller.name, space, self.seed, self.controller.options)
 
     def over(
@@ -196,9 +198,8 @@ class SearchSettings:
     def make_controller(self) -> Controller:
         """The controller, told of the reward what can be known in advance."""
         space = self.make_space()
-        benchmark = self.evaluator.make() if isinstance(self.evaluator, BenchmarkSettings) else None
-        surrogate = None if benchmark is None else benchmark.surrogate
-        objective = make_objective(space, self.make_reward(), surrogate, self.make_latency())
+        costs = self.evaluator.cost_model()
+        objective = make_objective(space, self.make_reward(), costs, self.make_latency())
         return make_controller(self.controller.name, space, self.seed, self.controller.options, objective)
 
     def to_document(self) -> dict[str, Any]:
@@ -248,20 +249,21 @@ def check_fields_of(values: object, where: str) -> Mapping[str, Any]:
     return values
 
 
-def check_cost(name: str, evaluator: str, latency: bool) -> None:
+def check_cost(name: str, evaluator: EvaluatorSettings, latency: bool) -> None:
     """Raise `InputError` for a cost that this evaluator, with or without a latency table, doesn't know."""
-    known = [*COSTS, *(MEASURED if evaluator == "benchmark" else ()), *([LATENCY] if latency else [])]
+    known = [*COSTS, *evaluator.measures, *([LATENCY] if latency else [])]
     if name in known:
         return
-    if name in MEASURED:
-        raise InputError(f"cost {name!r}: only the benchmark knows it (--evaluator benchmark)")
+    for kind, other in EVALUATORS.items():
+        if name in other.measures:
+            raise InputError(f"cost {name!r}: only the {kind} knows it (--evaluator {kind})")
     if name == LATENCY:
         raise InputError(f"cost {LATENCY!r}: give --latency-table, which `nas latency --space` makes")
     raise unknown("cost", name, known)
 
 
 def resolve_targets(
-    targets: Mapping[str, Any], evaluator: TrainSettings | BenchmarkSettings, latency_table: str | None
+    targets: Mapping[str, Any], evaluator: EvaluatorSettings, latency_table: str | None
 ) -> dict[str, float]:
     """Targets as numbers: `400M`, `15ms`, or what a known network or a spec file costs.
 
@@ -270,7 +272,7 @@ def resolve_targets(
     """
     resolved: dict[str, float] = {}
     for name, value in targets.items():
-        check_cost(str(name), evaluator.kind, latency_table is not None)
+        check_cost(str(name), evaluator, latency_table is not None)
         resolved[str(name)] = parse_target(
             str(value), str(name), _measure(str(name), evaluator, latency_table)
         )
@@ -278,11 +280,11 @@ def resolve_targets(
 
 
 def _measure(
-    name: str, evaluator: TrainSettings | BenchmarkSettings, latency_table: str | None
+    name: str, evaluator: EvaluatorSettings, latency_table: str | None
 ) -> Callable[[NetworkSpec], float] | None:
     """What gives that cost of a network, where it is no analytic one; loads its files when it is called."""
     if name == LATENCY and latency_table is not None:
         return lambda spec: LatencyTable.read(latency_table)(spec)
-    if name in MEASURED and isinstance(evaluator, BenchmarkSettings):
+    if name in evaluator.measures:
         return lambda spec: evaluator.make().costs(spec)[name]
     return None

@@ -40,6 +40,7 @@ class Evaluator(ABC):
     Attributes:
         name: `train` ...
         epochs: measurements of one full evaluation.
+        instant: it answers at once: one trial follows the other in the driver, no cluster is needed.
         checkpoints: whether evaluations have a state worth saving.
         folders: that it reads while evaluating, so that every node must have them.
         data_digest: of what it measures on, if that could be another one next time.
@@ -49,6 +50,7 @@ class Evaluator(ABC):
 
     name: str
     epochs: int = 1
+    instant: bool = False
     checkpoints: bool = False
     folders: tuple[str, ...] = ()
     data_digest: str | None = None

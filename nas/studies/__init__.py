@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "stage_two": ["FullResult", "full_results", "stage_two_settings"],
         "scaling": ["StudyPoint", "coefficient_settings", "study_points", "study_settings"],
         "proxy_design": ["ProxySetting", "proxy_settings", "read_proxy", "recommend"],
+        "proxy_study": ["ProxyResult", "ProxyStudy"],
         "rediscovery": ["Rediscovery", "trace_rediscovery"],
     },
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from nas.benchmark.landmarks import true_rewards
 from nas.network.cost import cost
-from nas.runs.evaluator_settings import BenchmarkSettings
+from nas.runs.benchmark_settings import BenchmarkSettings
 from nas.runs.folder import Run
 from nas.search.journal import read_records
 from search_spaces.accel_nasbench import accel_nasbench

@@ -35,7 +35,12 @@ def test_it_says_everything(page, run):
         "again",
     ):
         assert heading in text
-    for piece in (f"{best.reward:.4f}", f"trial {best.trial}", "phi 7", run.settings.evaluator.surrogate_digest):
+    for piece in (
+        f"{best.reward:.4f}",
+        f"trial {best.trial}",
+        "phi 7",
+        run.settings.evaluator.surrogate_digest,
+    ):
         assert piece in text
     assert text.count("<circle class=") > 2 * len(records) - 10
     for svg in re.findall(r"<svg[^>]*>", text):

@@ -1,0 +1,100 @@
+"""The settings of the evaluator that asks the ImageNet benchmark, in the driver's process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from nas.benchmark.evaluator import MEASURED, BenchmarkEvaluator
+from nas.benchmark.load import load_surrogate
+from nas.benchmark.surrogate import FAMILIES
+from nas.data.place import absolute
+from nas.runs.checked import check_types
+from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.search.objective import CostModel
+from search_spaces.accel_nasbench import accel_nasbench
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InputError, unknown
+from search_spaces.listed import ListedSpace
+from search_spaces.mbconv import StagedSpace
+from search_spaces.space import NotInSpaceError
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings(EvaluatorSettings):
+    """Accuracies come from a surrogate of ImageNet trainings.
+
+    Attributes:
+        records: path of Accel-NASBench's records; None: the embedded surrogate.
+        surrogate: one of its families.
+        surrogate_digest: of the surrogate that the run was started with.
+        noise: whether it answers with the noise that its repeated trainings show.
+
+    Raises:
+        InputError: a value of another type, or out of its range.
+    """
+
+    kind: ClassVar[str] = "benchmark"
+    flat_names: ClassVar[dict[str, str]] = {"records": "benchmark_data"}
+    measures: ClassVar[tuple[str, ...]] = MEASURED
+
+    records: str | None = None
+    surrogate: str = "mlp"
+    surrogate_digest: str | None = None
+    noise: bool = False
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.records is not None:
+            object.__setattr__(self, "records", absolute(self.records))
+        if self.surrogate not in FAMILIES:
+            raise unknown("surrogate", self.surrogate, FAMILIES)
+
+    def make(
+        self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
+    ) -> BenchmarkEvaluator:
+        """The evaluator, which needs neither a download nor more CPUs."""
+        surrogate = load_surrogate(self.records, say)
+        self.kept(surrogate.digest)
+        noise = float(surrogate.about["noise"]) if self.noise else 0.0
+        return BenchmarkEvaluator(surrogate, self.surrogate, noise)
+
+    def kept(self, digest: str | None) -> BenchmarkSettings:
+        """With the digest of the surrogate."""
+        if self.surrogate_digest not in (None, digest):
+            raise InputError(
+                f"surrogate {digest}: the run was started with {self.surrogate_digest}: "
+                "its rewards would not compare"
+            )
+        return replace(self, surrogate_digest=digest)
+
+    def cost_model(self) -> CostModel:
+        """The surrogate, which predicts `measures`."""
+        return self.make().surrogate
+
+    def check(self, space: StagedSpace | ListedSpace, say: Callable[[str], None] = lambda text: None) -> None:
+        """Raise `InputError` unless the surrogate is there and knows every architecture of the space.
+
+        It does if it knows every single change of the first one.
+        """
+        self.make(say=say)
+        known = accel_nasbench()
+        first = Architecture(0 for _ in space.decisions)
+        for architecture in (first, *space.neighbours(first)):
+            try:
+                known.encode(space.decode(architecture))
+            except NotInSpaceError as error:
+                raise InputError(
+                    f"space {space.name!r}: the benchmark knows only accel-nasbench: {error}"
+                ) from None
+
+    @property
+    def digest(self) -> str | None:
+        """Of what it scores on, once the run has started."""
+        return self.surrogate_digest
+
+    @property
+    def accuracy_of(self) -> str:
+        """What the accuracies are of, for whoever reads them."""
+        return "predicted ImageNet top-1"

@@ -1,0 +1,8 @@
+"""The evaluators by name: a line for each."""
+
+from nas.runs.benchmark_settings import BenchmarkSettings
+from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.runs.train_settings import TrainSettings
+
+EVALUATORS: dict[str, type[EvaluatorSettings]] = {"train": TrainSettings, "benchmark": BenchmarkSettings}
+"""The settings of an evaluator by its name."""

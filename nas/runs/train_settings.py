@@ -1,0 +1,139 @@
+"""The settings of the evaluator that trains networks, on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from nas.data.place import absolute, absolute_data
+from nas.data.sources import proxy_defaults
+from nas.runs.checked import check_types
+from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.search.evaluator import Evaluator
+from nas.training.presets import make_recipe
+from nas.training.proxy import ProxyTask
+from nas.training.recipe import Recipe
+from search_spaces.errors import InputError, unknown
+
+SCHEDULERS = ("none", "asha", "median")
+
+
+@dataclass(frozen=True)
+class TrainSettings(EvaluatorSettings):
+    """Networks are trained, on Ray.
+
+    Attributes:
+        data: name, as `load_data` takes it; kept with its folder from the root.
+        data_root: folder to look in first.
+        data_digest: of the data set that the run was started with.
+        recipe, recipe_changes: as `make_recipe` takes them; kept as values, not as text.
+        resolution, width, stem_stride, subset: of the proxy task; None: the data set's defaults.
+        baseline_resolution: if given, `resolution` is that of networks of so many pixels, and others are
+            trained in proportion (a scaling study); else all are trained at `resolution`.
+        final: full trainings: scored on the test split at their end, their weights kept.
+        scheduler: one of `SCHEDULERS`: ends trials early.
+
+    Raises:
+        InputError: a value of another type, or out of its range.
+    """
+
+    kind: ClassVar[str] = "train"
+
+    data: str = "digits"
+    data_root: str | None = None
+    data_digest: str | None = None
+    recipe: str = "adamw"
+    recipe_changes: dict[str, Any] = field(default_factory=dict)
+    resolution: int | None = None
+    width: float | None = None
+    stem_stride: int | None = None
+    subset: float | None = None
+    baseline_resolution: int | None = None
+    final: bool = False
+    scheduler: str = "none"
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        object.__setattr__(self, "data", absolute_data(self.data))
+        if self.data_root is not None:
+            object.__setattr__(self, "data_root", absolute(self.data_root))
+        if self.subset is not None and not 0 < self.subset <= 1:
+            raise InputError(f"subset {self.subset!r}: expected a fraction above 0 and up to 1")
+        if self.baseline_resolution is not None and self.baseline_resolution < 1:
+            raise InputError(f"baseline-resolution {self.baseline_resolution}: expected 1 or more")
+        if self.scheduler not in SCHEDULERS:
+            raise unknown("scheduler", self.scheduler, SCHEDULERS)
+        recipe = self.make_recipe()
+        object.__setattr__(
+            self, "recipe_changes", {name: getattr(recipe, name) for name in self.recipe_changes}
+        )
+        self.make_proxy()
+
+    def make(
+        self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
+    ) -> Evaluator:
+        """The evaluator with its data, of which a search never reads the test split."""
+        from nas.data.load import load_data
+        from nas.search.train_evaluator import TrainEvaluator
+        from nas.training.check_files import check_files
+
+        data = load_data(self.data, self.data_root, download)
+        for remark in data.remarks:
+            say(f"{self.data}: {remark}")
+        data = data.subset(self.share)
+        for word in check_files(data, ("train", "held_out", *(["test"] if self.final else []))):
+            say(word)
+        if not self.final:
+            data = data.without_test()
+        workers = max(1, int(cpus) - 1)
+        return TrainEvaluator(
+            data, self.make_recipe(), self.make_proxy(), workers, self.baseline_resolution, self.final
+        )
+
+    def kept(self, digest: str | None) -> TrainSettings:
+        """With the digest of the data."""
+        if self.data_digest not in (None, digest):
+            raise InputError(
+                f"data {self.data!r}: its digest is {digest}, the run was started with {self.data_digest}: "
+                "the accuracies would not compare"
+            )
+        return replace(self, data_digest=digest)
+
+    def moved(self, data: str | None, data_root: str | None) -> TrainSettings:
+        """With the data where they lie now."""
+        return replace(self, data=data or self.data, data_root=data_root or self.data_root)
+
+    def make_recipe(self) -> Recipe:
+        """The training recipe."""
+        return make_recipe(self.recipe, self.recipe_changes)
+
+    def make_proxy(self) -> ProxyTask:
+        """The proxy task."""
+        given = proxy_defaults(self.data)
+        return ProxyTask(
+            given.resolution if self.resolution is None else self.resolution,
+            given.width if self.width is None else self.width,
+            given.stem_stride if self.stem_stride is None else self.stem_stride,
+        )
+
+    @property
+    def share(self) -> float:
+        """The part of the images that trials use."""
+        return proxy_defaults(self.data).subset if self.subset is None else self.subset
+
+    @property
+    def early_stopping(self) -> str:
+        """Its scheduler."""
+        return self.scheduler
+
+    @property
+    def digest(self) -> str | None:
+        """Of what it scores on, once the run has started."""
+        return self.data_digest
+
+    @property
+    def accuracy_of(self) -> str:
+        """What the accuracies are of, for whoever reads them."""
+        task = "the full training" if self.final else "the proxy task"
+        return f"of held-out images, after the last epoch of {task}"
