@@ -10,6 +10,8 @@ import pytest
 
 from search_spaces import get_space
 
+# before torch is loaded: the processes that share the cores here would wait for one another's threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("RAY_ADDRESS", None)  # the tests start Ray themselves, whatever else runs here
 
 ROOT = Path(__file__).parent.parent
