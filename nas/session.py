@@ -109,8 +109,8 @@ def _run(
         evaluator, concurrent, runner = _on_ray(made, scorer.early_stopping, folder, placement, console, new)
     del made  # the cluster's store holds its data once for all
     run = Run.create(folder, settings) if new else Run(folder, settings)
-    placement.keep(folder)
     with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
+        placement.keep(folder)  # here, where no other process is on the run
         records: list[Record] = journal.records
         console.print(
             f"search in {folder}: {trials} trials, {concurrent} at once, "
