@@ -200,7 +200,7 @@ def _on_ray(
     whole: Evaluator, scheduler: str, folder: Path, placement: Placement, console: Console, new: bool
 ) -> tuple[Evaluator, int, RunLoop]:
     """The evaluator without its data, how many trials there is room for, and what runs them."""
-    from nas.cluster.nodes import Resources, check_room, connect
+    from nas.cluster.nodes import Resources, check_room, connect, connected
     from nas.cluster.tune import run_on_ray, share
 
     resources = Resources(
@@ -211,6 +211,7 @@ def _on_ray(
     )
     if new:
         console.print("starting Ray ...", style="dim")
+    ours = not connected()  # whoever connects, leaves
     dashboard = connect(placement.address, placement.dashboard)
     concurrent = check_room(resources)
     shared = share(whole)
@@ -230,7 +231,7 @@ def _on_ray(
             timeout=placement.timeout,
             dashboard=dashboard,
             say=lambda text: console.print(text, style="yellow"),
-            disconnect=not placement.stay,
+            disconnect=ours and not placement.stay,
         )
 
     return shared.light, concurrent, run

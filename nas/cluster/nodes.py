@@ -87,6 +87,9 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
     for name, value in TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
     if ray.is_initialized():
+        there = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", there):
+            raise InputError(f"address {address!r}: this process is connected to {there} already")
         return None
     _check_reachable(address)
     elsewhere = address or os.environ.get("RAY_ADDRESS")
@@ -104,6 +107,11 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
         raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
     url = str(context.dashboard_url or "")
     return (url if "://" in url else f"http://{url}") if url else None
+
+
+def connected() -> bool:
+    """Whether this process is part of a cluster already."""
+    return bool(ray.is_initialized())
 
 
 def use_token() -> None:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from nas.cli import cli
-from tests.nas.test_cli import refused
+from tests.command import refused
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"

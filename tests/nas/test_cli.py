@@ -12,18 +12,8 @@ from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal, read_records
 from nas.search.loop import run_in_process
 from search_spaces import read_spec, reference
+from tests.command import good, nas, refused
 from tests.nas.search.fakes import Fake
-
-
-def nas(*arguments, cwd=None):
-    command = [sys.executable, "-m", "nas", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200)
-
-
-def good(*arguments, cwd=None):
-    done = nas(*arguments, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -106,7 +96,7 @@ TRAINING = ["--data", "digits", "--epochs", "1", "--subset", "0.4", "--width", "
 
 
 @pytest.mark.timeout(280)
-def test_coefficients_by_training(tmp_path):
+def test_coefficients_by_training(cluster, tmp_path):
     flags = ["--search", "--grid-step", "0.5", "--tolerance", "0.2", *TRAINING, "--json"]
     document = json.loads(good("scale", "efficientnet-b0", *flags, "--out", tmp_path / "grid"))
     products = [p["alpha"] * p["beta"] ** 2 * p["gamma"] ** 2 for p in document["grid"]]
@@ -117,7 +107,7 @@ def test_coefficients_by_training(tmp_path):
 
 
 @pytest.mark.timeout(280)
-def test_a_small_study(tmp_path):
+def test_a_small_study(cluster, tmp_path):
     flags = ["--study", "--budgets", "2", *TRAINING, "--json", "--out", tmp_path / "study"]
     document = json.loads(good("scale", "mobilenet-v2", *flags))
     modes = [point["mode"] for point in document["points"]]
@@ -160,23 +150,6 @@ def test_space(tmp_path):
     assert json.loads(good("space", tmp_path / "mine.yaml", "--json"))["space"] == "accel-nasbench"
 
 
-def refused(arguments, message, monkeypatch, capsys, folder):
-    """The command in this process: one line on stderr, nothing on stdout, exit code 2."""
-    from nas.cli import main
-
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    out, err = capsys.readouterr()
-    lines = [line for line in err.splitlines() if line.strip() and line != "starting Ray ..."]
-    assert stopped.value.code == 2, err
-    assert len(lines) == 1, err
-    assert lines[0].startswith("nas: error: ")
-    assert message in lines[0]
-    assert out == ""
-
-
 BAD = {
     "command": (["serach"], "did you mean 'search'"),
     "option": (["search", "--trails", "3"], "--trials"),
@@ -203,7 +176,7 @@ BAD = {
     "seed": (["search", "--seed", "-1"], "seed -1"),
     "concurrent": (["search", "--concurrent", "500"], "room for"),
     "gpus": (["search", "--gpus-per-trial", "9"], "9 GPU"),
-    "address": (["search", "--address", "127.0.0.1:1"], "no Ray cluster"),
+    "address": (["search", "--address", "127.0.0.1:1"], "is connected to"),
     "no run": (["resume", "nowhere"], "no run there"),
     "empty data folder": (["search", "--data", "imagefolder:."], "no folder"),
     "no spec": (["show", "nowhere.yaml"], "No such file"),
@@ -238,17 +211,23 @@ BAD = {
 }
 
 
-ON_RAY = ("concurrent", "gpus", "address")  # these get as far as Ray, which wants a process of its own
+ON_RAY = ("concurrent", "gpus", "address")
 
 
-@pytest.mark.parametrize(("arguments", "message"), [BAD[name] for name in ON_RAY], ids=ON_RAY)
-def test_bad_input_in_a_process_of_its_own(arguments, message, tmp_path):
-    done = nas(*arguments, cwd=tmp_path)
+@pytest.mark.parametrize("name", ON_RAY)
+def test_bad_input_that_gets_as_far_as_ray(name, cluster, tmp_path, monkeypatch, capsys):
+    arguments, message = BAD[name]
+    refused(arguments, message, monkeypatch, capsys, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_of_its_own_does_the_same(tmp_path):
+    command = [sys.executable, "-m", "nas", "search", "--address", "127.0.0.1:1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=200)
     lines = [line for line in done.stderr.splitlines() if line != "starting Ray ..."]
     assert done.returncode == 2, done.stderr
     assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("nas: error: ")
-    assert message in lines[0]
+    assert lines[0].startswith("nas: error: address '127.0.0.1:1': no Ray cluster")
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
 

@@ -16,8 +16,8 @@ from nas.search.journal import Journal
 from nas.search.loop import run_in_process
 from nas.training.checkpoint import save_checkpoint
 from nas.training.full import FullTraining
+from tests.command import refused
 from tests.nas.search.fakes import Fake
-from tests.nas.test_cli import refused
 from tests.nas.training.test_training import SMALL, trainer
 
 TRAIN = {

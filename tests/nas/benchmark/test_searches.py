@@ -13,7 +13,7 @@ from nas.benchmark.surrogate import read_surrogate
 from nas.search.convergence import WINDOW, Convergence
 from nas.search.reward import make_reward
 from search_spaces import InputError, read_spec
-from tests.nas.test_cli import good, refused
+from tests.command import good, refused
 
 
 @pytest.fixture(scope="module")

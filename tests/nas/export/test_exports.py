@@ -26,7 +26,7 @@ from nas.network.builder import build
 from nas.training.checkpoint import load_checkpoint
 from search_spaces import SPACES, InputError, NetworkSpec, StageSpec, reference
 from search_spaces.spec import StemSpec
-from tests.nas.test_cli import good, nas
+from tests.command import good, nas
 
 REASONS = re.compile(r"not expressible in (timm|torchvision): \w+")
 

@@ -17,7 +17,7 @@ from nas.network import known_networks, resolve_spec, scale
 from nas.network.builder import build
 from search_spaces import SPACES, InputError, NetworkSpec, StageSpec, reference
 from search_spaces.spec import StemSpec
-from tests.nas.test_cli import good, nas
+from tests.command import good, nas
 
 PAGE = Path(__file__).parents[3] / "docs" / "imports.md"
 

@@ -19,7 +19,7 @@ from nas.search.objective import make_objective
 from nas.search.reward import make_reward
 from search_spaces import InputError, StageChoices, StagedSpace, get_space, reference
 from search_spaces.architecture import Architecture
-from tests.nas.test_cli import good, refused
+from tests.command import good, refused
 
 SPACES = ("mnasnet", "efficientnet", "accel-nasbench")
 

@@ -10,7 +10,7 @@ from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.search.journal import read_records
 from nas.session import resume_search
-from tests.nas.test_cli import good
+from tests.command import good
 
 RUNS = Path(__file__).parents[2] / "data" / "first-version"
 

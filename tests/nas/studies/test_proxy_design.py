@@ -25,7 +25,7 @@ from nas.studies.proxy_design import (
 from nas.studies.stage_two import full_results
 from nas.training.checkpoint import load_checkpoint
 from search_spaces import InputError, get_space
-from tests.nas.test_cli import good, refused
+from tests.command import good, refused
 
 
 @pytest.mark.parametrize("name", ["mnasnet", "accel-nasbench"])

@@ -12,7 +12,7 @@ from nas.data.load import load_data
 from nas.network.builder import build
 from nas.training.checkpoint import checkpoint_bytes, load_checkpoint, load_model
 from search_spaces import InputError
-from tests.nas.test_cli import refused
+from tests.command import refused
 from tests.nas.training.test_training import SMALL, trainer
 
 

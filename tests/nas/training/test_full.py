@@ -19,7 +19,7 @@ from nas.training.full import FullTraining, Outputs, TrainingPlan
 from nas.training.presets import make_recipe
 from nas.training.transfer import trained_weights, transfer
 from search_spaces import InputError, StageSpec, StemSpec, read_spec
-from tests.nas.test_cli import good, nas, refused
+from tests.command import good, nas, refused
 from tests.nas.training.test_training import SMALL
 
 

@@ -12,7 +12,7 @@ from nas.network.builder import build
 from nas.training.batches import ALONE, Batches, Ranks
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer
-from tests.nas.test_cli import good, nas
+from tests.command import good, nas
 from tests.nas.training.test_training import SMALL
 
 

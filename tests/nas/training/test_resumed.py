@@ -19,7 +19,7 @@ from nas.training.full import FullTraining, Outputs, TrainingPlan
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer
 from search_spaces import InputError
-from tests.nas.test_cli import refused
+from tests.command import refused
 from tests.nas.training.test_full import same, trained
 from tests.nas.training.test_training import SMALL
 from tests.nas.training.test_unreadable import images, spoil
