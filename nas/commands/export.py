@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from nas.commands.common import out, print_json, progress
 from nas.commands.given import only_with
-from nas.commands.networks import Found, find_network
+from nas.commands.networks import find_network
 from nas.commands.outputs import OutPath, Target, declare, file_stem
 from nas.export import to_text
 from nas.export.formats import EXPORTS, Wanted, export_format
@@ -58,8 +58,14 @@ def export(
         kind, suffixes = ("arguments", (".json",)) if arguments else (export_to.kind, export_to.suffixes)
         more = [] if beside is None else [Target(beside, "weights")]
         declare([Target(target, kind, suffixes=suffixes), *more], found.inputs)
-    model = _load(found)
-    made = export_to.write(network, model, Wanted(form, dynamic_size, arguments))
+    model, preparation = None, None
+    if found.checkpoint is not None:
+        from nas.training.checkpoint import load_model
+
+        _, model, preparation = load_model(found.checkpoint)
+        if preparation is not None:
+            preparation = replace(preparation, resolution=network.resolution)
+    made = export_to.write(network, model, Wanted(form, dynamic_size, arguments, preparation))
     if target is None:
         click.echo(made.content, nl=False)
         return
@@ -71,15 +77,6 @@ def export(
     if export_to.program and model is None:
         remark += "; the weights are random: give a checkpoint for trained ones"
     _report(written, form, remark, as_json)
-
-
-def _load(found: Found) -> Any:
-    """The network as a module with its trained weights; None where it has none."""
-    if found.checkpoint is None:
-        return None
-    from nas.training.checkpoint import load_model
-
-    return load_model(found.checkpoint)[1]
 
 
 def _finish(text: str, written: list[str], target: str | None, form: str, as_json: bool) -> None:

@@ -35,11 +35,12 @@ SUFFIXES = {
     "SVG picture": (".svg",),
     "HTML page": (".html", ".htm"),
     "Markdown page": (".md",),
+    "table of predictions": (".csv",),
     "archive": (".gz", ".tgz"),
 }
 """What we write, and how its name may end; an ending that is nobody's (or none) says nothing wrong."""
 
-_FOREIGN = (".jpg", ".jpeg", ".gif", ".webp", ".pdf", ".csv", ".jsonl", ".zip", ".tar", ".toml", ".ckpt")
+_FOREIGN = (".jpg", ".jpeg", ".gif", ".webp", ".pdf", ".jsonl", ".zip", ".tar", ".toml", ".ckpt")
 _KNOWN = {ending for endings in SUFFIXES.values() for ending in endings} | set(_FOREIGN)
 _PICTURES = ("PNG picture", "SVG picture", "HTML page")
 

@@ -24,10 +24,18 @@ from nas.data.pixels import (
     what_is_it,
 )
 
-__all__ = ["UnreadableImageError", "UnsupportedImageError", "check_header", "encoded", "read_image"]
+__all__ = [
+    "CENTRE",
+    "UnreadableImageError",
+    "UnsupportedImageError",
+    "check_header",
+    "encoded",
+    "read_image",
+    "read_square",
+]
 
 _SCALE, _RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
-_CENTRE = 224 / 256
+CENTRE = 224 / 256
 """Share of the shorter side that evaluation sees, the usual one."""
 _HEAD = 1 << 16
 _SIDEWAYS = (
@@ -75,6 +83,21 @@ def read_image(content: str | bytes, resolution: int, train: bool) -> Tensor:
         )
         if turn is not None:
             pixels = pixels.transpose(turn)
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+
+
+def read_square(content: str | bytes) -> Tensor:
+    """The largest square in an image's centre as it is, uint8 (3, side, side); errors as `read_image`."""
+    with _opened(content) as image:
+        check_kind(image)
+        image.load()
+        turn = orientation(image)
+        pixels = to_rgb(image)
+        if turn is not None:
+            pixels = pixels.transpose(turn)
+        side = min(pixels.size)
+        left, top = ((length - side) // 2 for length in pixels.size)
+        pixels = pixels.crop((left, top, left + side, top + side))
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
 
 
@@ -139,7 +162,7 @@ def _random_box(width: int, height: int) -> Box:
 
 
 def _centre_box(width: int, height: int) -> Box:
-    side = min(width, height) * _CENTRE
+    side = min(width, height) * CENTRE
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
 

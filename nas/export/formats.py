@@ -16,6 +16,8 @@ from search_spaces.spec import NetworkSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from nas.data.preparation import Preparation
+
 
 class Written(NamedTuple):
     """What a writer made.
@@ -41,11 +43,13 @@ class Wanted(NamedTuple):
         form: the format's name.
         dynamic: images of any size, where the format fixes it otherwise.
         arguments_only: of a module its arguments alone.
+        preparation: of the images, and the names of the classes; None: nothing is known of them.
     """
 
     form: str
     dynamic: bool = False
     arguments_only: bool = False
+    preparation: Preparation | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pprint
 
 from torch import nn
 
@@ -23,6 +24,8 @@ def write_library(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) ->
     text: str = getattr(library, f"{wanted.form}_module")(spec)  # checks it, too
     if wanted.arguments_only:
         text = json.dumps(getattr(library, f"{wanted.form}_arguments")(spec), indent=2) + "\n"
+    elif wanted.preparation is not None:
+        text += _INPUT.format(document=pprint.pformat(wanted.preparation.to_document(), width=100))
     if model is None:
         return Written(text)
     try:
@@ -32,4 +35,17 @@ def write_library(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) ->
             "export with weights: safetensors is not installed; pip install 'baseline-nas[timm]'"
         ) from None
     made: nn.Module = getattr(library, f"build_{wanted.form}")(spec, model)
-    return Written(text, save({name: tensor.contiguous() for name, tensor in made.state_dict().items()}))
+    weights = {name: tensor.contiguous() for name, tensor in made.state_dict().items()}
+    about = None
+    if wanted.preparation is not None:
+        document = json.dumps(wanted.preparation.to_document(), ensure_ascii=False)
+        about = {"format": "pt", "input": document}
+    return Written(text, save(weights, about))
+
+
+_INPUT = """
+
+# how its images are prepared (the square of `crop` of the shorter side in the centre, resized to
+# `resolution`; then (value / 255 - mean) / std), and what its outputs are called
+INPUT = {document}
+"""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from nas.data.preparation import Preparation
 from nas.export.exact import NotExpressibleError, border, check_finite
 from nas.export.formats import Wanted, Written
 from nas.export.probe import BlindError, Size, give_sight, images, largest_gap
@@ -64,8 +68,59 @@ def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> by
 def write_onnx(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
     """As `onnx_bytes`; without a model, with weights that the check can see by."""
     content = onnx_bytes(spec, seeing(spec, model), wanted.dynamic)
+    if wanted.preparation is not None:
+        content = with_preparation(content, wanted.preparation)
     size = described_size(spec, wanted.dynamic)
     return Written(content, None, f"opset {OPSET}, any batch, {size}, checked in ONNX Runtime")
+
+
+def with_preparation(content: bytes, preparation: Preparation) -> bytes:
+    """The file with its metadata: each field of the preparation, as JSON, under its own name."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    for name, value in preparation.to_document().items():
+        model.metadata_props.add(key=name, value=json.dumps(value, ensure_ascii=False))
+    return bytes(model.SerializeToString())
+
+
+def load_onnx(path: Path) -> tuple[Callable[[Tensor], Tensor], Preparation]:
+    """What runs an ONNX file that `nas export` wrote of a checkpoint, and how its images are prepared.
+
+    Raises:
+        InputError: no such file, ONNX Runtime isn't installed or can't load it, or it says nothing of its
+            images.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError(
+            "predict with an ONNX model: onnxruntime is not installed; pip install 'baseline-nas[onnx]'"
+        ) from None
+    with border(str(path)):
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    kept = session.get_modelmeta().custom_metadata_map
+    document = {}
+    for field in fields(Preparation):
+        if field.name not in kept:
+            raise InputError(
+                f"{path}: says nothing of its {field.name}: expected a model that `nas export` wrote of a "
+                "checkpoint"
+            )
+        document[field.name] = _json(kept[field.name], path)
+    document["schema"] = _json(kept.get("schema", "null"), path)
+    return _session(content), Preparation.from_document(document, f"{path}: metadata")
+
+
+def _json(text: str, path: Path) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise InputError(f"{path}: metadata {text[:60]!r}: expected JSON") from None
 
 
 def check_onnx(spec: NetworkSpec, model: nn.Module, content: bytes, sizes: tuple[Size, ...]) -> None:

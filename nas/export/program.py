@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import warnings
 
 import torch
 from torch import nn
 
+from nas.data.preparation import Preparation
 from nas.export.exact import NotExpressibleError, border, check_finite
 from nas.export.formats import Wanted, Written
 from nas.export.probe import TOLERANCE, BlindError, Size, give_sight, images, largest_gap
@@ -71,8 +73,26 @@ def _write(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool) -> byt
 def write_program(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
     """As `program_bytes`; without a model, with weights that the check can see by."""
     content = program_bytes(spec, seeing(spec, model), wanted.form, wanted.dynamic)
+    if wanted.preparation is not None:
+        content = _with_preparation(content, wanted.form, wanted.preparation)
     size = described_size(spec, wanted.dynamic)
     return Written(content, None, f"any batch, {size}, loaded again and compared")
+
+
+INPUT_FILE = "input.json"
+"""In a program's archive: how its images are prepared, what its classes are called (`extra_files`)."""
+
+
+def _with_preparation(content: bytes, form: str, preparation: Preparation) -> bytes:
+    """A program with a file beside it, which `extra_files` of PyTorch's loaders reads."""
+    stream, more = io.BytesIO(), {INPUT_FILE: json.dumps(preparation.to_document(), ensure_ascii=False)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if form == "exported":
+            torch.export.save(torch.export.load(io.BytesIO(content)), stream, extra_files=more)
+        else:
+            torch.jit.save(torch.jit.load(io.BytesIO(content)), stream, _extra_files=more)  # type: ignore[no-untyped-call]
+    return stream.getvalue()
 
 
 def seeing(spec: NetworkSpec, model: nn.Module | None) -> nn.Module:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nas.data.load import DataSet
+from nas.data.preparation import Preparation
 from nas.errors import TrialFailedError
 from nas.network.builder import build
 from nas.search.evaluator import Evaluation, Evaluator
@@ -126,5 +127,10 @@ class _FullTraining(_Training):
         return row
 
     def product(self) -> bytes:
-        about = {"data_digest": self.trainer.batches.data.digest, "recipe": dict(vars(self.trainer.recipe))}
+        data = self.trainer.batches.data
+        about = {
+            "data_digest": data.digest,
+            "recipe": dict(vars(self.trainer.recipe)),
+            "input": Preparation.of(data).to_document(),
+        }
         return checkpoint_bytes(self.spec, self.trainer.state_dict(), about)

@@ -13,11 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from nas.data.preparation import Preparation
 from nas.network.builder import Network, build
 from nas.training.transfer import trained_weights
 from search_spaces.errors import InputError
@@ -118,19 +119,36 @@ def load_checkpoint(path: Path | str) -> tuple[NetworkSpec, dict[str, Any], dict
     return spec, state, about
 
 
-def load_model(path: Path | str) -> tuple[NetworkSpec, Network]:
-    """(network, its module with the trained weights: the moving average where there is one).
+class Trained(NamedTuple):
+    """A network as it was trained.
 
-    Args:
-        path: of a checkpoint, or of the folder of a training.
+    Attributes:
+        spec: the network.
+        model: its module with the trained weights: the moving average where there is one.
+        preparation: of its images, and the names of its classes; None: an earlier version kept none.
+    """
+
+    spec: NetworkSpec
+    model: Network
+    preparation: Preparation | None
+
+
+def load_model(path: Path | str) -> Trained:
+    """The network in a checkpoint, or in the folder of a training.
 
     Raises:
-        InputError: as `load_checkpoint`.
+        InputError: as `load_checkpoint`, or its `input` is not that of its network.
     """
-    spec, state, _ = load_checkpoint(path)
+    path = checkpoint_file(path)
+    spec, state, about = load_checkpoint(path)
     model = build(spec, seed=0)
     model.load_state_dict(trained_weights(state))
-    return spec, model
+    if "input" not in about:
+        return Trained(spec, model, None)
+    preparation = Preparation.from_document(about["input"], f"{path}: input")
+    if (preparation.channels, len(preparation.classes)) != (spec.in_channels, spec.num_classes):
+        raise _none(path, "its input and classes are not those of its spec")
+    return Trained(spec, model, preparation)
 
 
 def check_weights(weights: Mapping[str, Any], own: Mapping[str, Tensor], path: Path, what: str) -> None:

@@ -16,6 +16,7 @@ import torch
 
 from nas.data.load import DataSet, load_data
 from nas.data.place import absolute, absolute_data
+from nas.data.preparation import Preparation
 from nas.network.builder import build
 from nas.training.batches import ALONE, Batches, Ranks
 from nas.training.check_files import check_files
@@ -274,6 +275,7 @@ class FullTraining:
             "rows": self.rows,
             "data_digest": self.data.digest,
             "spec_digest": self.plan.spec.digest,
+            "input": Preparation.of(self.data).to_document(),
         }
         save_checkpoint(path, self.plan.spec, self.trainer.state_dict(), about)
 

@@ -146,7 +146,7 @@ def test_a_folder_stands_for_its_checkpoint(state, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"did you mean .*run\.pt"):
         load_model(whole)
     shutil.copy(whole / "best.pt", whole / "last.pt")
-    spec, model = load_model(whole)
+    spec, model, _ = load_model(whole)
     assert spec == SMALL
     for name, value in model.state_dict().items():
         assert torch.equal(value, state["ema"][f"module.{name}"])

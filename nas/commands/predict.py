@@ -1,0 +1,191 @@
+"""`nas predict`: what a trained network says of image files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.commands.common import out, print_json, progress
+from nas.commands.networks import find_network
+from nas.commands.outputs import OutPath, Target, declare
+from search_spaces.document import write_atomically
+from search_spaces.errors import InputError
+
+_SHOWN = 40
+_NAMED = 5
+"""Unreadable files that are named."""
+
+
+@click.command(epilog="Example: nas predict winner.pt photos/ --csv labels.csv")
+@click.argument("model", metavar="CHECKPOINT|MODEL.onnx")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--top", type=int, default=1, help="Classes for each image. Default: 1.")
+@click.option("--csv", "table", type=OutPath(), help="Write all predictions to this file; - prints them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def predict(model: str, images: tuple[str, ...], top: int, table: str | None, as_json: bool) -> None:
+    """Classify image files, and all images in folders, by a trained network.
+
+    Takes a checkpoint, the folder of a training, or an ONNX model that `nas export` made of one; the
+    images are prepared as in its training, and classes go by their names. Where the images lie in
+    folders named as classes, it says how many predictions agree.
+    """
+    classify, preparation, inputs = _load(model)
+    if not 1 <= top <= len(preparation.classes):
+        raise InputError(f"top {top}: expected 1 to {len(preparation.classes)}, the number of classes")
+    if table == "-" and as_json:
+        raise InputError("--csv -: expected a file, --json prints the document")
+    paths = _files(images)
+    if table not in (None, "-"):
+        declare([Target(str(table), "table of predictions", "csv")], [*inputs, *paths])
+
+    from rich.progress import Progress
+
+    from nas.training.predict import predict as predicted
+
+    found = []
+    with Progress(console=progress(), transient=True, disable=len(paths) < _SHOWN) as bar:
+        task = bar.add_task("images", total=len(paths))
+        for one in predicted(classify, preparation, paths):
+            found.append(one)
+            bar.advance(task)
+    unread = [one for one in found if one.problem is not None]
+    for one in unread[:_NAMED]:
+        progress().print(f"{one.path}: not classified: {one.problem}", style="yellow", soft_wrap=True)
+    if len(unread) > _NAMED:
+        progress().print(f"and {len(unread) - _NAMED:,} more that can't be read", style="yellow")
+    read = [one for one in found if one.problem is None]
+    if not read:
+        raise InputError(f"images {images[0]!r}: none of {len(found)} could be read")
+    if table is not None:
+        text = _csv(read, preparation.classes, top)
+        if table == "-":
+            click.echo(text, nl=False)
+            return
+        write_atomically(table, text)
+    agreement = _agreement(read, preparation.classes)
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "classes": list(preparation.classes),
+                "images": [
+                    {
+                        "path": one.path,
+                        "class": preparation.classes[one.best],
+                        "probability": one.probabilities[one.best],
+                        "top": [
+                            {"class": preparation.classes[index], "probability": value}
+                            for index, value in one.top(top)
+                        ],
+                    }
+                    for one in read
+                ],
+                "unreadable": [{"path": one.path, "reason": one.problem} for one in unread],
+                "agreement": agreement,
+            }
+        )
+        return
+    _show(read, preparation.classes, top, table)
+    if agreement is not None:
+        out().print(
+            f"{agreement['agree']:,} of {agreement['images']:,} are what their folders are called "
+            f"({agreement['agree'] / agreement['images']:.1%})",
+            highlight=False,
+        )
+
+
+def _load(model: str) -> Any:
+    """(what classifies, how its images are prepared, the files that were read)."""
+    if Path(model).suffix.lower() == ".onnx":
+        from nas.export.onnx import load_onnx
+
+        return *load_onnx(Path(model)), (model,)
+    found = find_network(model, weights=True)
+    if found.checkpoint is None:
+        raise InputError(
+            f"model {model!r}: a network without trained weights; expected a checkpoint of `nas train`, the "
+            "folder of a training, or an ONNX model that `nas export` made of one"
+        )
+    from nas.training.checkpoint import load_model
+
+    _, network, preparation = load_model(found.checkpoint)
+    if preparation is None:
+        raise InputError(
+            f"{found.checkpoint}: an earlier version kept neither its classes' names nor how its images are "
+            f"prepared; to add them, train it on: nas train --resume {found.checkpoint}"
+        )
+    return network.eval(), preparation, found.inputs
+
+
+def _files(images: Iterable[str]) -> list[str]:
+    """The files that are meant; those in folders by their extension."""
+    from nas.data.walk import Walk
+
+    paths: list[str] = []
+    for given in images:
+        if not Path(given).exists():
+            raise InputError(f"images {given!r}: no such file or folder")
+        if not Path(given).is_dir():
+            paths.append(given)
+            continue
+        walk = Walk(given)
+        inside = [path for path, _, _ in walk.images(given, [])]
+        for remark in walk.skipped.remark():
+            progress().print(f"{given}: {remark}", style="yellow", soft_wrap=True)
+        if not inside:
+            raise InputError(f"images {given!r}: no images in this folder")
+        paths += inside
+    return paths
+
+
+def _agreement(found: Sequence[Any], classes: Sequence[str]) -> dict[str, int] | None:
+    """How many images got the name of the folder they lie in, or of one above it; None: they have none."""
+    numbers = {name: index for index, name in enumerate(classes)}
+    labels = [
+        next((numbers[part] for part in reversed(Path(one.path).parts[:-1]) if part in numbers), None)
+        for one in found
+    ]
+    if None in labels:
+        return None
+    agree = sum(one.best == label for one, label in zip(found, labels, strict=True))
+    return {"images": len(found), "agree": agree}
+
+
+def _csv(found: Iterable[Any], classes: Sequence[str], top: int) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(
+        ["image", *(f"{name}{n}" for n in range(1, top + 1) for name in ("class", "probability"))]
+    )
+    for one in found:
+        pairs = ((classes[index], f"{value:.6f}") for index, value in one.top(top))
+        writer.writerow([one.path, *(cell for pair in pairs for cell in pair)])
+    return table.getvalue()
+
+
+def _show(found: Sequence[Any], classes: Sequence[str], top: int, table: str | None) -> None:
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("image", overflow="fold")
+    shown.add_column("class")
+    shown.add_column("p", justify="right")
+    for one in found[:_SHOWN]:
+        for row, (index, value) in enumerate(one.top(top)):
+            shown.add_row(one.path if row == 0 else "", classes[index], f"{value:.3f}")
+    out().print(shown)
+    if len(found) > _SHOWN:
+        all_of_them = f"all in {table}" if table else "--csv FILE writes them all, --json prints them"
+        out().print(f"... {len(found) - _SHOWN:,} more; {all_of_them}", highlight=False, soft_wrap=True)
+        counts = Counter(classes[one.best] for one in found)
+        words = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
+        others = f", {len(counts) - 10} other classes" if len(counts) > 10 else ""
+        out().print(f"{len(found):,} images: {words}{others}", highlight=False, soft_wrap=True)
+    elif table:
+        out().print(f"wrote {table}", highlight=False, soft_wrap=True)
