@@ -189,6 +189,8 @@ def kind_of(path: Path) -> str:
         return "SVG picture"
     if head.startswith(b'<!doctype html><html lang="en">'):
         return "HTML page"
+    if head.startswith(b"image,class1,probability1"):
+        return "table of predictions"
     if b"\ndef build(" in data:
         return "Python module"
     try:
