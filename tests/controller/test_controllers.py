@@ -41,7 +41,11 @@ def run(controller, value, trials):
 
 @pytest.mark.parametrize(
     ("name", "options", "trials"),
-    [("evolution", {}, 300), ("ppo", {}, 1000), ("ppo", {"policy": "lstm"}, 1000)],
+    [
+        ("evolution", {}, 300),
+        ("ppo", {}, 1000),
+        pytest.param("ppo", {"policy": "lstm"}, 1000, marks=pytest.mark.slow),
+    ],
 )
 def test_learning_beats_random_search(space, name, options, trials):
     gains = []

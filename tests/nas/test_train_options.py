@@ -8,10 +8,10 @@ import pytest
 from nas.commands import search as search_commands
 from nas.commands import train as train_commands
 from nas.data.load import load_data
-from nas.runs.evaluator_settings import TrainSettings
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
+from nas.runs.train_settings import TrainSettings
 from nas.search.journal import Journal
 from nas.search.loop import run_in_process
 from nas.training.checkpoint import save_checkpoint

@@ -90,8 +90,8 @@ def test_a_killed_worker_costs_no_trial_and_no_epoch(tmp_path):
     """Each trial's worker is killed in its third epoch; it goes on from the checkpoint of the second."""
     notes = tmp_path / "notes"
     notes.mkdir()
-    records = search(tmp_path, KillsItsWorker(notes), 4)
-    assert sorted(r.trial for r in records) == [0, 1, 2, 3]
+    records = search(tmp_path, KillsItsWorker(notes), 2)
+    assert sorted(r.trial for r in records) == [0, 1]
     for record in records:
         assert record.state == "finished"
         assert [m["epoch"] for m in record.measurements] == [1, 2, 3, 4]
@@ -101,8 +101,8 @@ def test_a_killed_worker_costs_no_trial_and_no_epoch(tmp_path):
 def test_a_worker_that_dies_every_time_fails_its_trial_only(tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
-    records = search(tmp_path, KillsItsWorker(notes, always=True), 3, retries=1)
-    assert [r.state for r in records] == ["failed"] * 3
+    records = search(tmp_path, KillsItsWorker(notes, always=True), 1, retries=1)
+    assert [r.state for r in records] == ["failed"]
     assert {r.reason for r in records} == {"its worker process died (2 attempts)"}
 
 

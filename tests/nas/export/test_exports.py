@@ -213,13 +213,13 @@ def test_the_whole_way_ends_with_the_same_accuracy(tmp_path):
         "--data",
         "digits",
         "--epochs",
-        "12",
+        "6",
         "--width",
         "0.25",
         "--stem-stride",
         "2",
         "--resolution",
-        "32",
+        "16",
     ]
     flags = ["--set", "ema=0.5", "--out", tmp_path / "w.pt", "--json"]
     trained = json.loads(good("train", tmp_path / "run" / "best.yaml", *training, *flags))
@@ -227,7 +227,7 @@ def test_the_whole_way_ends_with_the_same_accuracy(tmp_path):
     good("export", tmp_path / "w.pt", "--to", "timm", "--out", tmp_path / "theirs.py")
     good("export", tmp_path / "w.pt", "--to", "onnx", "--out", tmp_path / "w.onnx")
 
-    data = load_data("digits").at(32)
+    data = load_data("digits").at(16)
     mean, std = torch.tensor(data.mean).view(1, -1, 1, 1), torch.tensor(data.std).view(1, -1, 1, 1)
     images = (torch.tensor(data.test.images).float() / 255 - mean) / std
     model = loaded((tmp_path / "theirs.py").read_text(), tmp_path).build()

@@ -88,9 +88,14 @@ def test_a_table_is_made_and_read_again(small, tmp_path, runtime):
     assert setting.threads >= 1
     assert setting.hardware
     assert setting.version
-    ticks = []
-    table = build_table(small, setting, fitted=4, checked=5, tick=ticks.append)
-    assert sum(ticks) == 2 * (len(space_parts(small)) + 9)
+    for attempt in range(4):  # a machine that is busy with other tests may be refused
+        ticks = []
+        try:
+            table = build_table(small, setting, fitted=4 + 4 * attempt, checked=5, tick=ticks.append)
+            break
+        except InputError as error:
+            assert "too busy" in str(error)
+    assert sum(ticks) == 2 * (len(space_parts(small)) + 9 + 4 * attempt)
     assert set(table.entries) == {part.key for part in space_parts(small)}
     assert all(value > 0 for value in table.entries.values())
     assert table.about["checked"] == 5

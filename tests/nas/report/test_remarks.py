@@ -7,13 +7,13 @@ from rich.console import Console
 
 from nas.commands.common import out
 from nas.report.progress import SearchProgress
-from nas.report.remarks import print_remarks, suspicious
+from nas.report.remarks import print_once, suspicious
 
 
 def test_a_remark_is_said_once_and_keeps_its_brackets():
     console = Console(file=io.StringIO(), width=40)
-    for _ in range(2):
-        print_remarks("imagefolder:[red]", ["no images of class '[bold]x'", "another"], console)
+    for remark in ("no images of class '[bold]x'", "another") * 2:
+        print_once(f"imagefolder:[red]: {remark}", console)
     lines = console.file.getvalue().splitlines()
     assert lines == ["imagefolder:[red]: no images of class '[bold]x'", "imagefolder:[red]: another"]
 

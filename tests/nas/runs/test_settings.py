@@ -3,10 +3,11 @@
 import pytest
 
 from nas.latency.table import LATENCY
-from nas.runs.evaluator_settings import BenchmarkSettings, TrainSettings
+from nas.runs.benchmark_settings import BenchmarkSettings
 from nas.runs.flat import change, make_settings, read_settings
 from nas.runs.placement import Placement
 from nas.runs.settings import RewardSettings, SearchSettings
+from nas.runs.train_settings import TrainSettings
 from search_spaces import InputError, reference
 from search_spaces.document import write_document
 
