@@ -94,7 +94,8 @@ def test_a_table_is_made_and_read_again(small, tmp_path, runtime):
             table = build_table(small, setting, fitted=4 + 4 * attempt, checked=5, tick=ticks.append)
             break
         except InputError as error:
-            assert "too busy" in str(error)
+            if "too busy" not in str(error):
+                raise
     assert sum(ticks) == 2 * (len(space_parts(small)) + 9 + 4 * attempt)
     assert set(table.entries) == {part.key for part in space_parts(small)}
     assert all(value > 0 for value in table.entries.values())
