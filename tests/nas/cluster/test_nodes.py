@@ -46,11 +46,6 @@ def test_search_on_a_cluster_with_two_logical_gpus(address, tmp_path):
         environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
         return subprocess.run([*command, *more], capture_output=True, text=True, env=environment, timeout=120)
 
-    too_many = run("--concurrent", "3", "--out", str(tmp_path / "no"))
-    assert too_many.returncode == 2
-    assert "3 GPU, the cluster has 2 CPU and 2 GPU: room for 2 at once" in too_many.stderr
-    assert not (tmp_path / "no").exists()
-
     done = run("--concurrent", "2", "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
