@@ -14,8 +14,8 @@ import pytest
 import nas
 from nas.cli import _COMMANDS
 
-ELSEWHERE = {"train", "resume"}
-"""Commands whose options have a table of their own."""
+ELSEWHERE = {"train", "resume", "predict"}
+"""Commands whose options have tests of their own."""
 
 SURROGATE = str(Path(nas.__file__).parent / "benchmark" / "surrogate.npz")
 BENCHMARK = ["--evaluator", "benchmark"]
