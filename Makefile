@@ -24,9 +24,9 @@ demo: $(BIN)/.installed
 	@echo "the winner's spec:    $(RUN)/winner.yaml"
 	@echo "curves of the search: $(BIN)/nas tensorboard $(RUN)"
 
-# Two processes: half of the time the tests wait for Ray to start. Who is done takes over from the other.
+# Two processes: half of the time the tests wait for Ray to start (tests/conftest.py says who has which).
 test: $(BIN)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-slow: $(BIN)/.installed-test
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -32,7 +32,7 @@ _COMMANDS = {
     "scale": ("nas.commands.scaling", "scale_command"),
     "train": ("nas.commands.train", "train"),
     "proxy": ("nas.commands.proxy", "proxy"),
-    "predict": ("nas.commands.predict", "predict"),
+    "predict": ("nas.commands.predict", "predict_command"),
     "export": ("nas.commands.export", "export"),
     "import": ("nas.commands.export", "import_command"),
     "space": ("nas.commands.network", "space"),

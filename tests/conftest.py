@@ -18,6 +18,18 @@ ROOT = Path(__file__).parent.parent
 RECORDS = Path(os.environ.get("NAS_BENCHMARK_DATA", ROOT.parent / "shared/data/accel_nasbench.tar.gz"))
 
 
+LONG = ("tests/nas/cluster/", "tests/nas/export/", "tests/nas/benchmark/", "tests/nas/training/")
+"""Begun early, so that at the end no process waits for the other's."""
+
+
+def pytest_collection_modifyitems(items):
+    """Of the processes that share the tests one has the Ray cluster, a file stays in one of them."""
+    for item in items:
+        on_ray = "cluster" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: ("cluster" not in item.fixturenames, not item.nodeid.startswith(LONG)))
+
+
 @pytest.fixture(scope="session")
 def benchmark_records():
     if not RECORDS.is_file():

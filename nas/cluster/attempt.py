@@ -20,6 +20,8 @@ class Attempt:
         view: the attempt as others see it: its number, worker, node, epochs, since when.
         tune: Tune's trial while a worker has it.
         lost: it has ended without a result, and its trial waits to go out again.
+        starting: told when its worker process has started, for whose time limit that counts; None: it has.
+        ready: Unix time at which it had.
         late: its worker was killed for taking too long.
         began: Unix time at which a worker first took the trial on, in whichever attempt; 0: none has.
         rows: the trial's measurements by epoch, those of earlier attempts too.
@@ -32,6 +34,8 @@ class Attempt:
     view: RunningTrial
     tune: Any = None
     lost: bool = False
+    starting: Any = None
+    ready: float = 0
     late: bool = False
     began: float = 0
     rows: dict[float, Measurement] = field(default_factory=dict)
@@ -59,6 +63,7 @@ class Attempt:
         """A worker takes it on."""
         now = time.time()
         self.tune, self.view.since, self.began = tune, now, self.began or now
+        self.ready = now
 
     def placed(self, result: dict[str, Any]) -> bool:
         """Note where it runs, as its first result tells; whether that is news."""
@@ -82,8 +87,9 @@ class Attempt:
         return True
 
     def over(self, seconds: float) -> bool:
-        """Whether a worker has had it for longer than that."""
-        return self.tune is not None and self.view.since > 0 and time.time() - self.view.since > seconds
+        """Whether a worker that has started has had it for longer than that."""
+        working = self.tune is not None and self.starting is None and self.view.since > 0
+        return working and time.time() - self.ready > seconds
 
     @property
     def timing(self) -> tuple[str | None, float, float]:

@@ -145,7 +145,7 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         checkpoints: of the run; an ended trial's is removed.
         logs: of the trials.
         retries: how often a trial starts again without having got further.
-        timeout: seconds that an attempt may take; None: any.
+        timeout: seconds that an attempt may take on a worker that has started; None: any.
         tick: called often.
     """
 
@@ -170,7 +170,11 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A worker has taken it on."""
-        self.search.attempts[trial.trial_id].start(trial)
+        attempt = self.search.attempts[trial.trial_id]
+        attempt.start(trial)
+        actor = trial.temporary_state.ray_actor if self.timeout is not None else None
+        # a new worker loads its libraries first, which is none of the trial's time
+        attempt.starting = None if actor is None else actor.__ray_ready__.remote()
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """An epoch is done."""
@@ -242,6 +246,8 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         if self.timeout is None:
             return
         for attempt in self.search.attempts.values():
+            if attempt.starting is not None and ray.wait([attempt.starting], timeout=0)[0]:
+                attempt.starting, attempt.ready = None, time.time()
             if attempt.over(self.timeout) and not attempt.late:
                 actor = attempt.tune.temporary_state.ray_actor
                 if actor is not None:

@@ -154,7 +154,7 @@ def run_on_ray(
             A lost node doesn't count.
         tick: called often, in this process, e.g. to redraw a table.
         storage: folder or URL for the checkpoints of running trials; None: in the run folder.
-        timeout: seconds that a trial may take on a worker; then it has failed.
+        timeout: seconds that a trial may take on a worker that has started; then it has failed.
         dashboard: address of Ray's dashboard, for `running.json`.
         say: told what happens to the search as a whole.
         disconnect: leave the cluster at the end (and stop it, if this process started it).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import pickle
 import sys
@@ -50,6 +51,8 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         assert reward is not None
         assert checkpoints is not None
         self.evaluator: Evaluator = ray.get(evaluator[0])
+        if self.evaluator.checkpoints:  # torch writes them; loading it is none of the first trial's time
+            importlib.import_module("torch")
         # an evaluator that computes with torch has brought it along; others are spared loading it
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(threads)

@@ -22,13 +22,13 @@ _NAMED = 5
 """Unreadable files that are named."""
 
 
-@click.command(epilog="Example: nas predict winner.pt photos/ --csv labels.csv")
+@click.command("predict", epilog="Example: nas predict winner.pt photos/ --csv labels.csv")
 @click.argument("model", metavar="CHECKPOINT|MODEL.onnx")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", type=int, default=1, help="Classes for each image. Default: 1.")
 @click.option("--csv", "table", type=OutPath(), help="Write all predictions to this file; - prints them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def predict(model: str, images: tuple[str, ...], top: int, table: str | None, as_json: bool) -> None:
+def predict_command(model: str, images: tuple[str, ...], top: int, table: str | None, as_json: bool) -> None:
     """Classify image files, and all images in folders, by a trained network.
 
     Takes a checkpoint, the folder of a training, or an ONNX model that `nas export` made of one; the
@@ -46,12 +46,12 @@ def predict(model: str, images: tuple[str, ...], top: int, table: str | None, as
 
     from rich.progress import Progress
 
-    from nas.training.predict import predict as predicted
+    from nas.training.predict import predict
 
     found = []
     with Progress(console=progress(), transient=True, disable=len(paths) < _SHOWN) as bar:
         task = bar.add_task("images", total=len(paths))
-        for one in predicted(classify, preparation, paths):
+        for one in predict(classify, preparation, paths):
             found.append(one)
             bar.advance(task)
     unread = [one for one in found if one.problem is not None]

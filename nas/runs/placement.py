@@ -24,7 +24,7 @@ class Placement:
         retries: how often a trial starts again when its worker dies.
         download: fetch a missing data set.
         autoscaling: trials beyond the present room wait for nodes that Ray's autoscaler adds.
-        timeout: seconds that a trial may take on a worker.
+        timeout: seconds that a trial may take on a worker that has started.
         storage: folder or URL that keeps the run's files and checkpoints beside the run folder.
         dashboard: start Ray's dashboard, where Ray is started on this machine.
         stay: leave Ray running at the end, for another search.

@@ -23,6 +23,12 @@ NODE_DIED = ray.exceptions.RayActorError(error_msg="The actor died because its n
 WORKER_DIED = ray.exceptions.RayActorError(error_msg="The actor died: worker process exit.")
 
 
+class _Actor:
+    """A worker that has started."""
+
+    __ray_ready__ = SimpleNamespace(remote=lambda: None)
+
+
 class Tune:
     """Stands for Tune: takes trials from the searcher and tells the callback what becomes of them."""
 
@@ -47,7 +53,7 @@ class Tune:
         trial = SimpleNamespace(
             trial_id=f"tune{self.count}", config=config, local_path=None, run_metadata=run_metadata
         )
-        trial.temporary_state = SimpleNamespace(ray_actor=object())
+        trial.temporary_state = SimpleNamespace(ray_actor=_Actor())
         trial.pickled_error_file, trial.epoch = None, 0
         self.out.append(trial)
         return trial
@@ -196,7 +202,16 @@ def test_a_late_attempt_is_killed_once_and_fails(tune, monkeypatch):
     tune = tune(trials=2, timeout=60)
     late, other = tune.give(), tune.give()
     tune.start(late)
-    tune.search.attempts[late.trial_id].view.since -= 61
+    attempt = tune.search.attempts[late.trial_id]
+    attempt.starting, started = "its worker loads its libraries", []
+    monkeypatch.setattr(ray, "wait", lambda refs, timeout: (started, refs))
+    attempt.ready -= 61
+    tune.callback.on_step_end(0, [])
+    assert killed == []
+    started.append("it has started")
+    tune.callback.on_step_end(0, [])
+    assert killed == []  # its time begins now
+    attempt.ready -= 61
     for _ in range(3):
         tune.callback.on_step_end(0, [])
     assert killed == [late.temporary_state.ray_actor]  # the other one waits for a worker

@@ -16,6 +16,7 @@ from nas.runs.settings import SearchSettings
 from nas.search.journal import TRIALS, Journal
 
 QUICK = ["--data", "digits", "--epochs", "2", "--subset", "0.5", "--space", "accel-nasbench"]
+QUICK += ["--resolution", "8", "--width", "0.1"]
 
 
 def nas(*arguments, **kwargs):
@@ -48,7 +49,7 @@ def kill_after(process, folder, count, signal_number=signal.SIGKILL, whole_group
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize(("kills", "trials"), [(1, 8), pytest.param(3, 16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "trials"), [(1, 6), pytest.param(3, 16, marks=pytest.mark.slow)])
 def test_killed_and_resumed_every_trial_is_there_once(kills, trials, tmp_path):
     rng = random.Random(0)
     folder = tmp_path / "run"

@@ -128,13 +128,13 @@ def test_a_trial_whose_driver_died_goes_on_from_its_checkpoint(tmp_path):
 
 
 def test_a_hanging_trial_is_ended_by_its_time_limit(tmp_path):
-    records = search(tmp_path, Hangs(tmp_path), 5, timeout=12)
+    records = search(tmp_path, Hangs(tmp_path), 5, timeout=4)
     assert len(records) == 5
     hung = [r for r in records if r.seed % 3 == 0]
     assert hung
     for record in records:
         assert record.state == ("failed" if record in hung else "finished")
-    assert {record.reason for record in hung} == {"over the time limit of 12 s"}
+    assert {record.reason for record in hung} == {"over the time limit of 4 s"}
     assert "failed: over the time limit" in log_path(tmp_path, hung[0].trial).read_text()
 
 

@@ -11,10 +11,17 @@ from PIL import Image
 from nas.data.load import load_data
 from nas.data.preparation import Preparation
 from nas.training.checkpoint import load_checkpoint, load_model
-from search_spaces import InputError
+from search_spaces import InputError, NetworkSpec, StageSpec, StemSpec
 from tests.command import good, nas
 
-SMALL = ["--width", "0.1", "--resolution", "24", "--set", "batch=8", "--set", "lr=0.02"]
+FLAGS = ["--resolution", "24", "--stem-stride", "2", "--set", "batch=8", "--set", "lr=0.02"]
+SMALL = NetworkSpec(
+    "small",
+    (StageSpec("mbconv", 16, stride=2, expansion=3, se_ratio=0.25), StageSpec("ds", 24, stride=2)),
+    stem=StemSpec(8, stride=2),
+    head_channels=32,
+    resolution=24,
+)
 COLOURS = {"sky blue": (90, 140, 230), "grass, green": (60, 160, 60), "brick": (170, 70, 50)}
 
 
@@ -38,8 +45,10 @@ def photographs(tmp_path_factory):
 def trained(photographs, tmp_path_factory):
     """(checkpoint, what `nas train --json` printed)."""
     path = tmp_path_factory.mktemp("trained") / "m.pt"
+    spec = path.with_name("small.json")
+    spec.write_text(json.dumps(SMALL.to_document()))
     data = ["--data", f"imagefolder:{photographs}", "--epochs", "3"]
-    return path, json.loads(good("train", "mobilenet-v2", *data, *SMALL, "--out", path, "--json"))
+    return path, json.loads(good("train", spec, *data, *FLAGS, "--out", path, "--json"))
 
 
 def predicted(model, *images, top=1):
@@ -99,8 +108,9 @@ def test_every_export_says_how_its_images_are_prepared(trained, tmp_path):
 
 def test_a_set_of_arrays_is_prepared_as_it_was_resized(tmp_path):
     """Digits as PNG files, grey and of their own size: the accuracy is that of the test."""
-    flags = ["--data", "digits", "--epochs", "2", "--subset", "0.5", *SMALL]
-    out = good("train", "mobilenet-v2", *flags, "--out", tmp_path / "d.pt", "--json")
+    flags = ["--data", "digits", "--epochs", "2", "--subset", "0.5", *FLAGS]
+    (tmp_path / "small.json").write_text(json.dumps(SMALL.to_document()))
+    out = good("train", tmp_path / "small.json", *flags, "--out", tmp_path / "d.pt", "--json")
     accuracy = json.loads(out)["test_accuracy"]
     test = load_data("digits").test
     for index, (image, label) in enumerate(zip(test.images, test.labels, strict=True)):
