@@ -46,7 +46,7 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
 
     from rich.progress import Progress
 
-    from nas.training.predict import predict
+    from nas.training.prediction import predict
 
     found = []
     with Progress(console=progress(), transient=True, disable=len(paths) < _SHOWN) as bar:

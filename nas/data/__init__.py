@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "load": ["load_data"],
         "dataset": ["ArraySplit", "DataSet", "FileSplit"],
+        "preparation": ["Preparation"],
         "sources": ["DataSource", "proxy_defaults"],
     },
 )

@@ -12,5 +12,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "trainer": ["Trainer"],
         "full": ["FullTraining", "Outputs", "TrainingPlan"],
         "checkpoint": ["load_checkpoint", "load_model"],
+        "prediction": ["Prediction", "predict"],
     },
 )
