@@ -22,6 +22,7 @@ LONG = ("tests/nas/cluster/", "tests/nas/export/", "tests/nas/benchmark/", "test
 """Begun early, so that at the end no process waits for the other's."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Of the processes that share the tests one has the Ray cluster, a file stays in one of them."""
     for item in items:
