@@ -26,7 +26,7 @@ demo: $(BIN)/.installed
 
 # Two processes: half of the time the tests wait for Ray to start (tests/conftest.py says who has which).
 test: $(BIN)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 test-slow: $(BIN)/.installed-test
 	$(BIN)/python -m pytest -m slow --timeout 3600

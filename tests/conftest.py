@@ -18,17 +18,30 @@ ROOT = Path(__file__).parent.parent
 RECORDS = Path(os.environ.get("NAS_BENCHMARK_DATA", ROOT.parent / "shared/data/accel_nasbench.tar.gz"))
 
 
-LONG = ("tests/nas/cluster/", "tests/nas/export/", "tests/nas/benchmark/", "tests/nas/training/")
+ON_RAY = ("tests/nas/cluster/test_tune.py", "tests/nas/test_cli.py")
+"""They use the fixture `cluster`: one process has them all, and with them the only such cluster."""
+LONG = (*ON_RAY, "tests/nas/cluster/", "tests/nas/export/", "tests/nas/benchmark/", "tests/nas/training/")
 """Begun early, so that at the end no process waits for the other's."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Of the processes that share the tests one has the Ray cluster, a file stays in one of them."""
-    for item in items:
-        on_ray = "cluster" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: ("cluster" not in item.fixturenames, not item.nodeid.startswith(LONG)))
+    """Long files first."""
+    items.sort(
+        key=lambda item: min([i for i, start in enumerate(LONG) if item.nodeid.startswith(start)] or [9])
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file stays in one process, those on Ray in the same one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return "ray" if file in ON_RAY else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
