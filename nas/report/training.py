@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from nas.data.labels import printable
+from nas.data.preparation import Preparation
 from nas.network.cost import cost
 from nas.report.tables import si
 from nas.training.full import FullTraining
@@ -141,13 +142,20 @@ def _cell(text: str) -> str:
 
 
 def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
-    """What the model is, what it was trained on, how, and how good it is; in Markdown."""
+    """What the model is, what it was trained on, how, and how good it is.
+
+    In Markdown, with front matter as Hugging Face's Hub reads it (its documentation, "Model Cards").
+    """
     plan, data, spec = training.plan, training.data, training.plan.spec
     counted = cost(spec)
     names = class_names(training)
     test, best, last = result["test"], result["best"], training.rows[-1]
     started = f", from the weights of `{plan.start}`" if plan.start else ""
     lines = [
+        "---",
+        yaml.safe_dump(_front_matter(training, result), sort_keys=False, allow_unicode=True).strip(),
+        "---",
+        "",
         f"# {spec.name}",
         "",
         f"An image classifier of {len(names)} classes, for images of {spec.resolution} x {spec.resolution} "
@@ -201,7 +209,35 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
     if result["unreadable"]:
         lines += [f"{len(result['unreadable'])} image files could not be read and were left out.", ""]
     recipe = yaml.safe_dump(plan.to_document(), sort_keys=False).strip()
-    pixel = f"Pixels are scaled to 0..1, then (x - mean) / std with mean {data.mean} and std {data.std}."
-    lines += ["## Training", "", "```yaml", recipe, "```", "", "## Use", "", pixel, ""]
+    lines += ["## Training", "", "```yaml", recipe, "```", "", "## Use", ""]
+    lines += [f"    nas predict {training.outputs.last} photos/"]
     lines += [f"    nas export {training.outputs.last} --to onnx --out model.onnx", ""]
+    lines += ["Both know how images are prepared and what the classes are called; by hand it is:", ""]
+    prepared = yaml.safe_dump(Preparation.of(data).to_document(), sort_keys=False, allow_unicode=True).strip()
+    lines += ["```yaml", prepared, "```", ""]
+    lines += [
+        "The square in the image's centre whose side is `crop` of the shorter one, resized to `resolution`; "
+        "pixels are scaled to 0..1, then (x - mean) / std.",
+        "",
+    ]
     return "\n".join(lines)
+
+
+def _front_matter(training: FullTraining, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the Hub lists a model by."""
+    spec, test = training.plan.spec, result["test"]
+    task = {"type": "image-classification"}
+    known: dict[str, Any] = {
+        "library_name": "baseline-nas",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "neural-architecture-search"],
+    }
+    if test is not None:
+        name = printable(training.data.name)
+        kind, _, place = name.partition(":")
+        metric = {"type": "accuracy", "name": "test top-1", "value": round(test["accuracy"], 4)}
+        data = {"type": kind, "name": Path(place).name or name}
+        known["model-index"] = [
+            {"name": spec.name, "results": [{"task": task, "dataset": data, "metrics": [metric]}]}
+        ]
+    return known

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from nas.data.load import load_data
@@ -207,3 +208,16 @@ def test_a_preparation_is_checked(change):
     assert Preparation.from_document(document, "x").to_document() == document
     with pytest.raises(InputError, match="^x"):
         Preparation.from_document(document | change, "x")
+
+
+def test_the_card_says_it_to_people_and_to_the_hub(trained):
+    path, result = trained
+    card = (path.with_suffix("") / "MODEL_CARD.md").read_text()
+    _, front, body = card.split("---\n", 2)
+    front = yaml.safe_load(front)
+    assert front["pipeline_tag"] == "image-classification"
+    (entry,) = front["model-index"]
+    (metric,) = entry["results"][0]["metrics"]
+    assert metric["value"] == pytest.approx(result["test_accuracy"], abs=1e-4)
+    use = body.split("## Use")[1].split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(use) == load_model(path).preparation.to_document()
