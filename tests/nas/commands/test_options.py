@@ -110,7 +110,7 @@ ACTS = {
     "plan": {
         "trials": (PLAN, ["--trials", "21", *PLAN[2:]]),
         "workers": (PLAN, ["--workers", "2", *PLAN[:2], *PLAN[4:]]),
-        "controller": (PLAN, [*PLAN[:4], "--controller", "evolution"]),
+        "controller": (PLAN, [*PLAN[:4], "--controller", "local-search"]),
         "surrogate": (PLAN, [*PLAN, "--surrogate", "gb"]),
         "benchmark_data": (PLAN, [*PLAN, "--benchmark-data", SURROGATE]),
         "target": (PLAN, [*PLAN, "--target", "200M"]),
