@@ -66,6 +66,10 @@ class Resources:
             raise InputError("autoscaling: give --concurrent, so that it is known how far to grow")
 
 
+_joined: str | None = None
+"""What the user called the cluster that this process has joined: `localhost:6379`, say."""
+
+
 def connect(address: str | None = None, dashboard: bool = False) -> str | None:
     """Join the cluster at `address` (or RAY_ADDRESS), or start Ray on this machine.
 
@@ -84,11 +88,12 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
             f"address {address!r}: the search must run inside the cluster, not through Ray Client: "
             "`nas launch --to job` takes it there"
         )
+    global _joined
     for name, value in TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
     if ray.is_initialized():
         there = ray.get_runtime_context().gcs_address
-        if address not in (None, "auto", there):
+        if address not in (None, "auto", there, _joined):
             raise InputError(f"address {address!r}: this process is connected to {there} already")
         return None
     _check_reachable(address)
@@ -106,6 +111,7 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
     url = str(context.dashboard_url or "")
+    _joined = address
     return (url if "://" in url else f"http://{url}") if url else None
 
 

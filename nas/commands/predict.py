@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import click
 from nas.commands.common import out, print_json, progress
 from nas.commands.networks import find_network
 from nas.commands.outputs import OutPath, Target, declare
+from nas.data.labels import printable
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
 
+_TABLE = "table of predictions"
 _SHOWN = 40
 _NAMED = 5
 """Unreadable files that are named."""
@@ -40,9 +43,10 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
         raise InputError(f"top {top}: expected 1 to {len(preparation.classes)}, the number of classes")
     if table == "-" and as_json:
         raise InputError("--csv -: expected a file, --json prints the document")
-    paths = _files(images)
+    folders = _files(images)
+    paths = list(folders)
     if table not in (None, "-"):
-        declare([Target(str(table), "table of predictions", "csv")], [*inputs, *paths])
+        declare([Target(str(table), _TABLE, "csv")], [*inputs, *paths])
 
     from rich.progress import Progress
 
@@ -51,24 +55,25 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
     found = []
     with Progress(console=progress(), transient=True, disable=len(paths) < _SHOWN) as bar:
         task = bar.add_task("images", total=len(paths))
-        for one in predict(classify, preparation, paths):
+        for one in predict(classify, preparation, paths, top):
             found.append(one)
             bar.advance(task)
     unread = [one for one in found if one.problem is not None]
     for one in unread[:_NAMED]:
-        progress().print(f"{one.path}: not classified: {one.problem}", style="yellow", soft_wrap=True)
+        line = printable(f"{one.path}: not classified: {one.problem}")
+        progress().print(line, style="yellow", soft_wrap=True, highlight=False)
     if len(unread) > _NAMED:
         progress().print(f"and {len(unread) - _NAMED:,} more that can't be read", style="yellow")
     read = [one for one in found if one.problem is None]
     if not read:
         raise InputError(f"images {images[0]!r}: none of {len(found)} could be read")
     if table is not None:
-        text = _csv(read, preparation.classes, top)
+        text = _csv(read, preparation.classes)
         if table == "-":
             click.echo(text, nl=False)
             return
-        write_atomically(table, text)
-    agreement = _agreement(read, preparation.classes)
+        write_atomically(table, text.encode("utf-8", "surrogateescape"))  # names of files may be no UTF-8
+    agreement = _agreement(read, folders, preparation.classes)
     if as_json:
         print_json(
             {
@@ -78,10 +83,10 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
                     {
                         "path": one.path,
                         "class": preparation.classes[one.best],
-                        "probability": one.probabilities[one.best],
+                        "probability": one.top[0][1],
                         "top": [
                             {"class": preparation.classes[index], "probability": value}
-                            for index, value in one.top(top)
+                            for index, value in one.top
                         ],
                     }
                     for one in read
@@ -91,7 +96,7 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
             }
         )
         return
-    _show(read, preparation.classes, top, table)
+    _show(read, preparation.classes, table)
     if agreement is not None:
         out().print(
             f"{agreement['agree']:,} of {agreement['images']:,} are what their folders are called "
@@ -118,67 +123,77 @@ def _load(model: str) -> Any:
     if preparation is None:
         raise InputError(
             f"{found.checkpoint}: an earlier version kept neither its classes' names nor how its images are "
-            f"prepared; to add them, train it on: nas train --resume {found.checkpoint}"
+            f"prepared; trained on by nas train --from {found.checkpoint} it will have them"
         )
     return network.eval(), preparation, found.inputs
 
 
-def _files(images: Iterable[str]) -> list[str]:
-    """The files that are meant; those in folders by their extension."""
+def _files(images: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The files that are meant, each with the folders that it lies in, the nearest first.
+
+    In folders they are known by their extension. Of what lies above a folder that was given its name counts
+    no more: nobody meant it as a label.
+    """
     from nas.data.walk import Walk
 
-    paths: list[str] = []
+    paths: dict[str, tuple[str, ...]] = {}
     for given in images:
         if not Path(given).exists():
             raise InputError(f"images {given!r}: no such file or folder")
+        above = Path(os.path.abspath(given)).parent
         if not Path(given).is_dir():
-            paths.append(given)
+            paths[given] = (above.name,)
             continue
         walk = Walk(given)
         inside = [path for path, _, _ in walk.images(given, [])]
         for remark in walk.skipped.remark():
-            progress().print(f"{given}: {remark}", style="yellow", soft_wrap=True)
+            line = printable(f"{given}: {remark}")
+            progress().print(line, style="yellow", soft_wrap=True, highlight=False)
         if not inside:
             raise InputError(f"images {given!r}: no images in this folder")
-        paths += inside
+        for path in inside:
+            paths[path] = Path(os.path.abspath(path)).relative_to(above).parts[-2::-1]
     return paths
 
 
-def _agreement(found: Sequence[Any], classes: Sequence[str]) -> dict[str, int] | None:
-    """How many images got the name of the folder they lie in, or of one above it; None: they have none."""
+def _agreement(
+    found: Sequence[Any], folders: Mapping[str, Sequence[str]], classes: Sequence[str]
+) -> dict[str, int] | None:
+    """How many images got the name of the folder they lie in, or of one above it; None: some have none."""
     numbers = {name: index for index, name in enumerate(classes)}
-    labels = [
-        next((numbers[part] for part in reversed(Path(one.path).parts[:-1]) if part in numbers), None)
-        for one in found
-    ]
+    labels = [next((numbers[part] for part in folders[one.path] if part in numbers), None) for one in found]
     if None in labels:
         return None
     agree = sum(one.best == label for one, label in zip(found, labels, strict=True))
     return {"images": len(found), "agree": agree}
 
 
-def _csv(found: Iterable[Any], classes: Sequence[str], top: int) -> str:
+def _csv(found: Sequence[Any], classes: Sequence[str]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(
-        ["image", *(f"{name}{n}" for n in range(1, top + 1) for name in ("class", "probability"))]
+        [
+            "image",
+            *(f"{name}{n}" for n in range(1, len(found[0].top) + 1) for name in ("class", "probability")),
+        ]
     )
     for one in found:
-        pairs = ((classes[index], f"{value:.6f}") for index, value in one.top(top))
+        pairs = ((classes[index], f"{value:.6f}") for index, value in one.top)
         writer.writerow([one.path, *(cell for pair in pairs for cell in pair)])
     return table.getvalue()
 
 
-def _show(found: Sequence[Any], classes: Sequence[str], top: int, table: str | None) -> None:
+def _show(found: Sequence[Any], names: Sequence[str], table: str | None) -> None:
     from rich.table import Table
 
+    classes = [printable(name) for name in names]
     shown = Table(box=None, pad_edge=False)
     shown.add_column("image", overflow="fold")
     shown.add_column("class")
     shown.add_column("p", justify="right")
     for one in found[:_SHOWN]:
-        for row, (index, value) in enumerate(one.top(top)):
-            shown.add_row(one.path if row == 0 else "", classes[index], f"{value:.3f}")
+        for row, (index, value) in enumerate(one.top):
+            shown.add_row(printable(one.path) if row == 0 else "", classes[index], f"{value:.3f}")
     out().print(shown)
     if len(found) > _SHOWN:
         all_of_them = f"all in {table}" if table else "--csv FILE writes them all, --json prints them"

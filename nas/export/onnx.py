@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import logging
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +41,9 @@ It computes in fp32 with folded BN: true pairs of random networks differ by up t
 _SIGHT = 0.01
 
 
-def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> bytes:
+def onnx_bytes(
+    spec: NetworkSpec, model: nn.Module, dynamic: bool = False, preparation: Preparation | None = None
+) -> bytes:
     """The content of an ONNX file; input `images` (batch, channels, height, width), output `logits`.
 
     Where the weights of `model` can't show a difference (freshly drawn ones can't), the network is written a
@@ -49,13 +53,14 @@ def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> by
         spec: the network, for the input's size.
         model: with its weights; it is put in evaluation mode.
         dynamic: for images of any height and width.
+        preparation: of its images; each of its fields stands in the metadata, as JSON, under its own name.
 
     Raises:
         InputError: a package isn't installed, the exporter fails, or the outputs differ.
     """
     model = model.eval().cpu()
     check_finite(spec, model)
-    content = _write(spec, model, dynamic)
+    content = _write(spec, model, dynamic, preparation)
     try:
         check_onnx(spec, model, content, compared_sizes(spec, dynamic))
     except BlindError:
@@ -67,21 +72,9 @@ def onnx_bytes(spec: NetworkSpec, model: nn.Module, dynamic: bool = False) -> by
 
 def write_onnx(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
     """As `onnx_bytes`; without a model, with weights that the check can see by."""
-    content = onnx_bytes(spec, seeing(spec, model), wanted.dynamic)
-    if wanted.preparation is not None:
-        content = with_preparation(content, wanted.preparation)
+    content = onnx_bytes(spec, seeing(spec, model), wanted.dynamic, wanted.preparation)
     size = described_size(spec, wanted.dynamic)
     return Written(content, None, f"opset {OPSET}, any batch, {size}, checked in ONNX Runtime")
-
-
-def with_preparation(content: bytes, preparation: Preparation) -> bytes:
-    """The file with its metadata: each field of the preparation, as JSON, under its own name."""
-    import onnx
-
-    model = onnx.load_model_from_string(content)
-    for name, value in preparation.to_document().items():
-        model.metadata_props.add(key=name, value=json.dumps(value, ensure_ascii=False))
-    return bytes(model.SerializeToString())
 
 
 def load_onnx(path: Path) -> tuple[Callable[[Tensor], Tensor], Preparation]:
@@ -95,14 +88,12 @@ def load_onnx(path: Path) -> tuple[Callable[[Tensor], Tensor], Preparation]:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    try:
-        import onnxruntime
-    except ImportError:
+    if importlib.util.find_spec("onnxruntime") is None:
         raise InputError(
             "predict with an ONNX model: onnxruntime is not installed; pip install 'baseline-nas[onnx]'"
-        ) from None
+        )
     with border(str(path)):
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        session = _open(content)
     kept = session.get_modelmeta().custom_metadata_map
     document = {}
     for field in fields(Preparation):
@@ -113,7 +104,7 @@ def load_onnx(path: Path) -> tuple[Callable[[Tensor], Tensor], Preparation]:
             )
         document[field.name] = _json(kept[field.name], path)
     document["schema"] = _json(kept.get("schema", "null"), path)
-    return _session(content), Preparation.from_document(document, f"{path}: metadata")
+    return _runs(session), Preparation.from_document(document, f"{path}: metadata")
 
 
 def _json(text: str, path: Path) -> object:
@@ -151,7 +142,9 @@ def _check_blindly(spec: NetworkSpec, model: nn.Module, content: bytes) -> None:
         )
 
 
-def _write(spec: NetworkSpec, model: nn.Module, dynamic: bool) -> bytes:
+def _write(
+    spec: NetworkSpec, model: nn.Module, dynamic: bool, preparation: Preparation | None = None
+) -> bytes:
     try:
         import onnx
         import onnxruntime  # noqa: F401  the file is run before it is handed out
@@ -175,18 +168,28 @@ def _write(spec: NetworkSpec, model: nn.Module, dynamic: bool) -> bytes:
             verbose=False,
         )
         assert program is not None
-        onnx.save_model(program.model_proto, stream)
+        written = program.model_proto
+        if preparation is not None:
+            for name, value in preparation.to_document().items():
+                written.metadata_props.add(key=name, value=json.dumps(value, ensure_ascii=False))
+        onnx.save_model(written, stream)
         onnx.checker.check_model(stream.getvalue(), full_check=True)
     return stream.getvalue()
 
 
 def _session(content: bytes) -> Callable[[Tensor], Tensor]:
+    return _runs(_open(content))
+
+
+def _open(content: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
+
+def _runs(session: Any) -> Callable[[Tensor], Tensor]:
     def run(given: Tensor) -> Tensor:
         (found,) = session.run(None, {"images": given.numpy()})
         return torch.from_numpy(found)

@@ -23,8 +23,17 @@ BATCHES = (1, 2, 3)
 
 _SIGHT = 0.01
 
+INPUT_FILE = "input.json"
+"""In a program's archive: how its images are prepared, what its classes are called (`extra_files`)."""
 
-def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool = False) -> bytes:
+
+def program_bytes(
+    spec: NetworkSpec,
+    model: nn.Module,
+    form: str,
+    dynamic: bool = False,
+    preparation: Preparation | None = None,
+) -> bytes:
     """The content of the file; any batch, at the network's resolution or at any.
 
     Both come from one graph that torch.export has captured: `exported` is loaded by
@@ -35,6 +44,7 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
         model: with its weights; it is put in evaluation mode.
         form: `exported` or `torchscript`.
         dynamic: for images of any height and width.
+        preparation: of its images, kept beside it (`INPUT_FILE`).
 
     Raises:
         InputError: the program's outputs differ from the model's, or PyTorch can't make it.
@@ -42,7 +52,7 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
     model = model.eval().cpu()
     check_finite(spec, model)
     try:
-        content = _write(spec, model, form, dynamic)
+        content = _write(spec, model, form, dynamic, preparation)
     except InputError:
         stages = enumerate(spec.stages)
         pooled = [f"stage{index}" for index, each in stages if each.skip == "pooling" and each.stride > 1]
@@ -56,43 +66,29 @@ def program_bytes(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool 
     return content
 
 
-def _write(spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool) -> bytes:
-    stream = io.BytesIO()
+def _write(
+    spec: NetworkSpec, model: nn.Module, form: str, dynamic: bool, preparation: Preparation | None
+) -> bytes:
+    stream, beside = io.BytesIO(), {}
+    if preparation is not None:
+        beside[INPUT_FILE] = json.dumps(preparation.to_document(), ensure_ascii=False)
     with warnings.catch_warnings(), torch.no_grad(), border(f"{spec.name}: export to {form}"):
         warnings.simplefilter("ignore")
         given = images(spec.in_channels, example_size(spec, dynamic), 2)
         program = torch.export.export(model, (given,), dynamic_shapes=(dynamic_axes(spec, dynamic),))
         if form == "exported":
-            torch.export.save(program, stream)
+            torch.export.save(program, stream, extra_files=beside)
         else:
             traced = torch.jit.trace(program.module(), given, check_trace=False)  # type: ignore[no-untyped-call]
-            torch.jit.save(traced, stream)  # type: ignore[no-untyped-call]
+            torch.jit.save(traced, stream, _extra_files=beside)  # type: ignore[no-untyped-call]
     return stream.getvalue()
 
 
 def write_program(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
     """As `program_bytes`; without a model, with weights that the check can see by."""
-    content = program_bytes(spec, seeing(spec, model), wanted.form, wanted.dynamic)
-    if wanted.preparation is not None:
-        content = _with_preparation(content, wanted.form, wanted.preparation)
+    content = program_bytes(spec, seeing(spec, model), wanted.form, wanted.dynamic, wanted.preparation)
     size = described_size(spec, wanted.dynamic)
     return Written(content, None, f"any batch, {size}, loaded again and compared")
-
-
-INPUT_FILE = "input.json"
-"""In a program's archive: how its images are prepared, what its classes are called (`extra_files`)."""
-
-
-def _with_preparation(content: bytes, form: str, preparation: Preparation) -> bytes:
-    """A program with a file beside it, which `extra_files` of PyTorch's loaders reads."""
-    stream, more = io.BytesIO(), {INPUT_FILE: json.dumps(preparation.to_document(), ensure_ascii=False)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if form == "exported":
-            torch.export.save(torch.export.load(io.BytesIO(content)), stream, extra_files=more)
-        else:
-            torch.jit.save(torch.jit.load(io.BytesIO(content)), stream, _extra_files=more)  # type: ignore[no-untyped-call]
-    return stream.getvalue()
 
 
 def seeing(spec: NetworkSpec, model: nn.Module | None) -> nn.Module:

@@ -26,27 +26,23 @@ class Prediction:
 
     Attributes:
         path: of the image.
-        probabilities: by class, softmax of the logits; empty for a file that can't be read.
+        top: (class, probability) of the most probable ones, the first first; softmax of the logits. Empty for
+            a file that can't be read.
         problem: why it can't; None: it was read.
     """
 
     path: str
-    probabilities: tuple[float, ...] = ()
+    top: tuple[tuple[int, float], ...] = ()
     problem: str | None = None
 
     @property
     def best(self) -> int:
         """The most probable class."""
-        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
-
-    def top(self, count: int) -> list[tuple[int, float]]:
-        """(class, probability) of the most probable ones, the first first."""
-        order = sorted(range(len(self.probabilities)), key=lambda index: -self.probabilities[index])
-        return [(index, self.probabilities[index]) for index in order[:count]]
+        return self.top[0][0]
 
 
 def predict(
-    classify: Classifier, preparation: Preparation, paths: Sequence[str], batch: int = _BATCH
+    classify: Classifier, preparation: Preparation, paths: Sequence[str], top: int = 1
 ) -> Iterator[Prediction]:
     """A prediction for each path, in order.
 
@@ -54,7 +50,7 @@ def predict(
         classify: the network, in evaluation mode.
         preparation: of its inputs.
         paths: of image files.
-        batch: images at once.
+        top: classes for each image.
     """
 
     def read(path: str) -> Tensor | str:
@@ -64,13 +60,19 @@ def predict(
             return str(error)
 
     with ThreadPoolExecutor(_THREADS) as pool, torch.inference_mode():
-        for start in range(0, len(paths), batch):
-            names = paths[start : start + batch]
+        for start in range(0, len(paths), _BATCH):
+            names = paths[start : start + _BATCH]
             found = list(pool.map(read, names))
             images = [image for image in found if isinstance(image, Tensor)]
-            rows = iter(classify(torch.stack(images)).double().softmax(1).tolist() if images else ())
+            rows = iter(_most_probable(classify(torch.stack(images)), top) if images else ())
             for name, image in zip(names, found, strict=True):
                 if isinstance(image, str):
                     yield Prediction(name, problem=image)
                 else:
-                    yield Prediction(name, tuple(next(rows)))
+                    yield Prediction(name, next(rows))
+
+
+def _most_probable(logits: Tensor, count: int) -> list[tuple[tuple[int, float], ...]]:
+    found = logits.double().softmax(1).topk(count)
+    rows = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+    return [tuple(zip(*row, strict=True)) for row in rows]

@@ -86,6 +86,14 @@ def test_unknown_scheduler_and_address(tmp_path):
     connect()  # connected already: nothing to do
 
 
+def test_the_cluster_that_was_joined_is_known_by_the_name_it_was_joined_by(monkeypatch):
+    """A host's name stands for what Ray calls by its number; another cluster is refused, not ignored."""
+    monkeypatch.setattr("nas.cluster.nodes._joined", "localhost:6379")
+    connect("localhost:6379")
+    with pytest.raises(InputError, match="is connected to .* already"):
+        connect("elsewhere:6379")
+
+
 def test_a_killed_worker_costs_no_trial_and_no_epoch(tmp_path):
     """Each trial's worker is killed in its third epoch; it goes on from the checkpoint of the second."""
     notes = tmp_path / "notes"

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -12,17 +14,11 @@ from PIL import Image
 from nas.data.load import load_data
 from nas.data.preparation import Preparation
 from nas.training.checkpoint import load_checkpoint, load_model
-from search_spaces import InputError, NetworkSpec, StageSpec, StemSpec
+from search_spaces import InputError
 from tests.command import good, nas
+from tests.nas.training.test_training import SMALL
 
 FLAGS = ["--resolution", "24", "--stem-stride", "2", "--set", "batch=8", "--set", "lr=0.02"]
-SMALL = NetworkSpec(
-    "small",
-    (StageSpec("mbconv", 16, stride=2, expansion=3, se_ratio=0.25), StageSpec("ds", 24, stride=2)),
-    stem=StemSpec(8, stride=2),
-    head_channels=32,
-    resolution=24,
-)
 COLOURS = {"sky blue": (90, 140, 230), "grass, green": (60, 160, 60), "brick": (170, 70, 50)}
 
 
@@ -221,3 +217,31 @@ def test_the_card_says_it_to_people_and_to_the_hub(trained):
     assert metric["value"] == pytest.approx(result["test_accuracy"], abs=1e-4)
     use = body.split("## Use")[1].split("```yaml\n")[1].split("```")[0]
     assert yaml.safe_load(use) == load_model(path).preparation.to_document()
+
+
+def test_only_folders_that_were_given_are_labels(photographs, trained, tmp_path):
+    """`brick/` far above holds other images: what they are isn't said by it."""
+    path, _ = trained
+    place = tmp_path / "brick" / "mixed"
+    shutil.copytree(photographs / "val" / "grass, green", place)
+    assert predicted(path, place)["agreement"] is None
+    assert predicted(path, place / "0.jpg")["agreement"] is None
+    assert predicted(path, tmp_path / "brick")["agreement"]["images"] == 8
+    assert predicted(path, photographs / "val" / "brick" / "0.jpg")["agreement"]["images"] == 1
+
+
+def test_strange_names_of_files(photographs, trained, tmp_path):
+    """They reach a terminal as escapes, a table as they are."""
+    path, _ = trained
+    image = (photographs / "val" / "brick" / "0.jpg").read_bytes()
+    names = [b"a\x1b[31m.jpg", b"b\xff.jpg", b'c,"d.jpg', b"[red]e.jpg"]
+    for name in names:
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+            file.write(image)
+    done = nas("predict", path, tmp_path, "--csv", tmp_path / "t.csv")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert "[red]e.jpg" in done.stdout
+    text = (tmp_path / "t.csv").read_text(errors="surrogateescape")
+    rows = list(csv.reader(text.splitlines()))[1:]
+    assert sorted(os.fsencode(os.path.basename(row[0])) for row in rows) == sorted(names)
