@@ -48,7 +48,7 @@ _SIDEWAYS = (
 Box = tuple[float, float, float, float]
 
 
-def read_image(content: str | bytes, resolution: int, train: bool) -> Tensor:
+def read_image(content: str | bytes, resolution: int, train: bool, centre: float = CENTRE) -> Tensor:
     """An image as uint8 (3, resolution, resolution): a random resized crop, or the centre.
 
     The crop (Szegedy et al. 2015, section 6, as torchvision's RandomResizedCrop) is drawn from torch's
@@ -60,6 +60,7 @@ def read_image(content: str | bytes, resolution: int, train: bool) -> Tensor:
         content: a path, or the file's bytes.
         resolution: pixels.
         train: crop at random.
+        centre: else, the share of the shorter side that the square in the centre has.
 
     Raises:
         UnreadableImageError: missing, truncated, no image, or of a kind that isn't taken.
@@ -72,7 +73,7 @@ def read_image(content: str | bytes, resolution: int, train: bool) -> Tensor:
         turn = orientation(image)
         width, height = image.size
         shown = (height, width) if turn in _SIDEWAYS else (width, height)
-        box = _stored(_random_box(*shown) if train else _centre_box(*shown), turn, width, height)
+        box = _stored(_random_box(*shown) if train else _centre_box(*shown, centre), turn, width, height)
         shrink = min(box[2] - box[0], box[3] - box[1]) / resolution
         if shrinks and shrink > 1:
             image.draft("RGB", (math.ceil(width / shrink), math.ceil(height / shrink)))
@@ -161,8 +162,8 @@ def _random_box(width: int, height: int) -> Box:
     return left, top, left + side_w, top + side_h
 
 
-def _centre_box(width: int, height: int) -> Box:
-    side = min(width, height) * CENTRE
+def _centre_box(width: int, height: int, share: float) -> Box:
+    side = min(width, height) * share
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
 

@@ -106,9 +106,10 @@ class Preparation:
         Raises:
             UnreadableImageError: missing, truncated, no image, or of a kind that isn't taken.
         """
-        # those of a set of arrays were resized whole
-        whole = self.crop == 1
-        pixels = read_square(content) if whole else read_image(content, self.resolution, train=False)
+        if self.crop == 1:  # of a set of arrays, which were resized whole
+            pixels = read_square(content)
+        else:
+            pixels = read_image(content, self.resolution, train=False, centre=self.crop)
         if self.channels == 1:  # ITU-R 601, as Pillow's conversion to grey
             weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
             pixels = (pixels * weights).sum(0, keepdim=True).round().byte()

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -245,3 +246,22 @@ def test_strange_names_of_files(photographs, trained, tmp_path):
     text = (tmp_path / "t.csv").read_text(errors="surrogateescape")
     rows = list(csv.reader(text.splitlines()))[1:]
     assert sorted(os.fsencode(os.path.basename(row[0])) for row in rows) == sorted(names)
+
+
+@pytest.mark.parametrize("change", [{"resolution": 16}, {"mean": (0.4,) * 3}, {"std": (0.3,) * 3}, {"crop": 0.5},
+                                    {"crop": 1.0}])  # fmt: skip
+def test_every_field_of_a_preparation_acts(change, photographs):
+    preparation = Preparation(24, 3, (0.5,) * 3, (0.2,) * 3, 0.875, ("a", "b"))
+    image = str(photographs / "val" / "brick" / "0.jpg")
+    plain, changed = (one.image(image) for one in (preparation, replace(preparation, **change)))
+    assert plain.shape != changed.shape or (plain - changed).abs().mean() > 0.01
+
+
+def test_the_crop_is_the_centre(tmp_path):
+    """A white square of half the side on black fills a crop of .5 and a quarter of the whole."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[16:48, 16:48] = 255
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    for crop, share in ((0.5, 1.0), (1.0, 0.25), (0.8, 0.25 / 0.64)):
+        found = Preparation(32, 3, (0.0,) * 3, (1.0,) * 3, crop, ("a", "b")).image(str(tmp_path / "x.png"))
+        assert float(found.mean()) == pytest.approx(share, abs=0.03)
