@@ -1,18 +1,17 @@
 """The blocks of a network as modules, made of the layers that `BlockSpec.layers` lists.
 
 All take and give tensors of shape (N, C, H, W). Convolutions pad by kernel // 2, have no bias and
-are followed by BN; the layers come from torchvision.ops.
+are followed by BN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
 
+from nas.network.modules import ConvNormActivation, Norm, SqueezeExcitation, StochasticDepth
 from search_spaces.block import BlockSpec
 from search_spaces.layers import Conv, Gate, Layer
 
@@ -23,7 +22,6 @@ ACTIVATION_LAYERS: dict[str, type[nn.Module]] = {
     "hard_swish": nn.Hardswish,
 }
 
-Norm = Callable[..., nn.Module]
 Activation = type[nn.Module]
 
 
@@ -36,19 +34,17 @@ def layer_module(layer: Layer, norm: Norm, act: Activation) -> nn.Module:
         act: class of the network's activation.
     """
     if isinstance(layer, Conv):
-        module: nn.Module = Conv2dNormActivation(
+        return ConvNormActivation(
             layer.in_channels,
             layer.out_channels,
             layer.kernel,
             layer.stride,
-            groups=layer.groups,
-            norm_layer=norm,
-            activation_layer=act if layer.activation else None,
+            layer.groups,
+            norm=norm,
+            activation=act if layer.activation else None,
         )
-        return module
     if isinstance(layer, Gate):
-        inside = partial(act, inplace=True)
-        return SqueezeExcitation(layer.channels, layer.squeeze, activation=inside)  # type: ignore[no-any-return]
+        return SqueezeExcitation(layer.channels, layer.squeeze, act)
     return PoolingSkip(layer.out_channels, layer.stride)
 
 
@@ -88,7 +84,7 @@ class Block(nn.Module):
         if block.skip == "identity":
             self.shortcut = nn.Identity()
             if drop_rate:
-                self.drop = StochasticDepth(drop_rate, "row")
+                self.drop = StochasticDepth(drop_rate)
         elif block.shortcut:
             (layer,) = block.shortcut
             self.shortcut = layer_module(layer, norm, activation)

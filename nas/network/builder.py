@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation
 
 from nas.network.blocks import ACTIVATION_LAYERS, Block, batch_norm, init_weights
+from nas.network.modules import ConvNormActivation
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
 
@@ -24,13 +24,13 @@ class Network(nn.Module):
         activation = ACTIVATION_LAYERS[spec.activation]
         stem = spec.stem
         self.stem = nn.Sequential(
-            Conv2dNormActivation(
+            ConvNormActivation(
                 spec.in_channels,
                 stem.channels,
                 stem.kernel,
                 stem.stride,
-                norm_layer=norm,
-                activation_layer=activation,
+                norm=norm,
+                activation=activation,
             )
         )
         if stem.pool:
@@ -50,9 +50,7 @@ class Network(nn.Module):
         self.head = nn.Sequential()
         if spec.head_channels:
             self.head.append(
-                Conv2dNormActivation(
-                    channels, spec.head_channels, 1, norm_layer=norm, activation_layer=activation
-                )
+                ConvNormActivation(channels, spec.head_channels, 1, norm=norm, activation=activation)
             )
             channels = spec.head_channels
         self.head.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])

@@ -11,20 +11,16 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 from controller.pareto import hypervolume
-from nas.network.builder import build
 from nas.network.scaling import MODES
 from nas.report.diagram import draw_diagram
+from nas.report.events import POINTS, PROJECTOR, Events
 from nas.report.figures import choices_figure, pareto_figure, pixels
 from nas.report.tables import si
 from nas.report.trial_table import METRICS, as_value
@@ -41,30 +37,29 @@ WINDOW = 20
 _SHARE = 0.01
 """Part of the search's time that drawing may take."""
 _TOP = 10
-_GRAPH_PIXELS = 32
 
 _LAYOUT = {
     "search": {
-        "reward: best and average": ["Multiline", ["best/reward", "average/reward"]],
-        "accuracy: best and average": ["Multiline", ["best/accuracy", "average/accuracy"]],
-        "cost of the best, MACs": ["Multiline", ["best/macs"]],
-        "hypervolume of the front": ["Multiline", ["front/hypervolume"]],
+        "reward: best and average": ["best/reward", "average/reward"],
+        "accuracy: best and average": ["best/accuracy", "average/accuracy"],
+        "cost of the best, MACs": ["best/macs"],
+        "hypervolume of the front": ["front/hypervolume"],
     },
     "cluster": {
-        "trials at once": ["Multiline", ["cluster/concurrency"]],
-        "failed trials": ["Multiline", ["trials/failed"]],
+        "trials at once": ["cluster/concurrency"],
+        "failed trials": ["trials/failed"],
     },
 }
 _CONTROLLERS = {
     "ppo": {
-        "losses": ["Multiline", ["losses/policy", "losses/entropy"]],
-        "of the update": ["Multiline", ["losses/approx_kl", "losses/clipfrac"]],
+        "losses": ["losses/policy", "losses/entropy"],
+        "of the update": ["losses/approx_kl", "losses/clipfrac"],
     },
     "predictor": {
-        "rank correlation of predicted and seen": ["Multiline", ["predictor/rank_correlation"]],
-        "reward expected of the next trial": ["Multiline", ["predictor/expected"]],
+        "rank correlation of predicted and seen": ["predictor/rank_correlation"],
+        "reward expected of the next trial": ["predictor/expected"],
     },
-    "nsga2": {"front": ["Multiline", ["pareto/size"]]},
+    "nsga2": {"front": ["pareto/size"]},
 }
 """TensorBoard's Custom Scalars dashboard: what matters first."""
 
@@ -79,15 +74,16 @@ class TensorBoardWriter:
 
     def __init__(self, run: Run, records: Iterable[Record] = ()) -> None:
         self.run, folder = run, run.folder
-        for old in (*folder.glob("events.out.tfevents.*"), folder / _PROJECTOR):
+        for old in (*folder.glob("events.out.tfevents.*"), folder / PROJECTOR):
             old.unlink(missing_ok=True)
-        shutil.rmtree(folder / "00000", ignore_errors=True)
+        for points in (POINTS, "00000"):  # the second is what earlier versions wrote
+            shutil.rmtree(folder / points, ignore_errors=True)
         self._results = run.results(())
         self._hook = _quiet_writers()
-        self._writer = SummaryWriter(str(folder), flush_secs=10)  # type: ignore[no-untyped-call]
+        self._writer = Events(folder, flush=10)
         own = _CONTROLLERS.get(run.settings.controller.name)
         layout = _LAYOUT | ({"controller": own} if own else {})
-        self._writer.add_custom_scalars(layout)  # type: ignore[no-untyped-call]
+        self._writer.layout(layout)
         self._announce_trials()
         # a list of networks (a grid, a study) has no decisions to look at
         self._drawable = isinstance(run.space, StagedSpace)
@@ -97,14 +93,12 @@ class TensorBoardWriter:
             self.ended(record, replayed=True)
         self._began, self._spent = time.monotonic(), 0.0
         self._drawn_at = len(self._records)
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()
 
     def _announce_trials(self) -> None:
         """Name the decisions and metrics, for the HParams dashboard to be there; its rows it reads itself."""
-        choices = {decision.name: as_value(decision.choices[0]) for decision in self.run.space.decisions}
         domains = {d.name: [as_value(choice) for choice in d.choices] for d in self.run.space.decisions}
-        experiment, _, _ = hparams(choices, dict.fromkeys(METRICS, 0.0), domains)  # type: ignore[no-untyped-call]
-        self._writer._get_file_writer().add_summary(experiment)  # type: ignore[no-untyped-call]
+        self._writer.trial_columns(domains, METRICS)
 
     def started(self, trial: Trial) -> None:
         """Nothing to draw yet."""
@@ -117,7 +111,7 @@ class TensorBoardWriter:
         self._records.append(record)
         step = len(self._records)
         for tag, value in self._points(record).items():
-            self._writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+            self._writer.scalar(tag, value, step)
         # half as many again as last time, and only within the share of time that drawing may take
         if self._drawable and not replayed and step >= 10 and step >= 1.5 * self._drawn_at:
             allowed = _SHARE * (time.monotonic() - self._began)
@@ -172,23 +166,21 @@ class TensorBoardWriter:
     def _draw(self) -> None:
         began = time.monotonic()
         step = self._drawn_at = len(self._records)
-        add = self._writer.add_image
+        add = self._writer.image
         figure = pareto_figure(self._results)
-        add("pareto/front", pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+        add("pareto/front", pixels(figure), step)
         decisions = self.run.space.decisions
         figure = choices_figure(self._records, decisions)
-        add("choices/shares", pixels(figure), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+        add("choices/shares", pixels(figure), step)
         if self._results.best is not None:
             best = draw_diagram(self.run.spec(self._results.best))
-            add("best/diagram", pixels(best), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+            add("best/diagram", pixels(best), step)
         latest = np.asarray([r.architecture for r in self._records[-200:]])
         for column, decision in enumerate(decisions):
             if len(decision.choices) > 1:
                 edges = np.arange(len(decision.choices) + 1) - 0.5
-                self._writer.add_histogram(  # type: ignore[no-untyped-call]
-                    f"choices/{decision.name}", latest[:, column], step, bins=edges
-                )
-        self._writer.add_text("top", self._top(), step)  # type: ignore[no-untyped-call]
+                self._writer.histogram(f"choices/{decision.name}", latest[:, column], edges, step)
+        self._writer.text("top", self._top(), step)
         self._spent += time.monotonic() - began
 
     def _top(self) -> str:
@@ -206,22 +198,21 @@ class TensorBoardWriter:
         if self._results.best is None:
             return
         spec = self.run.spec(self._results.best)
-        image = torch.zeros(1, spec.in_channels, _GRAPH_PIXELS, _GRAPH_PIXELS)
-        with warnings.catch_warnings(), torch.no_grad():  # the tracer's, on shapes that don't change here
-            warnings.simplefilter("ignore")
-            # traced here, since add_graph would run the trace again to check it, which takes most of the time
-            traced = torch.jit.trace(build(spec).eval(), image, check_trace=False)  # type: ignore[no-untyped-call]
-            self._writer.add_graph(traced, image)  # type: ignore[no-untyped-call]
+        self._writer.graph(spec)
         scored = self._results.scored
         rows = np.asarray([r.architecture for r in scored])
         sizes = [len(decision.choices) for decision in self.run.space.decisions]
         encoded = np.concatenate([np.eye(n)[rows[:, i]] for i, n in enumerate(sizes) if n > 1], axis=1)
-        self._writer.add_embedding(  # type: ignore[no-untyped-call]
-            encoded.astype(np.float32),
-            metadata=[[r.trial, f"{r.reward:.4f}", f"{r.accuracy:.4f}", si(r.macs)] for r in scored],
-            metadata_header=["trial", "reward", "accuracy", "MACs"],
-            tag="architectures",
-        )
+        labels = [
+            {
+                "trial": r.trial,
+                "reward": f"{r.reward:.4f}",
+                "accuracy": f"{r.accuracy:.4f}",
+                "MACs": si(r.macs),
+            }
+            for r in scored
+        ]
+        self._writer.points("architectures", encoded.astype(np.float32), labels)
 
     def close(self) -> None:
         """Draw what is new since the last time, and write what is buffered.
@@ -235,7 +226,7 @@ class TensorBoardWriter:
                 self._final()
         finally:
             try:
-                self._writer.close()  # type: ignore[no-untyped-call]
+                self._writer.close()
             finally:
                 threading.excepthook = self._hook
 
@@ -254,9 +245,6 @@ def _quiet_writers() -> Hook:
 
     threading.excepthook = hook
     return before
-
-
-_PROJECTOR = "projector_config.pbtxt"
 
 
 _TAGS = {
@@ -286,14 +274,14 @@ def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
     place = folder / "curves"
     shutil.rmtree(place, ignore_errors=True)
     for record in records:
-        writer = SummaryWriter(str(place / f"trial_{record.trial:06d}"))  # type: ignore[no-untyped-call]
+        writer = Events(place / f"trial_{record.trial:06d}")
         for row in record.measurements:
             # a benchmark's answer is of no training
             trained = "held_out_loss" in row
             named = _tags(row) if trained else {f"epoch/{k}": v for k, v in row.items() if k != "epoch"}
             for name, value in named.items():
-                writer.add_scalar(name, value, int(row["epoch"]))  # type: ignore[no-untyped-call]
-        writer.close()  # type: ignore[no-untyped-call]
+                writer.scalar(name, value, int(row["epoch"]))
+        writer.close()
     return place
 
 
@@ -309,25 +297,25 @@ class TrainingCurves:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._hook = _quiet_writers()
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer = Events(folder)
         for row in rows:
             self.add(row)
 
     def add(self, row: Measurement) -> None:
         """The measurements of an epoch; raises OSError if the events can't be written."""
         for name, value in _tags(row).items():
-            self._writer.add_scalar(name, value, int(row["epoch"]))  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
+            self._writer.scalar(name, value, int(row["epoch"]))
+        self._writer.flush()
 
     def tested(self, test: Measurement, epoch: float) -> None:
         """The scores on the test split of the checkpoint of an epoch; OSError as `add`."""
         for name, value in test.items():
-            self._writer.add_scalar(f"test/{name}", value, int(epoch))  # type: ignore[no-untyped-call]
+            self._writer.scalar(f"test/{name}", value, int(epoch))
 
     def close(self) -> None:
         """End the file; OSError as `add`."""
         threading.excepthook = self._hook
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
 
 def write_study_events(folder: Path, points: Iterable[StudyPoint]) -> None:
@@ -338,7 +326,7 @@ def write_study_events(folder: Path, points: Iterable[StudyPoint]) -> None:
         place = folder / "study" / mode
         for old in place.glob("events.out.tfevents.*"):
             old.unlink()
-        writer = SummaryWriter(str(place))  # type: ignore[no-untyped-call]
+        writer = Events(place)
         for point in (*start, *(p for p in points if p.mode == mode)):
-            writer.add_scalar("study/accuracy", point.accuracy, point.macs // 1000)  # type: ignore[no-untyped-call]
-        writer.close()  # type: ignore[no-untyped-call]
+            writer.scalar("study/accuracy", point.accuracy, point.macs // 1000)
+        writer.close()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from nas.training.recipe import Recipe
 
@@ -54,6 +53,8 @@ class AugmentPolicy:
     """
 
     def __init__(self, name: str) -> None:
+        from torchvision.transforms import v2  # loading it takes as long as loading torch
+
         kinds = {
             "autoaugment": v2.AutoAugment,
             "randaugment": v2.RandAugment,
@@ -70,13 +71,15 @@ class AugmentPolicy:
 
 def make_mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
     """Mixup and CutMix of a batch, whose labels become shares of classes (N, classes); None without."""
+    if not recipe.mixup and not recipe.cutmix:
+        return None
+    from torchvision.transforms import v2
+
     kinds = [
         kind(alpha=alpha, num_classes=num_classes)
         for kind, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix))
         if alpha
     ]
-    if not kinds:
-        return None
     return v2.RandomChoice(kinds)  # type: ignore[no-any-return]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import nn
 
 from nas.network.builder import Network
 from nas.network.cost import cost
+from nas.training.fused import SGD, AdamW, Optimizer
 from nas.training.recipe import Recipe
 from nas.training.rmsprop import RMSpropTF
 from search_spaces.errors import InputError
@@ -32,7 +32,7 @@ def lr_factor(recipe: Recipe, epoch: float) -> float:
     return 1.0
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimizer; weight decay on matrices and kernels only, frozen weights left out.
 
     Each group's `share` is its part of the learning rate (`layer_decay`).
@@ -48,11 +48,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     lr = recipe.peak_lr
     if recipe.optimizer == "rmsprop":
         return RMSpropTF(groups, lr, momentum=recipe.momentum)
-    # one kernel for all weights of a group
     if recipe.optimizer == "sgd":
-        nesterov = recipe.momentum > 0
-        return torch.optim.SGD(groups, lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
-    return torch.optim.AdamW(groups, lr, betas=(recipe.momentum, 0.999), fused=True)
+        return SGD(groups, lr, momentum=recipe.momentum)
+    return AdamW(groups, lr, betas=(recipe.momentum, 0.999))
 
 
 def _parts(model: nn.Module) -> list[nn.Module]:

@@ -6,12 +6,12 @@ the learning rate has scaled already, so a decay of the rate doesn't shrink what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from nas.training.fused import Group, Optimizer
 
 
 class RMSpropTF(Optimizer):
@@ -21,7 +21,7 @@ class RMSpropTF(Optimizer):
     m = momentum m + lr g / sqrt(s + eps); the weights change by -m.
 
     Args:
-        params: weights or groups of them.
+        groups: of weights.
         lr: learning rate.
         alpha: decay of the mean square.
         eps: inside the root.
@@ -31,7 +31,7 @@ class RMSpropTF(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
+        groups: Iterable[Group],
         lr: float,
         alpha: float = 0.9,
         eps: float = 1e-3,
@@ -39,28 +39,24 @@ class RMSpropTF(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         defaults = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(params, defaults)
+        super().__init__(groups, defaults)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+    def begin(self, weight: Tensor) -> dict[str, Tensor]:
+        """A mean square of one, no momentum."""
+        return {
+            "square": torch.ones_like(weight, memory_format=torch.preserve_format),
+            "momentum": torch.zeros_like(weight, memory_format=torch.preserve_format),
+        }
+
+    def update(self, group: Group, weights: list[Tensor], gradients: list[Tensor]) -> None:
         """One update, all weights of a group together."""
-        for group in self.param_groups:
-            weights = [p for p in group["params"] if p.grad is not None]
-            if not weights:
-                continue
-            gradients: list[Tensor] = [p.grad for p in weights]
-            for p in weights:
-                if not self.state[p]:
-                    self.state[p]["square"] = torch.ones_like(p, memory_format=torch.preserve_format)
-                    self.state[p]["momentum"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-            squares = [self.state[p]["square"] for p in weights]
-            momenta = [self.state[p]["momentum"] for p in weights]
-            if group["weight_decay"]:
-                gradients = list(torch._foreach_add(gradients, weights, alpha=group["weight_decay"]))
-            torch._foreach_mul_(squares, group["alpha"])
-            torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["alpha"])
-            roots = torch._foreach_add(squares, group["eps"])
-            torch._foreach_sqrt_(roots)
-            torch._foreach_mul_(momenta, group["momentum"])
-            torch._foreach_addcdiv_(momenta, gradients, roots, group["lr"])
-            torch._foreach_sub_(weights, momenta)
+        squares, momenta = self.kept(weights, "square"), self.kept(weights, "momentum")
+        if group["weight_decay"]:
+            gradients = list(torch._foreach_add(gradients, weights, alpha=group["weight_decay"]))
+        torch._foreach_mul_(squares, group["alpha"])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["alpha"])
+        roots = torch._foreach_add(squares, group["eps"])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_addcdiv_(momenta, gradients, roots, group["lr"])
+        torch._foreach_sub_(weights, momenta)

@@ -216,7 +216,7 @@ class Trainer:
             loss = self._nothing()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.step(self.optimizer)
+        self.scaler.step(self.optimizer)  # type: ignore[arg-type]  # asks for groups and step() alone
         self.scaler.update()
         self.updates += 1
         if self.ema is not None:
