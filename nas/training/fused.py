@@ -34,6 +34,19 @@ class Optimizer:
             {**defaults, **group, "params": list(group["params"])} for group in groups
         ]
         self.state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
+        self._rates: list[Tensor] = []
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the next steps, of which each group takes its `share` (1 if it has none)."""
+        for group in self.param_groups:
+            group["lr"] = rate * group.get("share", 1.0)
+        for group, rate_there in zip(self.param_groups, self._rates, strict=False):
+            rate_there.fill_(group["lr"])
+
+    def rates_on_device(self) -> None:
+        """Keep the rates in tensors beside the weights, where a recorded step (a CUDA graph) reads them."""
+        device = self.param_groups[0]["params"][0].device
+        self._rates = [torch.tensor(float(group["lr"]), device=device) for group in self.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero where they are."""
@@ -47,21 +60,24 @@ class Optimizer:
     @torch.no_grad()
     def step(self) -> None:
         """One update of every weight that has a gradient."""
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:
                 continue
             for weight in weights:
                 if not self.state[weight]:
                     self.state[weight] = self.begin(weight)
-            self.update(group, weights, [weight.grad for weight in weights])
+            rate = self._rates[number] if self._rates else group["lr"]
+            self.update(group, rate, weights, [weight.grad for weight in weights])
 
     def begin(self, weight: Tensor) -> dict[str, Tensor]:
         """The state of a weight before its first update."""
         raise NotImplementedError
 
-    def update(self, group: Group, weights: list[Tensor], gradients: list[Tensor]) -> None:
-        """Change the weights of a group."""
+    def update(
+        self, group: Group, rate: float | Tensor, weights: list[Tensor], gradients: list[Tensor]
+    ) -> None:
+        """Change the weights of a group at a learning rate."""
         raise NotImplementedError
 
     def kept(self, weights: list[Tensor], name: str) -> list[Tensor]:
@@ -121,7 +137,9 @@ class SGD(Optimizer):
         """No momentum yet."""
         return {"momentum_buffer": torch.zeros_like(weight, memory_format=torch.preserve_format)}
 
-    def update(self, group: Group, weights: list[Tensor], gradients: list[Tensor]) -> None:
+    def update(
+        self, group: Group, rate: float | Tensor, weights: list[Tensor], gradients: list[Tensor]
+    ) -> None:
         """m = momentum m + g; the weights change by -lr (g + momentum m)."""
         momentum = group["momentum"]
         torch._fused_sgd_(
@@ -130,7 +148,7 @@ class SGD(Optimizer):
             self.kept(weights, "momentum_buffer") if momentum else [],
             weight_decay=group["weight_decay"],
             momentum=momentum,
-            lr=group["lr"],
+            lr=rate,  # type: ignore[arg-type]  # a number or a tensor
             dampening=0.0,
             nesterov=momentum > 0,
             maximize=False,
@@ -167,7 +185,9 @@ class AdamW(Optimizer):
         }
         return {"step": torch.zeros((), dtype=torch.float32, device=weight.device), **blank}
 
-    def update(self, group: Group, weights: list[Tensor], gradients: list[Tensor]) -> None:
+    def update(
+        self, group: Group, rate: float | Tensor, weights: list[Tensor], gradients: list[Tensor]
+    ) -> None:
         """Kingma & Ba 2015, algorithm 1, after the decay."""
         steps = self.kept(weights, "step")
         torch._foreach_add_(steps, 1)
@@ -178,7 +198,7 @@ class AdamW(Optimizer):
             self.kept(weights, "exp_avg_sq"),
             [],
             steps,
-            lr=group["lr"],
+            lr=rate,  # type: ignore[arg-type]  # a number or a tensor
             beta1=group["betas"][0],
             beta2=group["betas"][1],
             weight_decay=group["weight_decay"],

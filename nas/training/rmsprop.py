@@ -48,7 +48,9 @@ class RMSpropTF(Optimizer):
             "momentum": torch.zeros_like(weight, memory_format=torch.preserve_format),
         }
 
-    def update(self, group: Group, weights: list[Tensor], gradients: list[Tensor]) -> None:
+    def update(
+        self, group: Group, rate: float | Tensor, weights: list[Tensor], gradients: list[Tensor]
+    ) -> None:
         """One update, all weights of a group together."""
         squares, momenta = self.kept(weights, "square"), self.kept(weights, "momentum")
         if group["weight_decay"]:
@@ -58,5 +60,6 @@ class RMSpropTF(Optimizer):
         roots = torch._foreach_add(squares, group["eps"])
         torch._foreach_sqrt_(roots)
         torch._foreach_mul_(momenta, group["momentum"])
-        torch._foreach_addcdiv_(momenta, gradients, roots, group["lr"])
+        torch._foreach_div_(roots, rate)  # a number or a tensor, which a scalar argument could not be
+        torch._foreach_addcdiv_(momenta, gradients, roots)
         torch._foreach_sub_(weights, momenta)

@@ -15,14 +15,20 @@ from torch.optim.swa_utils import AveragedModel
 
 from nas.errors import TrialFailedError
 from nas.training.batches import SPLITS, Batches
+from nas.training.graphed import GraphedStep
 from nas.training.optimizer import freeze, least_images, lr_factor, make_optimizer
 from nas.training.recipe import Recipe
 from search_spaces.errors import InputError
 
 
 def pick_device() -> torch.device:
-    """The GPU that is visible to this process, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU that is visible to this process, set up for trainings, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    # shapes stay the same, so the search for the fastest kernels pays; TF32 where single precision is left
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    return torch.device("cuda")
 
 
 class Trainer:
@@ -77,6 +83,7 @@ class Trainer:
             self._counting = cast("distributed.ProcessGroup", group)  # not one of those that it leaves out
         if recipe.compile:
             self._forward = torch.compile(self._forward)  # type: ignore[assignment]
+        self._graphed = self._record()
 
     def _check_parts(self) -> None:
         ranks, recipe = self.batches.ranks, self.recipe
@@ -127,7 +134,8 @@ class Trainer:
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision is None:
             return nullcontext()
-        return torch.autocast(self.device.type, self.precision)
+        # a cache of cast weights would outlive the recording of a step
+        return torch.autocast(self.device.type, self.precision, cache_enabled=self._graphed is None)
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch, then score the held-out images.
@@ -202,26 +210,35 @@ class Trainer:
             total: of the losses.
             share: this rank's weight in the mean over ranks, its images in parts of the average rank's.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        if len(labels):
-            images = images.to(memory_format=self.format)
-            with self._autocast():
-                loss = F.cross_entropy(
-                    self._forward(images), labels, label_smoothing=self.recipe.label_smoothing
-                )
-            if share != 1:
-                loss = loss * share
+        self.optimizer.set_rate(rate)
+        if len(labels) and self._graphed is not None:
+            loss = self._graphed(images, labels)
         else:
-            loss = self._nothing()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.step(self.optimizer)  # type: ignore[arg-type]  # asks for groups and step() alone
-        self.scaler.update()
+            loss = self._loss(images, labels) if len(labels) else self._nothing()
+            if share != 1 and len(labels):
+                loss = loss * share
+            self.optimizer.zero_grad()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.step(self.optimizer)  # type: ignore[arg-type]  # asks for groups and step() alone
+            self.scaler.update()
         self.updates += 1
         if self.ema is not None:
             self.ema.update_parameters(self.model)
         total += loss.detach()
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        images = images.to(memory_format=self.format)
+        with self._autocast():
+            return F.cross_entropy(self._forward(images), labels, label_smoothing=self.recipe.label_smoothing)
+
+    def _record(self) -> GraphedStep | None:
+        """Steps as a CUDA graph, where one can be made of them."""
+        # processes wait for each other, a compiled model has its own, float16 looks at each step's gradients
+        alone = self.batches.ranks.size == 1 and not self.recipe.compile
+        if self.device.type != "cuda" or not alone or self.precision is torch.float16:
+            return None
+        self.optimizer.rates_on_device()
+        return GraphedStep(self._loss, self.optimizer)
 
     def _nothing(self) -> Tensor:
         """A loss of zero that depends on every weight; BN's statistics don't learn of it."""
@@ -296,6 +313,7 @@ class Trainer:
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
         self.epoch, self.updates = int(state["epoch"]), int(state["updates"])
+        self._graphed = self._record()  # the recorded one is of the former state
 
     def misfit(self) -> str | None:
         """What of the optimizer's state has another shape than its weight, at which torch doesn't look."""
