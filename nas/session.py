@@ -101,7 +101,8 @@ class RunLoop(Protocol):
     comes before the search: no trial of it is ended early, and the cluster is needed afterwards.
     """
 
-    def __call__(self, loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None: ...
+    def __call__(self, loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None:
+        """Run it."""
 
 
 def _run(

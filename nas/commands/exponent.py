@@ -30,7 +30,7 @@ class Exponent(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 def as_measured(settings: SearchSettings, folder: Path) -> SearchSettings:
-    """The settings with what the run in `folder` has measured where they say `auto`: it is the same search."""
+    """The settings with what the run in `folder` has measured, where they say `auto`: the same search."""
     if settings.reward.exponent != AUTO or (measured := read_measured(folder)) is None:
         return settings
     return replace(settings, reward=replace(settings.reward, exponent=measured.exponent))

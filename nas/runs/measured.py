@@ -25,7 +25,7 @@ class MeasuredExponent:
         exponent: the reward's w.
         slope, low, high: of log2 accuracy over log2 cost, and its 95% interval; -w before its limits act.
         networks, trainings, guessing: as `ExponentFit` counts them.
-        cost: what was doubled, for people.
+        change: of the cost, that the slope is for, in words: `a doubling of MACs`.
         family: what was trained, for people.
         chance: accuracy up to which a network may have learned nothing.
         rows: by network's digest: `doublings` of the target, its targeted costs, `accuracies` by seed.
@@ -38,7 +38,7 @@ class MeasuredExponent:
     networks: int
     trainings: int
     guessing: int
-    cost: str
+    change: str
     family: str
     chance: float
     rows: dict[str, Any]
@@ -56,9 +56,9 @@ class MeasuredExponent:
     def lines(self) -> list[str]:
         """What to tell a user: the number with its interval, then what must be known of it."""
         shown = (
-            f"a doubling of {self.cost} brings {gain(self.slope):+.1%} accuracy here (95% interval "
+            f"{self.change} brings {gain(self.slope):+.1%} accuracy here (95% interval "
             f"{gain(self.low):+.1%} to {gain(self.high):+.1%}; {self.trainings} trainings of {self.networks} "
-            f"networks): w = {self.exponent:g} ({-self.high:.3f} to {-self.low:.3f}), where {USUAL:g} assumes "
+            f"networks): w = {self.exponent:g} ({-self.high:.3f} to {-self.low:.3f}); {USUAL:g} assumes "
             f"{gain(-USUAL):.0%}"
         )
         return [shown, *self.fit.remarks]

@@ -6,6 +6,7 @@ run's folder is needed to read them; what a search needs beside them, `check` lo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -90,7 +91,8 @@ class RewardSettings:
     exponent: float | str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.exponent, str) and self.exponent != AUTO:
+        number = isinstance(self.exponent, (int, float)) and math.isfinite(self.exponent)
+        if self.exponent not in (None, AUTO) and not number:
             raise InputError(f"exponent {self.exponent!r}: expected a number, or {AUTO!r}")
         check_types(self)
         if self.exponent == AUTO:

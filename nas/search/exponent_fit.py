@@ -9,22 +9,24 @@ then a power of the cost, and -w is the slope of log2 accuracy over log2 cost.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from nas.search.reward import Objective
 from search_spaces.errors import InputError
 
 USUAL = -0.07
 """MnasNet's and EfficientNet's w, found on ImageNet."""
 LEAST, MOST = 0.01, 1.0
-"""Of -w. A doubling that brings nothing (or harms) is still held to be worth 0.7%: less than repeated trainings
-differ by, so that the cost decides among equals. Beyond 1, accuracy would more than double with the cost: that
-is the threshold between learning and not learning, no exchange of one for the other."""
+"""Of -w. A doubling that brings nothing (or harms) is still held to be worth 0.7%: less than repeated
+trainings differ by, so that the cost decides among equals. Beyond 1, accuracy would more than double with the
+cost: that is the threshold between learning and not learning, no exchange of one for the other."""
 FEWEST = 3
 """Networks that a line with an interval takes."""
 _WIDE = 0.05
+_WORDS = {"macs": "MACs", "benchmark_macs": "MACs (the benchmark's count)"}
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,13 @@ class ExponentFit:
         words = []
         if self.slope < LEAST:
             words.append(
-                f"more cost brings nothing here that could be told apart: w is {-LEAST:g}, the least weight, with "
-                "which the cost decides among equals"
+                f"more cost brings nothing here to speak of: w is {-LEAST:g}, the least weight, by which "
+                "the cost decides among equals"
             )
         elif self.slope > MOST:
             words.append(
-                f"accuracy more than doubles with the cost here: w is held at {-MOST:g}; the smaller networks "
-                "hardly learn on this proxy task, more epochs would tell more"
+                f"accuracy more than doubles with the cost here: w is held at {-MOST:g}; the smaller "
+                "networks hardly learn, longer trainings would tell more"
             )
         if self.low <= 0 <= self.high and self.slope >= LEAST:
             words.append(
@@ -86,13 +88,13 @@ class ExponentFit:
             )
         if self.high - self.low > 2 * _WIDE:
             words.append(
-                f"the interval is wide ({gain(self.low):+.1%} to {gain(self.high):+.1%} for a doubling): "
-                "trainings of this proxy task differ much by chance, more epochs or images would tell more"
+                f"the interval is wide ({gain(self.low):+.1%} to {gain(self.high):+.1%} for a doubling): the "
+                "networks lie far off the line, by chance or by what is peculiar to them"
             )
         if self.guessing:
             words.append(
-                f"{self.guessing} training{'s' * (self.guessing > 1)} no better than guessing left out: they say "
-                "what doesn't learn, not what cost is worth"
+                f"{self.guessing} training{'s' * (self.guessing > 1)} no better than guessing left out: they "
+                "say what doesn't learn, not what cost is worth"
             )
         return words
 
@@ -100,6 +102,20 @@ class ExponentFit:
 def gain(slope: float) -> float:
     """What a doubling of the cost brings, relative: 0.05 is 5% more accuracy."""
     return math.expm1(slope * math.log(2))
+
+
+def doublings(objectives: Sequence[Objective], costs: Mapping[str, float]) -> float:
+    """log2 of what the reward raises to w: the product of cost / target over the objectives."""
+    return sum(math.log2(objective.ratio(costs[objective.cost])) for objective in objectives)
+
+
+def change_of(objectives: Sequence[Objective]) -> str:
+    """The step by which `doublings` grows by one, in words."""
+    names = [_WORDS.get(objective.cost, objective.cost) for objective in objectives]
+    if len(names) > 1:
+        return f"a doubling of {' x '.join(names)}, each in its target,"
+    # a throughput is worse the lower it is
+    return f"a {'halving' if names[0].startswith('throughput') else 'doubling'} of {names[0]}"
 
 
 def fit_exponent(points: Iterable[SizedAccuracy], chance: float = 0.0) -> ExponentFit:
@@ -124,8 +140,9 @@ def fit_exponent(points: Iterable[SizedAccuracy], chance: float = 0.0) -> Expone
     known = len({point.network for point in points})
     if len({rows[0].doublings for rows in by_network.values()}) < FEWEST:
         raise InputError(
-            f"exponent 'auto': {len(by_network)} of {known} networks learned more than guessing (accuracy above "
-            f"{chance:.3f}), expected at least {FEWEST}: train longer (--epochs, --subset), or give w as a number"
+            f"exponent 'auto': {len(by_network)} of {known} networks learned more than guessing (accuracy "
+            f"above {chance:.3f}), expected at least {FEWEST}: start again with longer trainings (--epochs, "
+            "--subset), or give w as a number"
         )
     x = np.array([rows[0].doublings for rows in by_network.values()])
     y = np.array([np.mean([math.log2(row.accuracy) for row in rows]) for rows in by_network.values()])

@@ -100,7 +100,7 @@ class TrainEvaluator(Evaluator):
 
 
 def guessing(labels: NDArray[np.int64]) -> float:
-    """The accuracy up to which a network may be guessing: always the commonest class, and three standard errors.
+    """The accuracy up to which a network may be guessing: the commonest class, and three standard errors.
 
     Args:
         labels: of the images that are scored, shape (N,).

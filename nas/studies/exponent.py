@@ -1,13 +1,12 @@
 """`--exponent auto`: what more cost is worth on the data at hand, measured before the search.
 
-Networks of one design in several sizes around the target are trained as the search will train its own, by the
-same evaluator; the exponent follows from their accuracies (`nas.search.exponent_fit`). Each seed is a search over the
-list of them, so that it runs where the search does, is journaled, and goes on after a stop.
+Networks of one design in several sizes around the target are trained as the search will train its own, by
+the same evaluator; the exponent follows from their accuracies (`nas.search.exponent_fit`). Each seed is a
+search over the list of them, so that it runs where the search does, is journaled, and goes on after a stop.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from nas.network.cost import COSTS, cost
 from nas.runs.measured import EXPONENT, MeasuredExponent
 from nas.runs.settings import SearchSettings
 from nas.search.evaluator import Evaluator
-from nas.search.exponent_fit import SizedAccuracy, fit_exponent
+from nas.search.exponent_fit import SizedAccuracy, change_of, doublings, fit_exponent
 from nas.search.results import Results
 from nas.search.reward import Objective
 from nas.search.trial import Record
@@ -79,7 +78,7 @@ class ExponentStudy:
             return analytic | dict(more_costs(spec))
 
         def size(spec: NetworkSpec) -> float:
-            return _doublings(objectives, costs(spec)) / len(objectives)
+            return doublings(objectives, costs(spec)) / len(objectives)
 
         known = all(objective.cost in COSTS for objective in objectives)
         count = _INSTANT if evaluator.instant else NETWORKS
@@ -124,35 +123,24 @@ class ExponentStudy:
         return MeasuredExponent(
             exponent=fit.exponent,
             **asdict(fit),
-            cost=self._doubled,
+            change=change_of(self._objectives),
             family=self.family.about,
             chance=float(self.chance),
             rows=dict(sorted(rows.items(), key=lambda item: float(item[1]["doublings"]))),
         )
 
     @property
-    def _doubled(self) -> str:
-        names = [objective.cost for objective in self._objectives]
-        words = ["MACs" if name == "macs" else name for name in names]
-        return words[0] if len(words) == 1 else f"the product of {' and '.join(words)}"
-
-    @property
     def _objectives(self) -> tuple[Objective, ...]:
         return self.settings.make_reward().objectives
 
     def _listed(self, number: int) -> SearchSettings:
-        """The trainings with one seed: no target, no early end, and the costs that were targeted beside each."""
+        """The trainings with one seed: no target, no early end; beside each network its targeted costs."""
         about = {}
         for label, spec in self.family.networks.items():
             costs = self.costs(spec)
             targeted = {objective.cost: costs[objective.cost] for objective in self._objectives}
-            about[label] = {"doublings": _doublings(self._objectives, costs), **targeted}
+            about[label] = {"doublings": doublings(self._objectives, costs), **targeted}
         plain = replace(self.settings, reward=replace(self.settings.reward, exponent=None), until="trials")
         listed = replace(plain.over(EXPONENT, self.family.networks, about), latency_table=None)
         listed = replace(listed, seed=self.settings.seed + number)
         return listed.trained(scheduler="none") if listed.evaluator.early_stopping != "none" else listed
-
-
-def _doublings(objectives: Sequence[Objective], costs: Mapping[str, float]) -> float:
-    """log2 of the product that the reward raises to w."""
-    return sum(math.log2(objective.ratio(costs[objective.cost])) for objective in objectives)

@@ -1,11 +1,12 @@
 """Networks of one design in several sizes around a target: what more cost brings, all else equal.
 
 Two ways to make them. In width: one member of the space, all its widths multiplied, as MobileNetV2's
-multipliers do (Sandler et al. 2018: .5 to 1.4 on ImageNet gain 5% for each doubling, MnasNet's figure); the sizes
-are met exactly, whatever the space's own edges. In steps: members of the space along one path from small to
-large, for what can be said of members alone, a surrogate's accuracy or a table's latency. A path goes through
-EfficientNet-B0, where the space has it, and changes widths and depths only, as compound scaling does; a member
-made of the cheapest choice in everything isn't smaller, it is worse, and would blame the cost for it.
+multipliers do (Sandler et al. 2018: .5 to 1.4 gain about 5% for each doubling on ImageNet, MnasNet's figure);
+the sizes are met exactly, whatever the space's own edges. In steps: members of the space along one path from
+small to large, for what can be said of members alone, a surrogate's accuracy or a table's latency. A path
+goes through EfficientNet-B0, where the space has it, and changes widths and depths only, as compound scaling
+does: a member made of the cheapest choice in everything isn't just smaller, it is of a worse design, and the
+gain from it to the dearest is no price of cost.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from search_spaces.spec import NetworkSpec
 
 LOW, HIGH = -2.0, 1.0
 """Sizes in doublings of the target: a quarter of it to twice it."""
-_LEAST_SPAN = 1.0
-"""Doublings between the smallest and the largest; with less, noise decides the slope."""
+_LEAST_SPAN, _SPAN = 1.0, 1.5
+"""Doublings from the smallest to the largest, at least (with less, noise decides the slope) and wanted."""
 _FIELDS = (("channels", "repeats"), ("op",), ("kernel", "se_ratio", "skip"))
 """What a path changes: the first that spans enough, the next ones with it only if it doesn't."""
 _GOLDEN = (5**0.5 - 1) / 2
@@ -85,12 +86,12 @@ def members_of(space: StagedSpace | ListedSpace, size: Doublings, count: int) ->
             chosen = [field for group in _FIELDS[:fields] for field in group]
             path = [space.decode(member) for member in _path(space, middle, chosen)]
             sizes = [size(spec) for spec in path]
-            if max(sizes) - min(sizes) >= 1.5 * _LEAST_SPAN:
+            if max(sizes) - min(sizes) >= _LEAST_SPAN:
                 break
     sized = sorted(((size(spec), spec) for spec in path), key=lambda pair: pair[0])
     smallest, largest = sized[0][0], sized[-1][0]
-    low = max(LOW + min(0.0, largest - HIGH), smallest)
-    high = min(low + HIGH - LOW, largest)
+    low = max(min(LOW, largest - _SPAN), smallest)
+    high = min(max(HIGH, low + _SPAN), largest)
     found: dict[str, tuple[float, NetworkSpec]] = {}
     for level in np.linspace(low, high, count):
         nearest = min(sized, key=lambda pair: abs(pair[0] - level))
