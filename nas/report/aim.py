@@ -28,8 +28,8 @@ def aim_remarks(run: Run, results: Results, best: Scored) -> list[str]:
         cost, target = best.costs[objective.cost], objective.target
         if _far(run, objective.ratio(cost)):
             words.append(
-                f"{cost_label(objective.cost)} of the winner: {si(cost)}, {cost / target:.2g} times the target "
-                f"{si(target)}: {_reason(run, results, objective, best)}."
+                f"{cost_label(objective.cost)} of the winner: {si(cost)}, {cost / target:.2g} times the "
+                f"target {si(target)}: {_reason(run, results, objective, best)}."
             )
     if best.reward > 1:
         words.append(

@@ -29,6 +29,8 @@ LOW, HIGH = -2.0, 1.0
 """Sizes in doublings of the target: a quarter of it to twice it."""
 _LEAST_SPAN, _SPAN = 1.0, 1.5
 """Doublings from the smallest to the largest, at least (with less, noise decides the slope) and wanted."""
+_FEWEST = 4
+"""Networks of different cost."""
 _FIELDS = (("channels", "repeats"), ("op",), ("kernel", "se_ratio", "skip"))
 """What a path changes: the first that spans enough, the next ones with it only if it doesn't."""
 _GOLDEN = (5**0.5 - 1) / 2
@@ -64,8 +66,8 @@ def widths_of(space: StagedSpace, size: Doublings, count: int) -> SizeFamily:
     found: list[tuple[float, NetworkSpec]] = []
     for level in np.linspace(LOW, HIGH, count):
         spec = _as_wide(anchor, size, float(level))
-        if abs((got := size(spec)) - level) < 0.25 * (HIGH - LOW) / (count - 1):
-            found.append((got, spec))
+        if abs((got := size(spec)) - level) < 0.5 * (HIGH - LOW) / (count - 1):
+            found.append((got, spec))  # else whole channels don't allow it
     return _named(f"{_name(space, anchor)} in different widths", space, found, count)
 
 
@@ -86,7 +88,7 @@ def members_of(space: StagedSpace | ListedSpace, size: Doublings, count: int) ->
             chosen = [field for group in _FIELDS[:fields] for field in group]
             path = [space.decode(member) for member in _path(space, middle, chosen)]
             sizes = [size(spec) for spec in path]
-            if max(sizes) - min(sizes) >= _LEAST_SPAN:
+            if len(set(sizes)) >= _FEWEST and max(sizes) - min(sizes) >= _LEAST_SPAN:
                 break
     sized = sorted(((size(spec), spec) for spec in path), key=lambda pair: pair[0])
     smallest, largest = sized[0][0], sized[-1][0]
@@ -168,7 +170,7 @@ def _as_wide(anchor: NetworkSpec, size: Doublings, level: float) -> NetworkSpec:
     for _ in range(30):
         middle = (low + high) / 2
         low, high = (low, middle) if too_large(middle) else (middle, high)
-    return at(low)
+    return min((at(low), at(high)), key=lambda spec: abs(size(spec) - level)) if high < 8 else at(low)
 
 
 def _name(space: StagedSpace, spec: NetworkSpec) -> str:
@@ -181,7 +183,7 @@ def _named(
     """A family, if it is one: labels by rank; raises `InputError` if its sizes differ too little."""
     found = sorted(found, key=lambda pair: pair[0])
     different = {spec.digest: (size, spec) for size, spec in found}
-    if len(different) < min(4, count) or found[-1][0] - found[0][0] < _LEAST_SPAN:
+    if len(different) < _FEWEST or found[-1][0] - found[0][0] < _LEAST_SPAN:
         reach = (
             f"from {2 ** found[0][0]:.3g} to {2 ** found[-1][0]:.3g} times the target" if found else "none"
         )
