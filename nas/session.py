@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
 from nas.latency.table import LATENCY, LatencyTable
 from nas.runs.folder import Run
+from nas.runs.measured import EXPONENT
 from nas.runs.mirror import Mirror, has_run, storage_of
 from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
@@ -19,8 +21,11 @@ from nas.search.evaluator import Evaluator
 from nas.search.journal import Journal
 from nas.search.loop import SearchLoop, run_in_process
 from nas.search.results import Results
+from nas.search.reward import AUTO
 from nas.search.trial import Record
+from nas.studies.exponent import ExponentStudy
 from search_spaces.errors import InputError
+from search_spaces.listed import ListedSpace
 from search_spaces.spec import NetworkSpec
 from search_spaces.targets import check_folder, same_file
 
@@ -89,8 +94,15 @@ def resume_search(
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
 
 
-RunLoop = Callable[[SearchLoop, Callable[[], None]], None]
-"""Runs a loop until it is done; calls the second argument often, for the view to be redrawn."""
+class RunLoop(Protocol):
+    """Runs a loop until it is done.
+
+    It calls `tick` often, for the view to be redrawn. `part` is the place in the run's folder of a run that
+    comes before the search: no trial of it is ended early, and the cluster is needed afterwards.
+    """
+
+    def __call__(self, loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None:
+        """Run it."""
 
 
 def _run(
@@ -108,6 +120,8 @@ def _run(
     else:
         evaluator, concurrent, runner = _on_ray(made, scorer.early_stopping, folder, placement, console, new)
     del made  # the cluster's store holds its data once for all
+    costs = _costs(evaluator, settings.make_latency())
+    study = ExponentStudy.of(settings, evaluator, costs) if settings.reward.exponent == AUTO else None
     run = Run.create(folder, settings) if new else Run(folder, settings)
     with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
         placement.keep(folder)  # here, where no other process is on the run
@@ -119,6 +133,8 @@ def _run(
             highlight=False,
         )
         console.print(f"scored on {evaluator.describe()}", highlight=False)
+        if study is not None:
+            _measure(run, study, evaluator, runner, placement, console)
         if records:
             console.print(f"{len(records)} trials are in the journal already", highlight=False)
         events = TensorBoardWriter(run, records)
@@ -133,7 +149,6 @@ def _run(
                 mirror.check()
 
         try:
-            costs = _costs(evaluator, settings.make_latency())
             loop = run.loop(journal, trials, (progress, events, keeper), costs)
             if not loop.retraced:
                 console.print(
@@ -174,6 +189,47 @@ def _run(
     return run
 
 
+def _measure(
+    run: Run,
+    study: ExponentStudy,
+    evaluator: Evaluator,
+    runner: RunLoop,
+    placement: Placement,
+    console: Console,
+) -> None:
+    """Measure the exponent by trainings of its own, or go on with that, and keep it in the run."""
+    from nas.report.progress import SearchProgress
+
+    def train(name: str, settings: SearchSettings) -> tuple[ListedSpace, list[Record]]:
+        part = f"{EXPONENT}/{name}"
+        folder = run.folder / part
+        begun = Run.open(folder) if Run.is_run(folder) else Run.create(folder, settings)
+        trials = begun.settings.trials
+        copy = f"{placement.storage}/{part}" if placement.storage else None
+        with Journal(folder) as journal, _mirror(copy, folder) as mirror:
+            view = SearchProgress(console, trials, evaluator.epochs, journal.records)
+
+            def tick() -> None:
+                view.tick()
+                if mirror is not None:
+                    mirror.check()
+
+            loop = begun.loop(journal, trials, (view,))
+            if not loop.done:
+                with view:
+                    runner(loop, tick, part)
+        assert isinstance(begun.space, ListedSpace)
+        return begun.space, journal.records
+
+    console.print(study.about, highlight=False, soft_wrap=True)
+    measured = study.run(train)
+    run.keep_exponent(measured)
+    first, *remarks = measured.lines
+    console.print(first, highlight=False, soft_wrap=True)
+    for line in remarks:
+        console.print(line, style="yellow", highlight=False, soft_wrap=True)
+
+
 def _costs(evaluator: Evaluator, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
     """The costs of a network beside the analytic ones."""
 
@@ -190,7 +246,7 @@ def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | No
 def _in_process(evaluator: Evaluator) -> tuple[Evaluator, int, RunLoop]:
     """One trial follows the other."""
 
-    def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
+    def run(loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None:
         run_in_process(loop, evaluator, tick)
 
     return evaluator, 1, run
@@ -218,20 +274,22 @@ def _on_ray(
     if dashboard:
         console.print(f"Ray dashboard: {dashboard}", highlight=False)
 
-    def run(loop: SearchLoop, tick: Callable[[], None]) -> None:
+    def run(loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None:
         run_on_ray(
             loop,
             shared,
-            folder,
+            folder / part,
             resources,
-            scheduler,
+            "none" if part else scheduler,
             placement.retries,
             tick,
-            storage=f"{placement.storage}/checkpoints" if placement.storage else None,
+            storage="/".join(filter(None, (placement.storage, part, "checkpoints")))
+            if placement.storage
+            else None,
             timeout=placement.timeout,
             dashboard=dashboard,
             say=lambda text: console.print(text, style="yellow"),
-            disconnect=ours and not placement.stay,
+            disconnect=ours and not placement.stay and not part,
         )
 
     return shared.light, concurrent, run

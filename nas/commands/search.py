@@ -14,6 +14,7 @@ import click
 from controller.registry import CONTROLLERS
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.exponent import Exponent, as_measured
 from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
 from nas.commands.options import (
     DATA,
@@ -74,7 +75,7 @@ _WHAT, _SCORED = "What is searched", "How networks are scored"
 @option(
     "--cost", group=_WHAT, help="What a --target without a name limits. Default: macs, or the benchmark's."
 )
-@option("--exponent", group=_WHAT, type=float, help="w of the reward. Default: -0.07.")
+@option("--exponent", group=_WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
 @option(
     "--until",
     group=_WHAT,
@@ -231,6 +232,7 @@ def _check_same(folder: Path, settings: SearchSettings) -> None:
     """Raise `InputError` unless the run in `folder` is the one that these settings describe."""
     path = folder / SETTINGS
     kept = read_settings(read_document(path), str(path))
+    settings = as_measured(settings, folder)
     elsewhere = ("trials", "document", "data_digest", "surrogate_digest", "latency_table")
     there = dict(_leaves(kept.to_document()))
     other = [

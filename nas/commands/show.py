@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from nas.commands.given import not_with, only_with
 from nas.commands.networks import find_network, resolve_network
 from nas.commands.outputs import OutPath, Target, declare
 from nas.network.cost import cost
+from nas.report.aim import aim_remarks
 from nas.report.diagram import terminal_diagram, write_diagram
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.runs.folder import Run
+from nas.runs.measured import read_measured
 from nas.search.journal import read_records
 from search_spaces.errors import InputError
 from search_spaces.notation import network_notation
@@ -83,7 +86,7 @@ def run_document(run: Run) -> dict[str, Any]:
     """A run's settings, best trial and Pareto front."""
     records = read_records(run.folder)
     results = run.results(records)
-    best = run.winner(results)
+    best, measured = run.winner(results), read_measured(run.folder)
     return {
         "run": str(run.folder),
         "settings": run.settings.to_document(),
@@ -92,6 +95,8 @@ def run_document(run: Run) -> dict[str, Any]:
         "accuracy_of": run.settings.evaluator.accuracy_of,
         "best": None if best is None else {**best.to_line(), **spec_document(run.spec(best))},
         "pareto": [record.to_line() for record in results.front],
+        "measured_exponent": None if measured is None else asdict(measured),
+        "remarks": [] if best is None else aim_remarks(run, results, best),
     }
 
 
@@ -120,6 +125,10 @@ def show_run(run: Run, top: int = 5) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    if (measured := read_measured(run.folder)) is not None:
+        console.print(f"Measured before the search: {measured.lines[0]}.", highlight=False, soft_wrap=True)
+    for remark in aim_remarks(run, results, best):
+        console.print(remark, style="yellow", highlight=False, soft_wrap=True)
     console.print(spec_table(run.spec(best)))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nas.network.cost import COSTS, cost
 from nas.network.scaling import family
+from nas.report.aim import aim_remarks
 from nas.report.charts import Line, Mark, chart
 from nas.report.diagram import to_svg
 from nas.report.figures import REFERENCES
@@ -17,6 +18,7 @@ from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
 from nas.report.tables import cost_label, si
 from nas.runs.folder import Run
+from nas.runs.measured import read_measured
 from nas.runs.train_settings import TrainSettings
 from nas.search.results import Results
 from nas.search.trial import FAILED, FINISHED, Record, Scored
@@ -91,7 +93,13 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         f"controller {_text(settings.controller.name)}, "
         f"reward {_text(settings.reward.form)}, seed {settings.seed}; scored on {_text(scored)}.</p>"
         f'<div class="cards">{shown}</div>'
-    )
+    ) + "".join(f"<p>{_text(line)}</p>" for line in _remarks(run, results, best))
+
+
+def _remarks(run: Run, results: Results, best: Scored) -> list[str]:
+    measured = read_measured(run.folder)
+    known = [] if measured is None else [f"Measured before the search: {'; '.join(measured.lines)}."]
+    return known + aim_remarks(run, results, best)
 
 
 def _proxy(settings: TrainSettings) -> str:

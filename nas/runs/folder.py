@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.runs.flat import read_settings
+from nas.runs.measured import MeasuredExponent
 from nas.runs.settings import SearchSettings
 from nas.search.convergence import Convergence
 from nas.search.journal import TRIALS, Journal
@@ -72,6 +73,16 @@ class Run:
         if (folder / LATENCY_TABLE).is_file():
             settings = replace(settings, latency_table=str(folder / LATENCY_TABLE))
         return cls(folder, settings)
+
+    def keep_exponent(self, measured: MeasuredExponent) -> None:
+        """Take a measured exponent over into the settings, here and in `search.yaml`, before the search."""
+        reward = replace(self.settings.reward, exponent=measured.exponent)
+        self.settings = replace(self.settings, reward=reward)
+        measured.write(self.folder)
+        path = self.folder / SETTINGS
+        document = read_document(path)  # what else stands there stays: a resumed run's data may have moved
+        document["reward"]["exponent"] = measured.exponent
+        write_document(path, document)
 
     def loop(
         self,

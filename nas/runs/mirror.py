@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nas.runs.measured import EXPONENT, MEASURED
 from nas.runs.storage import is_url, open_storage, write_object
 from nas.search.journal import PROPOSALS, TRIALS
 from search_spaces.document import MAX_BYTES, make_folder, write_atomically
@@ -22,7 +23,7 @@ from search_spaces.errors import InputError
 
 STORAGE = "storage"
 """Name of the file in a run folder that says where its copy is."""
-_WHOLE = ("search.yaml", "placement.yaml", "latency.json", "best.yaml", "pareto.csv")
+_WHOLE = ("search.yaml", "placement.yaml", "latency.json", "best.yaml", "pareto.csv", MEASURED)
 _GROWING = (TRIALS, PROPOSALS)
 _WRITER = "writer"
 _PATIENCE = 60.0
@@ -180,8 +181,12 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
         raise
     except Exception as error:  # each store raises its own kinds
         raise InputError(f"{url}: cannot read: {error}") from None
-    make_folder(folder)
+    number = 0
+    while has_run(part := f"{url.rstrip('/')}/{EXPONENT}/seed-{number}"):  # what its exponent is measured by
+        fetch_run(part, folder / EXPONENT / f"seed-{number}")
+        number += 1
     for name, data in content.items():
+        make_folder((folder / name).parent)
         write_atomically(folder / name, data)
     write_atomically(folder / STORAGE, f"{url}\n")
     say(f"{url} -> {folder}")

@@ -6,6 +6,7 @@ run's folder is needed to read them; what a search needs beside them, `check` lo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -21,7 +22,7 @@ from nas.runs.evaluators import EVALUATORS
 from nas.runs.train_settings import TrainSettings
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
-from nas.search.reward import Reward, parse_target, reward_of
+from nas.search.reward import AUTO, Reward, check_measurable, parse_target, reward_of
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, unknown
 from search_spaces.listed import ListedSpace
@@ -78,20 +79,29 @@ class RewardSettings:
     Attributes:
         form: one of `nas.search.reward.FORMS`.
         targets: by cost name, in the cost's own unit.
-        exponent: None: -0.07.
+        exponent: None: -0.07; `auto`: measured before the search (`nas.studies.exponent`), which then keeps
+            the number here.
+
+    Raises:
+        InputError: a value of another type or out of its range, or `auto` where there is no such w.
     """
 
     form: str = "soft"
     targets: dict[str, float] = field(default_factory=lambda: {"macs": 400e6})
-    exponent: float | None = None
+    exponent: float | str | None = None
 
     def __post_init__(self) -> None:
+        number = isinstance(self.exponent, (int, float)) and math.isfinite(self.exponent)
+        if self.exponent not in (None, AUTO) and not number:
+            raise InputError(f"exponent {self.exponent!r}: expected a number, or {AUTO!r}")
         check_types(self)
+        if self.exponent == AUTO:
+            check_measurable(self.form, self.targets)
         self.make()
 
     def make(self) -> Reward:
-        """The reward."""
-        return reward_of(self.form, self.targets, self.exponent)
+        """The reward; with an exponent that is still to be measured, as if it were the usual one."""
+        return reward_of(self.form, self.targets, None if isinstance(self.exponent, str) else self.exponent)
 
 
 @dataclass(frozen=True)

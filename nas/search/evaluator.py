@@ -46,6 +46,8 @@ class Evaluator(ABC):
         data_digest: of what it measures on, if that could be another one next time.
         noisy: whether the same network could have been measured otherwise: then the highest reward
             seen is not always the best network's.
+        scores_any: whether it can score networks that are no members of the searched space.
+        chance: accuracy up to which a network may have learned nothing but to guess; 0: not known.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Evaluator(ABC):
     folders: tuple[str, ...] = ()
     data_digest: str | None = None
     noisy: bool = True
+    scores_any: bool = True
+    chance: float = 0.0
 
     @abstractmethod
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:

@@ -20,6 +20,8 @@ from search_spaces.spec import NetworkSpec
 _SUFFIXES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 
 FORMS = ("soft", "hard", "absolute")
+AUTO = "auto"
+"""For the exponent: measured on the data."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,21 @@ def reward_of(form: str, targets: Mapping[str, float], exponent: float | None = 
     else:
         below = above = -0.07 if exponent is None else exponent
     return Reward(tuple(Objective(name, target, below, above) for name, target in targets.items()), form)
+
+
+def check_measurable(form: str, targets: Mapping[str, float]) -> None:
+    """Raise `InputError` where no exponent follows from what more cost brings."""
+    if form == "hard":
+        raise InputError(f"exponent {AUTO!r}: the hard reward has none (it is 0 and -1)")
+    if form == "absolute":
+        # TuNAS' w is accuracy for a miss in parts of the target, on either side: it holds the target if it is
+        # large enough, whatever cost is worth (Bender et al. 2020)
+        raise InputError(
+            f"exponent {AUTO!r}: only for --reward soft; the absolute reward's w is no rate of exchange, it "
+            "holds the target if it is large enough: give a number"
+        )
+    if not targets:
+        raise InputError(f"exponent {AUTO!r}: there is no target whose cost it could weigh")
 
 
 def make_reward(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nas.data.load import DataSet
 from nas.data.preparation import Preparation
@@ -53,6 +57,7 @@ class TrainEvaluator(Evaluator):
         self.recipe, self.proxy, self.workers = recipe, proxy, workers
         self.epochs = recipe.epochs
         self.folders, self.data_digest = data.folders, data.digest
+        self.chance = guessing(np.asarray(data.held_out.labels))
         self._batches: tuple[int, Batches] | None = None
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
@@ -92,6 +97,18 @@ class TrainEvaluator(Evaluator):
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_batches": None}
+
+
+def guessing(labels: NDArray[np.int64]) -> float:
+    """The accuracy up to which a network may be guessing: the commonest class, and three standard errors.
+
+    Args:
+        labels: of the images that are scored, shape (N,).
+    """
+    if not len(labels):
+        return 0.0
+    share = float(np.bincount(labels).max()) / len(labels)
+    return min(1.0, share + 3 * math.sqrt(share * (1 - share) / len(labels)))
 
 
 class _Training(Evaluation):

@@ -173,6 +173,8 @@ BAD = {
     "target cost": (["search", "--target", "parms=5M"], "did you mean 'params'"),
     "reward": (["search", "--reward", "sotf"], "did you mean 'soft'"),
     "exponent": (["search", "--exponent", "1"], "exponent 1"),
+    "exponent's word": (["search", "--exponent", "steep"], "expected a number from -100 to 0, or 'auto'"),
+    "exponent auto": (["search", "--exponent", "auto", "--reward", "hard"], "the hard reward has none"),
     "seed": (["search", "--seed", "-1"], "seed -1"),
     "concurrent": (["search", "--concurrent", "500"], "room for"),
     "gpus": (["search", "--gpus-per-trial", "9"], "9 GPU"),

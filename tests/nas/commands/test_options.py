@@ -335,6 +335,8 @@ REFUSED = [
     (["search"], ["--cost", "latency_zcu102"]),
     (["search", "--target", "params=5M"], ["--cost", "params"]),
     (["search", "--reward", "hard"], ["--exponent", "-0.1"]),
+    (["search", "--reward", "hard"], ["--exponent", "auto"]),
+    (["search", "--reward", "absolute"], ["--exponent", "auto"]),
     (["search", "--address", "auto"], ["--dashboard"]),
     (["search"], ["--download"]),
     (["search"], ["--data-root", "x"]),

@@ -77,6 +77,10 @@ def test_in_a_file_too(name, value, message):
         {"evaluator": {"kind": "train", "noise": True}},
         {"reward": {"targets": ["400M"]}},
         {"reward": {"form": "hard", "exponent": -1}},
+        {"reward": {"form": "hard", "exponent": "auto"}},
+        {"reward": {"form": "absolute", "exponent": "auto"}},
+        {"reward": {"targets": {}, "exponent": "auto"}},
+        {"reward": {"exponent": "automatic"}},
         {"trials": "3"},
         {"cpus_per_trial": 2},
     ],
@@ -94,6 +98,7 @@ def test_odd_trees_are_refused(document):
             evaluator="benchmark", space="accel-nasbench", targets={"latency_zcu102": 5}, noise=True
         ),
         make_settings(latency_table="t.json", targets={LATENCY: "15ms", "macs": "400M"}, reward="hard"),
+        make_settings(exponent="auto"),
         make_settings(recipe_changes={"lr": "0.01", "epochs": "3"}, resolution=32, controller="ppo"),
     ],
 )
