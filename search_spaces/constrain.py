@@ -17,7 +17,7 @@ from search_spaces.decision import Choice
 from search_spaces.errors import InputError
 from search_spaces.mbconv import FIELDS, StageChoices, StagedSpace
 from search_spaces.spec import StageSpec
-from search_spaces.together import StageField, Together
+from search_spaces.together import JointChoices, StageField
 
 StageRule = Callable[[StageSpec, int], str | None]
 """The reason against a stage behind that many channels, or None."""
@@ -28,16 +28,16 @@ _MOST = 300_000
 _SKIP_ORDER = ("pooling", "projection", "none", "identity")
 """Which of two skips is left out first, where both lead to the same networks."""
 
-Row = tuple[Choice, ...]
+_Row = tuple[Choice, ...]
 
 
 class _Relation(NamedTuple):
     """Fields, and the combinations of their values that there are."""
 
     fields: tuple[StageField, ...]
-    rows: set[Row]
+    rows: set[_Row]
 
-    def onto(self, fields: Sequence[StageField]) -> set[Row]:
+    def onto(self, fields: Sequence[StageField]) -> set[_Row]:
         """The combinations of some of its fields."""
         columns = [self.fields.index(field) for field in fields]
         return {tuple(row[column] for column in columns) for row in self.rows}
@@ -59,7 +59,7 @@ def constrain(space: StagedSpace, rule: StageRule) -> StagedSpace:
         parts += _factors(_allowed(space, number, rule, groups))
     order = {(n, field): (n, place) for n in range(len(space.stages)) for place, field in enumerate(FIELDS)}
     left: dict[StageField, list[Any]] = {}
-    together: list[Together] = []
+    together: list[JointChoices] = []
     for component in _components(parts):
         for factor in _factors(_join(component)):
             fields = sorted(factor.fields, key=order.__getitem__)
@@ -71,7 +71,7 @@ def constrain(space: StagedSpace, rule: StageRule) -> StagedSpace:
                 there = {row[column] for row in rows}
                 left[field] = [value for value in listed[column] if value in there]
             if len(fields) > 1:
-                together.append(Together(tuple(fields), tuple(rows)))
+                together.append(JointChoices(tuple(fields), tuple(rows)))
     stages = tuple(
         StageChoices(**{field: tuple(left[number, field]) for field in FIELDS}, stride=stage.stride)
         for number, stage in enumerate(space.stages)
@@ -97,9 +97,9 @@ def _allowed(space: StagedSpace, number: int, rule: StageRule, groups: Sequence[
         if len(shared := [field for field in fields if field in group.fields]) > 1:
             meant.append(([fields.index(field) for field in shared], group.onto(shared)))
     width = space.template.stem.channels
-    rows: dict[Row, StageSpec] = {}
+    rows: dict[_Row, StageSpec] = {}
     reasons: Counter[str] = Counter()
-    pairs: Counter[Row] = Counter()
+    pairs: Counter[_Row] = Counter()
     op, skip = (fields.index((number, field)) for field in ("op", "skip"))
     for row in product(*values):
         if any(tuple(row[column] for column in columns) not in known for columns, known in meant):
@@ -121,7 +121,7 @@ def _allowed(space: StagedSpace, number: int, rule: StageRule, groups: Sequence[
     return _Relation(fields, set(rows))
 
 
-def _networks(rows: dict[Row, StageSpec], number: int, width: int) -> set[Any]:
+def _networks(rows: dict[_Row, StageSpec], number: int, width: int) -> set[Any]:
     """The blocks that these choices lead to, each behind its width."""
     return {stage.blocks(row[0] if number else width) for row, stage in rows.items()}  # type: ignore[arg-type]
 
@@ -164,12 +164,12 @@ def _join(parts: Sequence[_Relation]) -> _Relation:
         waiting = [other for other in waiting if other is not part]
         shared = [field for field in part.fields if field in joined.fields]
         new = tuple(field for field in part.fields if field not in joined.fields)
-        by_shared: dict[Row, list[Row]] = {}
+        by_shared: dict[_Row, list[_Row]] = {}
         for row in part.rows:
             found = dict(zip(part.fields, row, strict=True))
             key = tuple(found[field] for field in shared)
             by_shared.setdefault(key, []).append(tuple(found[field] for field in new))
-        rows: set[Row] = set()
+        rows: set[_Row] = set()
         for row in joined.rows:
             found = dict(zip(joined.fields, row, strict=True))
             rows |= {(*row, *more) for more in by_shared.get(tuple(found[field] for field in shared), ())}

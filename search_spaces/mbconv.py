@@ -20,7 +20,7 @@ from search_spaces.document import check_fields, check_schema, read_document
 from search_spaces.errors import InputError
 from search_spaces.space import NotInSpaceError, SearchSpace
 from search_spaces.spec import NetworkSpec, StageSpec
-from search_spaces.together import Exportable, StageField, Together, read_together
+from search_spaces.together import Exportable, JointChoices, StageField, read_together
 
 SCHEMA_VERSION = 1
 
@@ -103,7 +103,7 @@ class StagedSpace(SearchSpace):
         name: str,
         stages: tuple[StageChoices, ...],
         template: NetworkSpec,
-        together: tuple[Together, ...] = (),
+        together: tuple[JointChoices, ...] = (),
         exportable: Exportable | None = None,
     ) -> None:
         self.stages = stages
@@ -283,9 +283,11 @@ _SETTINGS = tuple(
 )
 
 
-def _grouped(stages: tuple[StageChoices, ...], together: tuple[Together, ...]) -> dict[StageField, Together]:
+def _grouped(
+    stages: tuple[StageChoices, ...], together: tuple[JointChoices, ...]
+) -> dict[StageField, JointChoices]:
     """The groups by each of their fields, checked against the stages."""
-    found: dict[StageField, Together] = {}
+    found: dict[StageField, JointChoices] = {}
     for group in together:
         where = f"together {group.name!r}"
         for column, (number, field) in enumerate(group.fields):

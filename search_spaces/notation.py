@@ -30,6 +30,7 @@ CODE_LEGEND = (
 )
 """What the codes mean, for people."""
 
+_SKIP_WORDS = {"none": "no skip", "pooling": "pool skip", "projection": "proj skip"}
 _OWN_SE = 0.25
 """The SE ratio that words leave out: nearly all networks have it."""
 
@@ -78,13 +79,18 @@ def network_notation(spec: NetworkSpec) -> str:
 
 def stage_words(stage: StageSpec) -> str:
     """The stage as people read it: `3 x MBConv6 k5 s2 SE c40`; what is usual is left out."""
-    parts = [f"{stage.repeats} x {op_words(stage)}", f"k{stage.kernel}"]
+    return f"{stage.repeats} x {block_words(stage)}"
+
+
+def block_words(stage: StageSpec) -> str:
+    """Its block alone: `MBConv6 k5 s2 SE c40`; the stride is that of the first."""
+    parts = [op_words(stage), f"k{stage.kernel}"]
     if stage.stride > 1:
         parts.append(f"s{stage.stride}")
     if stage.se_ratio:
         parts.append("SE" if stage.se_ratio == _OWN_SE else f"SE{stage.se_ratio:g}")
     if stage.skip != "identity":
-        parts.append("no skip" if stage.skip == "none" else f"{stage.skip} skip")
+        parts.append(_SKIP_WORDS[stage.skip])
     return " ".join([*parts, f"c{stage.channels}"])
 
 
@@ -98,13 +104,18 @@ def op_words(stage: StageSpec) -> str:
 
 
 def stem_words(spec: NetworkSpec) -> str:
-    """The stem as people read it: `1 x Conv k3 s2 c32`."""
+    """The stem as people read it: `Conv k3 s2 c32`."""
     stem = spec.stem
     stride = f" s{stem.stride}" if stem.stride > 1 else ""
-    return f"1 x Conv k{stem.kernel}{stride} c{stem.channels}{', max pool s2' if stem.pool else ''}"
+    return f"Conv k{stem.kernel}{stride} c{stem.channels}{', max pool s2' if stem.pool else ''}"
 
 
 def head_words(spec: NetworkSpec) -> str:
-    """The head as people read it: `1 x Conv k1 c1280, pool, linear 1000`."""
-    before = f"1 x Conv k1 c{spec.head_channels}, " if spec.head_channels else ""
+    """The head as people read it: `Conv k1 c1280, pool, linear 1000`."""
+    before = f"Conv k1 c{spec.head_channels}, " if spec.head_channels else ""
     return f"{before}pool, linear {spec.num_classes}"
+
+
+def network_words(spec: NetworkSpec) -> str:
+    """All stages of a network, separated by commas."""
+    return ", ".join(map(stage_words, spec.stages))

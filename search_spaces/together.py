@@ -18,7 +18,7 @@ _LABELS = {"kernel": "k", "se_ratio": "se", "channels": "c", "repeats": "r"}
 
 
 @dataclass(frozen=True)
-class Together:
+class JointChoices:
     """Two fields or more, of one stage or several, with the combinations that there are.
 
     Attributes:
@@ -65,11 +65,11 @@ class Together:
         return {"fields": fields, "choices": [list(choice) for choice in self.choices]}
 
 
-def read_together(row: object, where: str) -> Together:
+def read_together(row: object, where: str) -> JointChoices:
     """The fields and their combinations in a mapping; `where` names it in errors.
 
     Raises:
-        InputError: another form, or what `Together` refuses.
+        InputError: another form, or what `JointChoices` refuses.
     """
     found = check_fields(row, where, ("fields", "choices"))
     for name, value in found.items():
@@ -85,7 +85,7 @@ def read_together(row: object, where: str) -> Together:
         if not isinstance(choice, list) or not all(isinstance(value, str | int | float) for value in choice):
             raise InputError(f"{where}: choice {choice!r}: expected a list of single values")
     try:
-        return Together(tuple(fields), tuple(map(tuple, found["choices"])))
+        return JointChoices(tuple(fields), tuple(map(tuple, found["choices"])))
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 

@@ -10,18 +10,19 @@ from nas.commands.common import out, print_json
 from nas.commands.given import only_with
 from nas.commands.networks import resolve_network
 from nas.commands.outputs import OutPath, Target, declare
-from nas.export.exportable import ANY, count_text, exportable_space, parse_formats, share
+from nas.export.exportable import ANY, count_text, exportable_space, parse_formats, share_text
 from nas.export.expressible import RULES
 from nas.network.cost import cost
 from nas.report.tables import cost_table
 from search_spaces.document import dump_yaml, write_document
+from search_spaces.notation import WORDS_LEGEND
 from search_spaces.registry import SPACES, get_space
 from search_spaces.spec import NetworkSpec
 
 LISTED_FORMATS = ("timm", "torchvision", "onnx")
 
 
-@click.command("cost", epilog="Example: nas cost efficientnet-b0 --check")
+@click.command("cost", epilog=f"Example: nas cost efficientnet-b0 --check\n\n{WORDS_LEGEND}.")
 @click.argument("spec", metavar="SPEC|CHECKPOINT|RUN")
 @click.option("--resolution", type=int, help="Input size, pixels. Default: the network's.")
 @click.option("--check", is_flag=True, help="Build the network and compare with fvcore's count.")
@@ -39,6 +40,7 @@ def cost_command(spec: str, resolution: int | None, check: bool, as_json: bool) 
     else:
         console = out()
         console.print(cost_table(network, counted))
+        console.print(f"total: {counted.macs:,} MACs, {counted.params:,} params", highlight=False)
         console.print(
             f"memory: {counted.inference_memory / 1e6:.0f} MB to infer, "
             f"{counted.training_memory / 1e6:.0f} MB to train (one image, fp32, estimates)",
@@ -101,7 +103,7 @@ def space(space: str | None, exportable_to: str, target: str | None, as_json: bo
             )
             return
         for name, known in rows.items():
-            shares = ", ".join(f"{form} {share(n, known.size)}" for form, n in exports[name].items())
+            shares = ", ".join(f"{form} {share_text(n, known.size)}" for form, n in exports[name].items())
             out().print(
                 f"{name}: {count_text(known.size)} architectures, {len(known.decisions)} decisions; "
                 f"export to {shares}",

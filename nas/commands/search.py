@@ -39,6 +39,7 @@ from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
+from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND
 from search_spaces.registry import SPACES
 
 _SCORED = "How networks are scored"
@@ -46,7 +47,8 @@ _SCORED = "How networks are scored"
 
 @click.command(
     cls=GroupedCommand,
-    epilog="Example: nas search --data digits --trials 24 --concurrent 2 --target 400M --out runs/first",
+    epilog="Example: nas search --data digits --trials 24 --concurrent 2 --target 400M --out runs/first"
+    f"\n\nIn what it prints, {WORDS_LEGEND}. In pareto.csv, {CODE_LEGEND}.",
 )
 @click.option(
     "--config", type=click.Path(), help="Settings file (a run's search.yaml); other options win over it."

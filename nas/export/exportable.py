@@ -85,7 +85,7 @@ def describe_space(space: StagedSpace | ListedSpace) -> str:
     name = f"{space.name}, exportable to {join_names(kept.to)}"
     if space.size == kept.of:
         return f"{name}: all of its {count_text(kept.of)} architectures"
-    part = share(space.size, kept.of)
+    part = share_text(space.size, kept.of)
     return f"{name}: {count_text(space.size)} of {count_text(kept.of)} architectures ({part})"
 
 
@@ -94,6 +94,6 @@ def count_text(count: int) -> str:
     return f"{count:,}" if count < 10**6 else f"{count:.3g}".replace("e+", "e")
 
 
-def share(count: int, of: int) -> str:
+def share_text(count: int, of: int) -> str:
     """A part of the whole, as text: `2.3%`, or `all`."""
     return "all" if count == of else f"{100 * count / of:.2g}%"
