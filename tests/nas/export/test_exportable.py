@@ -18,6 +18,7 @@ from nas.network.builder import build
 from nas.runs.flat import make_settings, read_settings
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
+from nas.training.proxy import ProxyTask
 from search_spaces import SPACES, InputError, StagedSpace, StageSpec, get_space, reference
 from search_spaces.document import write_document
 from search_spaces.spec import StemSpec
@@ -124,6 +125,19 @@ def test_se_of_any_rounding_and_stems_of_any_stride_export():
         build_torchvision(spec)
     model = build_timm(odd.replace(stem=StemSpec(32, 3, 1)))
     assert [row["reduction"] for row in model.feature_info] == [1, 2]
+
+
+def test_what_is_trained_on_small_images_exports():
+    """The digits' proxy of a deep network: the probe has to see at 16 pixels, where padding is most of it."""
+    stages = [
+        StageSpec("mbconv", 16, 5, 1, 3, 2, skip="none"), StageSpec("mbconv", 24, 3, 2, 6, 3, 0.25),
+        StageSpec("ds", 32, 5, 2, 1, 3), StageSpec("mbconv", 80, 3, 2, 6, 5, skip="none"),
+        StageSpec("ds", 72, 3, 1, 1, 4, skip="none"), StageSpec("ds", 160, 5, 2, 1, 2),
+        StageSpec("mbconv", 320, 3, 1, 6, 2),
+    ]  # fmt: skip
+    spec = ProxyTask(16, 0.25, 1).apply(reference("efficientnet-b0").replace(stages=tuple(stages)), 10, 1)
+    build_timm(spec)
+    onnx_bytes(spec, build(spec, seed=0))  # weights by which nothing is seen: the probe's are needed
 
 
 def test_the_space_says_what_is_left():
