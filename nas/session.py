@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rich.console import Console
 
+from nas.export.exportable import describe_space
 from nas.latency.table import LATENCY, LatencyTable
 from nas.runs.folder import Run
 from nas.runs.measured import EXPONENT
@@ -127,11 +128,11 @@ def _run(
         placement.keep(folder)  # here, where no other process is on the run
         records: list[Record] = journal.records
         console.print(
-            f"search in {folder}: {trials} trials, {concurrent} at once, "
-            f"space {run.space.name} ({run.space.size:.3g} architectures), {settings.controller.name}, "
+            f"search in {folder}: {trials} trials, {concurrent} at once, {settings.controller.name}, "
             f"seed {settings.seed}",
             highlight=False,
         )
+        console.print(f"space {describe_space(run.space)}", highlight=False)
         console.print(f"scored on {evaluator.describe()}", highlight=False)
         if study is not None:
             _measure(run, study, evaluator, runner, placement, console)

@@ -8,7 +8,7 @@ from search_spaces.errors import InputError, unknown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StageChoices, StagedSpace
 from search_spaces.mnasnet import efficientnet, mnasnet
-from search_spaces.notation import from_notation, network_notation, to_notation
+from search_spaces.notation import from_notation, network_notation, stage_words, to_notation
 from search_spaces.reference import REFERENCES, reference
 from search_spaces.registry import SPACES, get_space
 from search_spaces.space import NotInSpaceError, SearchSpace
@@ -41,6 +41,7 @@ __all__ = [
     "read_spec",
     "reference",
     "register_op",
+    "stage_words",
     "to_notation",
     "unknown",
 ]

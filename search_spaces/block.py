@@ -69,6 +69,7 @@ class Op:
     Attributes:
         name: as specs and spaces write it.
         label: as people read it.
+        short: as a stage's words name it (`search_spaces.notation`); empty: by the label.
         word: in block notation (`search_spaces.notation`), timm's where timm has it.
         colour: of its boxes in diagrams, `#rrggbb`.
         layers: the residual branch of a block.
@@ -87,6 +88,7 @@ class Op:
     expands: bool = False
     unexpanded: str | None = None
     final_activation: bool = False
+    short: str = ""
 
 
 OPS: dict[str, Op] = {}
@@ -169,18 +171,21 @@ def _narrowed(block: BlockSpec) -> int:
 
 for _op in (
     # k x k convolution
-    Op("conv", "conv", "cn", "#5b8def", _plain, _as_it_goes),
+    Op("conv", "conv", "cn", "#5b8def", _plain, _as_it_goes, short="Conv"),
     # depthwise k x k, linear 1x1; it is MBConv1
-    Op("ds", "depthwise separable", "ds", "#2fa39a", _separable, _as_it_comes),
+    Op("ds", "depthwise separable", "ds", "#2fa39a", _separable, _as_it_comes, short="MBConv1"),
     # the same with an activation after the 1x1 too (MobileNetV1)
-    Op("dsa", "depthwise separable (act.)", "dsa", "#1d7f78", _separable_activated, _as_it_comes),
+    Op(
+        "dsa", "depthwise separable (act.)", "dsa", "#1d7f78", _separable_activated, _as_it_comes,
+        short="SepConv",
+    ),
     # inverted residual: 1x1 expansion before `ds` (MobileNetV2)
     Op("mbconv", "MBConv", "ir", "#e08a3c", _mbconv, _expanded, expands=True, unexpanded="ds"),
     # ResNet's two (He et al. 2016), the stride on the k x k convolution, as in torchvision's v1.5
-    Op("basic", "basic block", "bb", "#a56cc1", _basic, _as_it_goes, final_activation=True),
+    Op("basic", "basic block", "bb", "#a56cc1", _basic, _as_it_goes, final_activation=True, short="Basic"),
     Op(
         "bottleneck", "bottleneck", "bt", "#7d57c1", _bottleneck, _narrowed,
-        expands=True, final_activation=True,
+        expands=True, final_activation=True, short="Bottleneck",
     ),
 ):  # fmt: skip
     register_op(_op)

@@ -1,8 +1,9 @@
 """Block notation: a stage as a short string, `ir_r2_k3_s2_e6_c24_se0.25` (MnasNet's and timm's style).
 
-The words are timm's (`cn`, `ds`, `dsa`, `ir`; `noskip`), with `bb` and `bt` for ResNet's blocks and
-`pool`, `proj` for the other two shortcuts. It is for reading and for writing reference networks
-down; `nas.export` knows what a library makes of its own variant.
+The codes are timm's (`cn`, `ds`, `dsa`, `ir`; `noskip`), with `bb` and `bt` for ResNet's blocks and
+`pool`, `proj` for the other two shortcuts. They are for pasting and for writing reference networks down;
+`nas.export` knows what a library makes of its own variant. Where people read, a stage stands in words,
+`2 x MBConv6 k3 s2 SE c24`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,23 @@ from search_spaces.spec import NetworkSpec, StageSpec
 
 _SKIPS = {"none": "noskip", "identity": "", "pooling": "pool", "projection": "proj"}
 _FIELDS = {"r": "repeats", "k": "kernel", "s": "stride", "e": "expansion", "c": "channels", "se": "se_ratio"}
+
+WORDS_LEGEND = (
+    "3 x MBConv6 k5 s2 SE c40: 3 blocks; expansion 6 (MBConv1: none, depthwise separable), kernel 5, the "
+    "first with stride 2, squeeze-and-excitation (to a quarter of the input; SE0.5: to half), 40 channels"
+)
+"""What the words mean, for people."""
+
+CODE_LEGEND = (
+    "ir_r3_k5_s2_e6_c40_se0.25, to paste: ir MBConv, ds MBConv1, dsa SepConv (an activation after the 1x1, "
+    "too), cn Conv, bb Basic, bt Bottleneck; r blocks, k kernel, s stride, e expansion, c channels, se ratio "
+    "of SE; noskip, pool, proj: the skip"
+)
+"""What the codes mean, for people."""
+
+_SKIP_WORDS = {"none": "no skip", "pooling": "pool skip", "projection": "proj skip"}
+_OWN_SE = 0.25
+"""The SE ratio that words leave out: nearly all networks have it."""
 
 
 def to_notation(stage: StageSpec) -> str:
@@ -57,3 +75,47 @@ def from_notation(text: str) -> StageSpec:
 def network_notation(spec: NetworkSpec) -> str:
     """All stages of a network, separated by spaces."""
     return " ".join(to_notation(stage) for stage in spec.stages)
+
+
+def stage_words(stage: StageSpec) -> str:
+    """The stage as people read it: `3 x MBConv6 k5 s2 SE c40`; what is usual is left out."""
+    return f"{stage.repeats} x {block_words(stage)}"
+
+
+def block_words(stage: StageSpec) -> str:
+    """Its block alone: `MBConv6 k5 s2 SE c40`; the stride is that of the first."""
+    parts = [op_words(stage), f"k{stage.kernel}"]
+    if stage.stride > 1:
+        parts.append(f"s{stage.stride}")
+    if stage.se_ratio:
+        parts.append("SE" if stage.se_ratio == _OWN_SE else f"SE{stage.se_ratio:g}")
+    if stage.skip != "identity":
+        parts.append(_SKIP_WORDS[stage.skip])
+    return " ".join([*parts, f"c{stage.channels}"])
+
+
+def op_words(stage: StageSpec) -> str:
+    """Its op with the expansion: `MBConv6`, `Bottleneck e0.25`, `Conv`."""
+    op = OPS[stage.op]
+    name = op.short or op.label
+    if not op.expands:
+        return name
+    return f"{name}{stage.expansion:g}" if stage.expansion >= 1 else f"{name} e{stage.expansion:g}"
+
+
+def stem_words(spec: NetworkSpec) -> str:
+    """The stem as people read it: `Conv k3 s2 c32`."""
+    stem = spec.stem
+    stride = f" s{stem.stride}" if stem.stride > 1 else ""
+    return f"Conv k{stem.kernel}{stride} c{stem.channels}{', max pool s2' if stem.pool else ''}"
+
+
+def head_words(spec: NetworkSpec) -> str:
+    """The head as people read it: `Conv k1 c1280, pool, linear 1000`."""
+    before = f"Conv k1 c{spec.head_channels}, " if spec.head_channels else ""
+    return f"{before}pool, linear {spec.num_classes}"
+
+
+def network_words(spec: NetworkSpec) -> str:
+    """All stages of a network, separated by commas."""
+    return ", ".join(map(stage_words, spec.stages))

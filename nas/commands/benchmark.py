@@ -19,11 +19,12 @@ from nas.runs.placement import Placement
 from nas.session import start_search
 from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError, unknown
+from search_spaces.notation import WORDS_LEGEND
 
 _RANDOM = 10_000
 
 
-@click.command(epilog="Example: nas rediscover --seed 1")
+@click.command(epilog=f"Example: nas rediscover --seed 1\n\n{WORDS_LEGEND}.")
 @click.option("--trials", type=int, default=300, help="At most. Default: 300.")
 @click.option("--controller", default="predictor", help="As for `nas search`. Default: predictor.")
 @click.option("--surrogate", default="mlp", help="mlp or gb. Default: mlp.")

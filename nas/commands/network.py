@@ -10,14 +10,19 @@ from nas.commands.common import out, print_json
 from nas.commands.given import only_with
 from nas.commands.networks import resolve_network
 from nas.commands.outputs import OutPath, Target, declare
+from nas.export.exportable import ANY, count_text, exportable_space, parse_formats, share_text
+from nas.export.expressible import RULES
 from nas.network.cost import cost
 from nas.report.tables import cost_table
 from search_spaces.document import dump_yaml, write_document
+from search_spaces.notation import WORDS_LEGEND
 from search_spaces.registry import SPACES, get_space
 from search_spaces.spec import NetworkSpec
 
+LISTED_FORMATS = ("timm", "torchvision", "onnx")
 
-@click.command("cost", epilog="Example: nas cost efficientnet-b0 --check")
+
+@click.command("cost", epilog=f"Example: nas cost efficientnet-b0 --check\n\n{WORDS_LEGEND}.")
 @click.argument("spec", metavar="SPEC|CHECKPOINT|RUN")
 @click.option("--resolution", type=int, help="Input size, pixels. Default: the network's.")
 @click.option("--check", is_flag=True, help="Build the network and compare with fvcore's count.")
@@ -35,6 +40,7 @@ def cost_command(spec: str, resolution: int | None, check: bool, as_json: bool) 
     else:
         console = out()
         console.print(cost_table(network, counted))
+        console.print(f"total: {counted.macs:,} MACs, {counted.params:,} params", highlight=False)
         console.print(
             f"memory: {counted.inference_memory / 1e6:.0f} MB to infer, "
             f"{counted.training_memory / 1e6:.0f} MB to train (one image, fp32, estimates)",
@@ -71,22 +77,41 @@ def _check(network: NetworkSpec) -> dict[str, int]:
 
 @click.command(epilog="Example: nas space mnasnet --out my-space.yaml    (then edit it)")
 @click.argument("space", required=False)
+@click.option(
+    "--exportable-to",
+    metavar="FORMATS",
+    default=ANY,
+    help=f"Only the part that all of these can express, of {', '.join(RULES)}. Default: {ANY}, the whole.",
+)
 @click.option("--out", "target", type=OutPath(), help="File to write. Default: stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def space(space: str | None, target: str | None, as_json: bool) -> None:
-    """List the search spaces, or write one as YAML: a start for a space of your own."""
-    only_with(space is not None, "SPACE", "target")
+def space(space: str | None, exportable_to: str, target: str | None, as_json: bool) -> None:
+    """List the search spaces with what they export to, or write one as YAML: a start for your own."""
+    only_with(space is not None, "SPACE", "target", "exportable_to")
     if space is None:
         rows = {name: make() for name, make in SPACES.items()}
+        exports = {
+            name: {form: exportable_space(known, (form,)).size for form in LISTED_FORMATS}
+            for name, known in rows.items()
+        }
         if as_json:
-            print_json({name: {"size": s.size, "decisions": len(s.decisions)} for name, s in rows.items()})
+            print_json(
+                {
+                    name: {"size": s.size, "decisions": len(s.decisions), "exportable": exports[name]}
+                    for name, s in rows.items()
+                }
+            )
             return
         for name, known in rows.items():
+            shares = ", ".join(f"{form} {share_text(n, known.size)}" for form, n in exports[name].items())
             out().print(
-                f"{name}: {known.size:,} architectures, {len(known.decisions)} decisions", highlight=False
+                f"{name}: {count_text(known.size)} architectures, {len(known.decisions)} decisions; "
+                f"export to {shares}",
+                highlight=False,
+                soft_wrap=True,
             )
         return
-    found = get_space(space)
+    found = exportable_space(get_space(space), parse_formats(exportable_to))
     document = found.to_document()
     if target in (None, "-"):
         if as_json:

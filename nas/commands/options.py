@@ -14,6 +14,8 @@ from typing import Any
 import click
 
 from nas.commands.common import seconds
+from nas.export.exportable import ANY
+from nas.export.expressible import RULES
 from nas.runs.placement import Placement
 from nas.training.presets import PRESETS
 
@@ -35,8 +37,19 @@ PLACE = (
 
 _GROUPS = {**dict.fromkeys(DATA, "Data"), **dict.fromkeys(TRAINING, "Training")}
 _GROUPS |= dict.fromkeys((*PLACE, "storage"), "Where it runs")
+WHAT = "What is searched"
+_GROUPS["exportable_to"] = WHAT
 
 _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "exportable_to": (
+        ("--exportable-to",),
+        {
+            "metavar": "FORMATS",
+            "help": f"Only networks that all of these can express, of {', '.join(RULES)}; {ANY}: the whole "
+            "space. Default: timm,onnx, which is 2.3% of mnasnet, all of efficientnet and accel-nasbench; "
+            f"{ANY} for FILE.yaml.",
+        },
+    ),
     "data": (
         ("--data",),
         {"help": "digits, fashion-mnist, cifar10, imagefolder:PATH ... Default: digits."},

@@ -12,9 +12,10 @@ from rich.console import Console
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched
-from nas.commands.options import DATA, PLACE, GroupedCommand, option, options, take_placement
+from nas.commands.options import DATA, PLACE, WHAT, GroupedCommand, option, options, take_placement
 from nas.commands.outputs import OutPath, owner
 from nas.data.sources import proxy_defaults
+from nas.export.exportable import default_exports
 from nas.network.cost import cost
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
@@ -37,7 +38,8 @@ _TRIED = "What is tried"
     cls=GroupedCommand,
     epilog="Example: nas proxy --data fashion-mnist --epochs 2,4 --subset 0.1,0.2 --out runs/p",
 )
-@click.option("--space", default="mnasnet", help="As for `nas search`. Default: mnasnet.")
+@option("--space", group=WHAT, default="mnasnet", help="As for `nas search`. Default: mnasnet.")
+@options("exportable_to")
 @click.option("--candidates", "count", type=int, default=12, help="Networks to train. Default: 12.")
 @click.option("--long-epochs", type=int, default=20, help="Epochs of the long training. Default: 20.")
 @click.option("--long-subset", type=float, default=1.0, help="Part of the images it uses. Default: 1.")
@@ -57,6 +59,7 @@ _TRIED = "What is tried"
 @options(*PLACE)
 def proxy(
     space: str,
+    exportable_to: str | None,
     data: str,
     data_root: str | None,
     recipe: str,
@@ -100,6 +103,7 @@ def proxy(
     )
     base = make_settings(
         space=space,
+        exportable_to=exportable_to or default_exports(space),
         data=data,
         data_root=data_root,
         recipe=recipe,

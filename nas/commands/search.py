@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,24 @@ import click
 from controller.registry import CONTROLLERS
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
-from nas.commands.exponent import Exponent, as_measured
+from nas.commands.exponent import Exponent
 from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
 from nas.commands.options import (
     DATA,
     PLACE,
     TRAINING,
+    WHAT,
     GroupedCommand,
     option,
     options,
     take_placement,
 )
 from nas.commands.outputs import OutPath
+from nas.commands.same_run import check_narrower, check_same, exports_of
 from nas.data.place import absolute_data
+from nas.export.exportable import default_exports
 from nas.runs.flat import change, read_settings
-from nas.runs.folder import BEST, SETTINGS, Run
+from nas.runs.folder import BEST, Run
 from nas.runs.mirror import fetch_run, has_run, is_copy
 from nas.runs.settings import SearchSettings
 from nas.runs.train_settings import TrainSettings
@@ -37,13 +40,16 @@ from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
+from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND
+from search_spaces.registry import SPACES
 
-_WHAT, _SCORED = "What is searched", "How networks are scored"
+_SCORED = "How networks are scored"
 
 
 @click.command(
     cls=GroupedCommand,
-    epilog="Example: nas search --data digits --trials 24 --concurrent 2 --target 400M --out runs/first",
+    epilog="Example: nas search --data digits --trials 24 --concurrent 2 --target 400M --out runs/first"
+    f"\n\nIn what it prints, {WORDS_LEGEND}. In pareto.csv, {CODE_LEGEND}.",
 )
 @click.option(
     "--config", type=click.Path(), help="Settings file (a run's search.yaml); other options win over it."
@@ -55,34 +61,35 @@ _WHAT, _SCORED = "What is searched", "How networks are scored"
     "--or-resume", is_flag=True, help="If the run is there already (--out, or in --storage), go on with it."
 )
 @options("as_json")
-@option("--space", group=_WHAT, help="mnasnet, efficientnet, accel-nasbench or FILE.yaml. Default: mnasnet.")
-@option("--controller", group=_WHAT, help=f"{', '.join(CONTROLLERS)}. Default: predictor.")
+@option("--space", group=WHAT, help="mnasnet, efficientnet, accel-nasbench or FILE.yaml. Default: mnasnet.")
+@options("exportable_to")
+@option("--controller", group=WHAT, help=f"{', '.join(CONTROLLERS)}. Default: predictor.")
 @option(
     *("-o", "--controller-option"),
-    group=_WHAT,
+    group=WHAT,
     multiple=True,
     metavar="KEY=VALUE",
     help="A setting of the controller.",
 )
-@option("--reward", group=_WHAT, help="soft, hard or absolute. Default: soft.")
+@option("--reward", group=WHAT, help="soft, hard or absolute. Default: soft.")
 @option(
     "--target",
-    group=_WHAT,
+    group=WHAT,
     multiple=True,
     metavar="[COST=]TARGET",
     help="400M, 0.4G or a network's name; of macs, or of params=..., several. Default: 400M.",
 )
 @option(
-    "--cost", group=_WHAT, help="What a --target without a name limits. Default: macs, or the benchmark's."
+    "--cost", group=WHAT, help="What a --target without a name limits. Default: macs, or the benchmark's."
 )
-@option("--exponent", group=_WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
+@option("--exponent", group=WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
 @option(
     "--until",
-    group=_WHAT,
+    group=WHAT,
     help="converged: stop when an improvement would cost more than --price trials. Default: trials.",
 )
 @option(
-    "--price", group=_WHAT, type=float, help="Trials that a worthwhile improvement may cost. Default: 100."
+    "--price", group=WHAT, type=float, help="Trials that a worthwhile improvement may cost. Default: 100."
 )
 @option(
     "--evaluator",
@@ -115,7 +122,9 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
     settings = _settings(options)
     check_options(settings)
     if or_resume and folder is not None and _find_run(Path(folder), placement.storage):
-        _check_same(Path(folder), settings)
+        if not given("exportable_to"):  # a run goes on in its own space, older ones in the whole
+            settings = replace(settings, space=exports_of(Path(folder), settings.space))
+        check_same(Path(folder), settings)
         more = settings.trials if given("trials") else None
         _report(lambda: resume_search(Path(folder), placement, progress(), more), folder, as_json)
         return
@@ -228,33 +237,6 @@ def check_launched(context: click.Context) -> None:
         check_options(_settings(options, context), context)
 
 
-def _check_same(folder: Path, settings: SearchSettings) -> None:
-    """Raise `InputError` unless the run in `folder` is the one that these settings describe."""
-    path = folder / SETTINGS
-    kept = read_settings(read_document(path), str(path))
-    settings = as_measured(settings, folder)
-    elsewhere = ("trials", "document", "data_digest", "surrogate_digest", "latency_table")
-    there = dict(_leaves(kept.to_document()))
-    other = [
-        f"{name.replace('_', '-')} {value!r}: the run in {folder} has {there.get(place)!r}"
-        for place, value in _leaves(settings.to_document())
-        if (name := place[-1]) not in elsewhere and there.get(place) != value
-    ]
-    if not other and settings.make_space().to_document() != kept.make_space().to_document():
-        other = [f"space {settings.space.name!r}: the run in {folder} was made with another content of it"]
-    if other:
-        raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
-
-
-def _leaves(document: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(place, value) of each setting; a part's name and form go by the part's name."""
-    for name, value in document.items():
-        if isinstance(value, dict) and not place:
-            yield from _leaves(value, (name,))
-        else:
-            yield (*place, place[-1] if place and name in ("name", "form", "kind") else name), value
-
-
 _TRAINS = (
     "data",
     "data_root",
@@ -339,8 +321,12 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
         targets = targets or {"benchmark_macs": "400M"}
     if targets:
         given["targets"] = targets
-    if "space" in given:
+    if not path or "space" in given:
+        given.setdefault("exportable_to", default_exports(given.get("space", base.space.name)))
+    if "space" in given or ("exportable_to" in given and base.space.name in SPACES):
         given["space_document"] = {}
+    elif "exportable_to" in given:
+        check_narrower(base.space, given["exportable_to"])
     if "data" in given:
         given["data_digest"] = None
     if "benchmark_data" in given:

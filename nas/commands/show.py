@@ -20,13 +20,14 @@ from nas.runs.folder import Run
 from nas.runs.measured import read_measured
 from nas.search.journal import read_records
 from search_spaces.errors import InputError
-from search_spaces.notation import network_notation
+from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND, network_notation
 from search_spaces.spec import NetworkSpec
 
 
 @click.command(
     epilog="Example: nas show runs/first    or: nas show efficientnet-b0    "
     "or, the difference of two: nas show runs/first/best.yaml efficientnet-b0"
+    f"\n\n{WORDS_LEGEND}.\n\n--json also has the code {CODE_LEGEND}."
 )
 @click.argument("what", metavar="RUN|SPEC|CHECKPOINT")
 @click.argument("other", metavar="[OTHER]", required=False)
@@ -112,8 +113,8 @@ def show_run(run: Run, top: int = 5) -> None:
     best = run.winner(results)
     if best is None:
         return
-    rows = [(record, network_notation(run.spec(record))) for record in results.ranked[:top]]
-    console.print(trials_table(f"Top {len(rows)} by reward", rows))
+    rows = [(record, run.spec(record)) for record in results.ranked[:top]]
+    console.print(trials_table(f"Top {len(rows)} by reward", rows, run.spec(best)))
     console.print(pareto_table(results))
     console.print(f"Accuracy: {run.settings.evaluator.accuracy_of}.", highlight=False)
     console.print(f"Winner: trial {best.trial}, reward {best.reward:.4f}", highlight=False)

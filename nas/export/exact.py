@@ -9,11 +9,12 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from nas.export.expressible import find_obstacle
 from nas.export.probe import SIZES, TOLERANCE, BlindError, Size, give_sight, largest_gap
 from nas.export.settings import check_settings
 from nas.network.builder import build, copy_weights
 from search_spaces.errors import InputError
-from search_spaces.notation import to_notation
+from search_spaces.notation import stage_words
 from search_spaces.spec import NetworkSpec
 
 _ROUNDING = 0.02
@@ -97,14 +98,15 @@ def _compare(
         )
 
 
-def refuse(spec: NetworkSpec, library: str, part: int | str | None, reason: str) -> NotExpressibleError:
-    """The error for a part that the library can't express: a stage's index, another part's name, or all."""
-    where, what = spec.name, ""
-    if part is not None:
-        where += f": stage{part}" if isinstance(part, int) else f": {part}"
-    if isinstance(part, int):
-        what = f" ({to_notation(spec.stages[part])})"
-    return NotExpressibleError(f"{where}: not expressible in {library}: {reason}{what}")
+def check_expressible(spec: NetworkSpec, library: str) -> None:
+    """Raise `NotExpressibleError` for the first part that the library can't express, by its rules."""
+    found = find_obstacle(library, spec)
+    if found is None:
+        return
+    where, what = str(found.part), ""
+    if isinstance(found.part, int):
+        where, what = f"stage{found.part}", f" ({stage_words(spec.stages[found.part])})"
+    raise NotExpressibleError(f"{spec.name}: {where}: not expressible in {library}: {found.reason}{what}")
 
 
 @contextmanager

@@ -64,15 +64,16 @@ def onnx_bytes(
     try:
         check_onnx(spec, model, content, compared_sizes(spec, dynamic))
     except BlindError:
-        probe = give_sight(build(spec, seed=0), spec.in_channels)
-        check_onnx(spec, probe, _write(spec, probe, dynamic), compared_sizes(spec, dynamic))
+        sizes = compared_sizes(spec, dynamic)
+        probe = give_sight(build(spec, seed=0), spec.in_channels, sizes=sizes)
+        check_onnx(spec, probe, _write(spec, probe, dynamic), sizes)
         _check_blindly(spec, model, content)
     return content
 
 
 def write_onnx(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
     """As `onnx_bytes`; without a model, with weights that the check can see by."""
-    content = onnx_bytes(spec, seeing(spec, model), wanted.dynamic, wanted.preparation)
+    content = onnx_bytes(spec, seeing(spec, model, wanted.dynamic), wanted.dynamic, wanted.preparation)
     size = described_size(spec, wanted.dynamic)
     return Written(content, None, f"opset {OPSET}, any batch, {size}, checked in ONNX Runtime")
 

@@ -51,7 +51,9 @@ def images(channels: int, size: Size, batch: int = BATCH, seed: int = 0) -> Tens
     return uniform(-1, 1) + uniform(0.3, 1.2) * waves + edge + 0.5 * noise
 
 
-def give_sight(model: nn.Module, channels: int, seed: int = 1) -> nn.Module:
+def give_sight(
+    model: nn.Module, channels: int, seed: int = 1, sizes: tuple[Size, ...] = ((97, 130), (64, 64))
+) -> nn.Module:
     """Draw the weights of one of our networks so that its outputs depend on the images; in place.
 
     Branches beside a shortcut are damped, or the network would amplify rounding errors from block to block.
@@ -60,6 +62,8 @@ def give_sight(model: nn.Module, channels: int, seed: int = 1) -> nn.Module:
         model: of `nas.network.builder`; it is put in evaluation mode.
         channels: of its images.
         seed: of the weights.
+        sizes: heights and widths at which it has to see; BN's statistics come from the first. At another
+            one far away a deep network may be blind: padding is most of what it looks at.
 
     Returns:
         The model itself.
@@ -91,7 +95,7 @@ def give_sight(model: nn.Module, channels: int, seed: int = 1) -> nn.Module:
             if isinstance(block, Block) and block.shortcut is not None:
                 norms = [layer for layer in block.layers.modules() if isinstance(layer, nn.BatchNorm2d)]
                 norms[-1].weight.mul_(0.15)
-        given = [images(channels, size, batch=8, seed=seed) for size in ((97, 130), (64, 64))]
+        given = [images(channels, size, batch=8, seed=seed) for size in sizes]
         with _statistics_from_data(model):
             model(given[0])
         _normalise_logits(model, given)

@@ -86,14 +86,17 @@ def _write(
 
 def write_program(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
     """As `program_bytes`; without a model, with weights that the check can see by."""
-    content = program_bytes(spec, seeing(spec, model), wanted.form, wanted.dynamic, wanted.preparation)
+    model = seeing(spec, model, wanted.dynamic)
+    content = program_bytes(spec, model, wanted.form, wanted.dynamic, wanted.preparation)
     size = described_size(spec, wanted.dynamic)
     return Written(content, None, f"any batch, {size}, loaded again and compared")
 
 
-def seeing(spec: NetworkSpec, model: nn.Module | None) -> nn.Module:
+def seeing(spec: NetworkSpec, model: nn.Module | None, dynamic: bool) -> nn.Module:
     """`model`; where there is none, one whose outputs depend on the images, or a check would see nothing."""
-    return model if model is not None else give_sight(build(spec, seed=0), spec.in_channels)
+    if model is not None:
+        return model
+    return give_sight(build(spec, seed=0), spec.in_channels, sizes=compared_sizes(spec, dynamic))
 
 
 def described_size(spec: NetworkSpec, dynamic: bool) -> str:
@@ -115,7 +118,7 @@ def check_program(
         warnings.simplefilter("ignore")
         loaded = _load(content, form)
         mine, theirs = model.state_dict(), loaded.state_dict()
-        probe = give_sight(build(spec, seed=0), spec.in_channels)
+        probe = give_sight(build(spec, seed=0), spec.in_channels, sizes=sizes)
         try:
             found = largest_gap(model, loaded, spec.in_channels, sizes, BATCHES, _SIGHT)
         except BlindError:

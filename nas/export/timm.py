@@ -1,7 +1,8 @@
 """A spec for timm: an architecture definition and arguments that timm's EfficientNet builder takes.
 
 Traps: `ir` always builds the expansion, so MBConv1 is written `ds`; SE is relative to the
-block's input and rounded; depth scaling is off, since repeats are given exactly.
+block's input and rounded, so that a block may need a ratio of its own; depth scaling is off, since
+repeats are given exactly; the stem's stride isn't an argument.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from typing import Any
 
 from torch import nn
 
-from nas.export.exact import border, check_exact, refuse
+from nas.export.exact import border, check_exact, check_expressible
+from nas.export.expressible import TIMM_WORDS
 from nas.export.module import module_text, run_builder
+from search_spaces.block import BlockSpec
 from search_spaces.errors import InputError
-from search_spaces.layers import make_divisible
 from search_spaces.spec import NetworkSpec, StageSpec
-
-_WORDS = {"conv": "cn", "ds": "ds", "dsa": "dsa", "mbconv": "ir"}
 
 
 def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
@@ -27,14 +27,13 @@ def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
     Raises:
         NotExpressibleError: timm's builder has no such stage; the message says which and why.
     """
+    check_expressible(spec, "timm")
+    rounding = _se_rounding(spec)
     arch_def, channels = [], spec.stem.channels
-    for index, stage in enumerate(spec.stages):
-        arch_def.append([_notation(spec, index, stage, channels)])
+    for stage in spec.stages:
+        arch_def.append(_notation(stage, channels, rounding is None))
         channels = stage.channels
-    if spec.stem.stride != 2 or spec.stem.pool:
-        own = f"stride {spec.stem.stride}{' and pooling' if spec.stem.pool else ''}"
-        raise refuse(spec, "timm", "stem", f"its EfficientNet's stem has stride 2 and no pooling, not {own}")
-    return {
+    arguments = {
         "arch_def": arch_def,
         "num_classes": spec.num_classes,
         "num_features": spec.head_channels,
@@ -47,55 +46,67 @@ def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
         "bn_momentum": spec.bn_momentum,
         "drop_rate": spec.dropout,
         "drop_path_rate": spec.stochastic_depth,
-        "se_rounding": _se_rounding(spec),
+        "se_rounding": rounding or "round",
         "resolution": spec.resolution,
     }
+    return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
 
 
-def _notation(spec: NetworkSpec, index: int, stage: StageSpec, in_channels: int) -> str:
-    if stage.op not in _WORDS:
-        raise refuse(spec, "timm", index, f"its EfficientNet builder has no op {stage.op!r}")
-    if stage.stride > 2:
-        raise refuse(spec, "timm", index, f"its blocks have stride 1 or 2, not {stage.stride}")
+def _notation(stage: StageSpec, in_channels: int, squeezes: bool) -> list[str]:
+    """The stage in timm's words: one string, or two where SE of its first block is written as another ratio.
+
+    With `squeezes`, SE is written as the ratio that timm rounds to each block's own channels.
+    """
     blocks = stage.blocks(in_channels)
-    if any(block.skip not in ("none", "identity") for block in blocks):
-        raise refuse(spec, "timm", index, f"it has no {stage.skip} skip where the shape changes")
-    if stage.op == "conv" and stage.se_ratio:
-        raise refuse(spec, "timm", index, "its plain convolution has no SE")
+    ratios = [_exact_ratio(block) if squeezes else block.se_ratio for block in blocks]
+    alike = len(set(ratios)) == 1
+    runs = [(stage.repeats, stage.stride, ratios[0])]
+    if not alike:
+        runs = [(1, stage.stride, ratios[0]), (stage.repeats - 1, 1, ratios[1])]
     shortcuts = any(block.skip == "identity" for block in blocks)
-    if stage.op == "dsa" and shortcuts:
-        raise refuse(spec, "timm", index, "its dsa block has no skip")
-    parts = [_WORDS[stage.op], f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}"]
-    if stage.op == "mbconv":
-        parts.append(f"e{stage.expansion}")
-    parts.append(f"c{stage.channels}")
-    if stage.se_ratio:
-        parts.append(f"se{stage.se_ratio}")
-    if stage.op == "conv":
-        parts += ["skip"] if shortcuts else []
-    elif not shortcuts:
-        parts.append("noskip")
-    return "_".join(parts)
+    strings = []
+    for repeats, stride, ratio in runs:
+        parts = [TIMM_WORDS[stage.op], f"r{repeats}", f"k{stage.kernel}", f"s{stride}"]
+        if stage.op == "mbconv":
+            parts.append(f"e{stage.expansion}")
+        parts.append(f"c{stage.channels}")
+        if ratio:
+            parts.append(f"se{ratio}")
+        if stage.op == "conv":
+            parts += ["skip"] if shortcuts else []
+        elif not shortcuts:
+            parts.append("noskip")
+        strings.append("_".join(parts))
+    return strings
 
 
 def _output_stride(spec: NetworkSpec) -> int:
-    """The product of all strides: beyond it (32 by default) timm would dilate instead of striding."""
-    return max(32, spec.stem.stride * math.prod(stage.stride for stage in spec.stages))
+    """The product of all strides as timm counts them, its stem as 2: beyond it (32 by default) timm would
+    dilate instead of striding."""
+    return max(32, 2 * math.prod(stage.stride for stage in spec.stages))
 
 
-def _se_rounding(spec: NetworkSpec) -> str:
-    """How timm must round the channels inside SE so that they are the spec's: `round` or `floor`."""
-    pairs = []
-    for block in spec.blocks():
-        if block.se_ratio:
-            inner = block.in_channels
-            if block.op == "mbconv":
-                inner = make_divisible(block.in_channels * block.expansion)
-            pairs.append((inner * (block.se_ratio / block.expansion), block.squeeze_channels))
+def _se_rounding(spec: NetworkSpec) -> str | None:
+    """How timm must round the channels inside SE so that they are the spec's: `round` or `floor`.
+
+    None: neither does for all blocks, and each needs a ratio of its own.
+    """
+    gated = [block for block in spec.blocks() if block.se_ratio]
+    pairs = [(_gated_channels(b) * (b.se_ratio / b.expansion), b.squeeze_channels) for b in gated]
     for name, function in _ROUNDINGS.items():
         if all(function(value) == squeeze for value, squeeze in pairs):
             return name
-    raise refuse(spec, "timm", None, "the channels inside its SE round to other numbers")
+    return None
+
+
+def _gated_channels(block: BlockSpec) -> int:
+    """The channels that a block's SE weighs."""
+    return block.inner_channels if block.op == "mbconv" else block.in_channels
+
+
+def _exact_ratio(block: BlockSpec) -> float:
+    """The SE ratio of which timm's own rounding makes the block's squeeze channels."""
+    return block.squeeze_channels * block.expansion / _gated_channels(block)
 
 
 def _floor(value: float) -> int:
@@ -117,6 +128,7 @@ def build(arguments=ARGUMENTS, **changes):
 
     given = dict(arguments)
     given.pop("resolution")
+    stride = given.pop("stem_stride", 2)
     rounding = given.pop("se_rounding")
     floor = lambda value: max(1, int(value + 1e-9))
     given["block_args"] = decode_arch_def(given.pop("arch_def"), depth_multiplier=1.0)
@@ -124,7 +136,11 @@ def build(arguments=ARGUMENTS, **changes):
     given["act_layer"] = get_act_layer(given["act_layer"])
     given["se_layer"] = partial(SqueezeExcite, rd_round_fn=round if rounding == "round" else floor)
     given["round_chs_fn"] = lambda channels: channels  # widths are exact, multiples of 8 or not
-    return EfficientNet(fix_stem=True, **(given | changes))
+    model = EfficientNet(fix_stem=True, **(given | changes))
+    model.conv_stem.stride = (stride, stride)  # its constructor knows 2 only; the padding is the same
+    for level in model.feature_info:
+        level["reduction"] = level["reduction"] * stride // 2
+    return model
 '''
 
 

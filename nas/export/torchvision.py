@@ -6,50 +6,26 @@ from typing import Any
 
 from torch import nn
 
-from nas.export.exact import border, check_exact, refuse
+from nas.export.exact import border, check_exact, check_expressible
 from nas.export.module import module_text, run_builder
-from search_spaces.layers import make_divisible
 from search_spaces.spec import NetworkSpec, StageSpec
 
 
 def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
     """The network as plain data: one MBConvConfig's arguments for each stage, and the rest.
 
-    torchvision's blocks always have SE, of a quarter of the block's input, and SiLU.
+    A stage has `se_ratio` (0: no SE) where its SE is not torchvision's own, a quarter of the block's input,
+    and `skip` where its blocks have none.
 
     Raises:
         NotExpressibleError: torchvision has no such stage; the message says which and why.
     """
+    check_expressible(spec, "torchvision")
     settings, channels = [], spec.stem.channels
-    for index, stage in enumerate(spec.stages):
-        reason = _obstacle(stage, channels)
-        if reason:
-            raise refuse(spec, "torchvision", index, reason)
-        settings.append(
-            {
-                "expand_ratio": stage.expansion,
-                "kernel": stage.kernel,
-                "stride": stage.stride,
-                "input_channels": channels,
-                "out_channels": stage.channels,
-                "num_layers": stage.repeats,
-            }
-        )
+    for stage in spec.stages:
+        settings.append(_setting(stage, channels))
         channels = stage.channels
-    stem = spec.stem
-    if (stem.kernel, stem.stride, stem.pool) != (3, 2, False):
-        own = f"{stem.kernel}x{stem.kernel} of stride {stem.stride}{' with pooling' if stem.pool else ''}"
-        raise refuse(spec, "torchvision", "stem", f"its stem is a 3x3 convolution of stride 2, not {own}")
-    if spec.in_channels != 3:
-        raise refuse(spec, "torchvision", "stem", f"its images have 3 channels, not {spec.in_channels}")
-    if not spec.head_channels:
-        raise refuse(spec, "torchvision", "head", "it has a 1x1 convolution in the head")
-    if spec.activation != "silu":
-        every = "stage0" if len(spec.stages) == 1 else f"stage0 to stage{len(spec.stages) - 1}"
-        raise refuse(
-            spec, "torchvision", every, f"the activation of its MBConv is silu, not {spec.activation}"
-        )
-    return {
+    arguments = {
         "inverted_residual_setting": settings,
         "dropout": spec.dropout,
         "stochastic_depth_prob": spec.stochastic_depth,
@@ -59,26 +35,24 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
         "bn_momentum": spec.bn_momentum,
         "resolution": spec.resolution,
     }
+    return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
 
 
-def _obstacle(stage: StageSpec, channels: int) -> str | None:
-    """Why torchvision has no such stage, or None; `channels` is the width that it takes."""
-    if stage.op not in ("ds", "mbconv"):
-        return f"its MBConv has no op {stage.op!r}"
-    if stage.stride > 2:
-        return f"its blocks have stride 1 or 2, not {stage.stride}"
+def _setting(stage: StageSpec, channels: int) -> dict[str, Any]:
+    setting: dict[str, Any] = {
+        "expand_ratio": stage.expansion,
+        "kernel": stage.kernel,
+        "stride": stage.stride,
+        "input_channels": channels,
+        "out_channels": stage.channels,
+        "num_layers": stage.repeats,
+    }
     blocks = stage.blocks(channels)
-    if any(b.skip == "none" and b.in_channels == b.out_channels and b.stride == 1 for b in blocks):
-        return "its skips can't be left out"
-    if any(block.skip not in ("none", "identity") for block in blocks):
-        return f"it has no {stage.skip} skip where the shape changes"
     if any(block.squeeze_channels != max(1, block.in_channels // 4) for block in blocks):
-        return f"its SE ratio is 0.25, not {stage.se_ratio:g}"
-    if stage.op == "ds" and any(make_divisible(b.in_channels) != b.in_channels for b in blocks):
-        return "its MBConv1 rounds the width inside to a multiple of 8"
-    if stage.op == "mbconv" and any(block.inner_channels == block.in_channels for block in blocks):
-        return f"expansion {stage.expansion:g} keeps the width here, and then it has no expansion convolution"
-    return None
+        setting["se_ratio"] = stage.se_ratio
+    if any(b.skip == "none" and b.in_channels == b.out_channels and b.stride == 1 for b in blocks):
+        setting["skip"] = False
+    return setting
 
 
 BUILDER = '''
@@ -87,18 +61,35 @@ def build(arguments=ARGUMENTS, **changes):
     from functools import partial
 
     from torch import nn
-    from torchvision.models.efficientnet import EfficientNet, MBConvConfig
+    from torchvision.models.efficientnet import EfficientNet, MBConv, MBConvConfig
+    from torchvision.ops import SqueezeExcitation
+
+    def block(se_ratio, skip, config, *more):
+        squeeze = max(1, int(config.input_channels * (se_ratio or 0)))
+
+        def gate(channels, own, activation):
+            return SqueezeExcitation(channels, squeeze, activation) if se_ratio else nn.Identity()
+
+        made = MBConv(config, *more) if se_ratio is None else MBConv(config, *more, se_layer=gate)
+        made.use_res_connect &= skip
+        return made
 
     given = dict(arguments)
     given.pop("resolution")
+    stride = given.pop("stem_stride", 2)
     stages = []
-    for stage in given.pop("inverted_residual_setting"):
-        config = MBConvConfig(**stage)
-        # its constructor rounds widths to multiples of 8; these are exact
+    for stage in map(dict, given.pop("inverted_residual_setting")):
+        make = partial(block, stage.pop("se_ratio", None), stage.pop("skip", True))
+        config = MBConvConfig(**stage, block=make)
+        # its constructor rounds widths to multiples of 8; these are exact, and an expansion of 1 keeps them
         config.input_channels, config.out_channels = stage["input_channels"], stage["out_channels"]
+        if stage["expand_ratio"] == 1:
+            config.adjust_channels = lambda channels, ratio: channels
         stages.append(config)
     given["norm_layer"] = partial(nn.BatchNorm2d, eps=given.pop("bn_eps"), momentum=given.pop("bn_momentum"))
-    return EfficientNet(stages, **(given | changes))
+    model = EfficientNet(stages, **(given | changes))
+    model.features[0][0].stride = (stride, stride)  # its constructor knows 2 only; the padding is the same
+    return model
 '''
 
 

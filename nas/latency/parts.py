@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product
 
 from nas.network.cost import cost
 from search_spaces.architecture import Architecture
@@ -86,20 +85,15 @@ def space_parts(space: StagedSpace | ListedSpace) -> list[Part]:
     if isinstance(space, ListedSpace):
         specs = [space.decode(Architecture((index,))) for index in range(int(space.size))]
         return list({part.key: part for spec in specs for part in parts(spec)}.values())
-    template = space.template
     first = space.decode(Architecture(0 for _ in space.decisions))
     costs = cost(first).stages
     found = {part.key: part for part in parts(first)[:1]}
-    widths: tuple[int, ...] = (template.stem.channels,)
-    for number, choices in enumerate(space.stages):
-        fields = (choices.op, choices.kernel, choices.se_ratio, choices.skip, choices.channels)
-        for before, chosen in product(widths, product(*fields)):
-            blocks = space.stage(number, *chosen, max(choices.repeats)).blocks(before)
-            for place, block in enumerate(blocks[:2]):
+    for number in range(len(space.stages)):
+        for before, stage in space.variants(number):
+            for place, block in enumerate(stage.blocks(before)[:2]):
                 part = block_part(block, costs[number + min(place, 1)].resolution, first)
                 found.setdefault(part.key, part)
-        widths = choices.channels
-    for width in widths:
+    for width in space.stages[-1].channels:
         part = head_part(first, width, costs[-2].resolution)
         found.setdefault(part.key, part)
     return list(found.values())

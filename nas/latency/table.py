@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from nas.latency.parts import Part, grouped_parts, space_parts
 from nas.latency.setting import Setting
 from search_spaces.architecture import Architecture
+from search_spaces.decision import Decision
 from search_spaces.document import check_fields, check_schema, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
-from search_spaces.mbconv import StagedSpace
+from search_spaces.mbconv import FIELDS, StagedSpace
 from search_spaces.spec import NetworkSpec
 
 SCHEMA_VERSION = 1
@@ -49,7 +50,7 @@ class LatencyTable:
     slope: float = 1.0
     per_part: float = 0.0
     about: Mapping[str, Any] = field(default_factory=dict)
-    _cache: dict[tuple[str, int, int], tuple[float, int]] = field(
+    _cache: dict[tuple[str, tuple[Decision, ...]], dict[tuple[int, int], tuple[float, int]]] = field(
         default_factory=dict, compare=False, repr=False
     )
 
@@ -104,31 +105,32 @@ class LatencyTable:
         if isinstance(space, ListedSpace):
             return np.array([self(space.decode(Architecture(row))) for row in architectures.tolist()])
         decisions = space.decisions
-        names = [decision.name for decision in decisions]
-        base = [0] * len(names)
         total = np.zeros((len(architectures), 2))
+        cache = self._cache.setdefault((space.name, decisions), {})
         width: list[int] = []
         # a group of parts (stem, stages, head) depends on its own choices and the width before it alone
         for group in range(len(space.stages) + 2):
-            own = [index for index, name in enumerate(names) if name.startswith(f"stage{group - 1}.")]
-            columns = [*width, *own]
+            places = {field: space.place(group - 1, field) for field in FIELDS}
+            own = [place[0] for place in places.values() if place is not None]
+            columns = list(dict.fromkeys([*width, *own]))
             radix = np.cumprod([1, *(len(decisions[column].choices) for column in columns)])
             codes, first, inverse = np.unique(
                 architectures[:, columns] @ radix[:-1], return_index=True, return_inverse=True
             )
             sums = np.empty((len(codes), 2))
             for place, (code, row) in enumerate(zip(codes.tolist(), first.tolist(), strict=True)):
-                key = (space.name, group, code)
-                if key not in self._cache:
-                    choices = list(base)
+                key = (group, code)
+                if key not in cache:
+                    choices = [0] * len(decisions)
                     for column in columns:
                         choices[column] = int(architectures[row, column])
                     spec = space.decode(Architecture(choices))
-                    self._cache[key] = self._sum(spec, grouped_parts(spec)[group])
-                sums[place] = self._cache[key]
+                    cache[key] = self._sum(spec, grouped_parts(spec)[group])
+                sums[place] = cache[key]
             total += sums[inverse.reshape(-1)]
             if group:
-                width = [index for index in own if names[index].endswith(".channels")]
+                decided = places["channels"]
+                width = [] if decided is None else [decided[0]]
         return self._line(total)
 
     def write(self, path: str) -> None:

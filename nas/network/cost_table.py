@@ -25,10 +25,12 @@ from nas.network.cost import (
     training_memory,
 )
 from search_spaces.architecture import Architecture
-from search_spaces.mbconv import StagedSpace
+from search_spaces.mbconv import FIELDS, StagedSpace
 
 _COLUMNS = ("macs", "params", "activations", "saved", "live", "benchmark_macs")
 _LIVE = _COLUMNS.index("live")
+
+_StageTable = tuple[NDArray[np.int64], dict[int, NDArray[np.int64]], "tuple[int, tuple[int, ...]] | None"]
 
 
 class CostTable:
@@ -63,12 +65,17 @@ class CostTable:
         rows = np.asarray(architectures, dtype=np.int64)
         sums = np.tile(self._fixed, (len(rows), 1))
         before = np.zeros(len(rows), dtype=np.int64)
-        for table, weights, width in self._stages:
-            part = table[before, rows @ weights]
+        for table, shifts, width in self._stages:
+            place = np.zeros(len(rows), dtype=np.int64)
+            for position, shift in shifts.items():
+                place += shift[rows[:, position]]
+            part = table[before, place]
             live = np.maximum(sums[:, _LIVE], part[:, _LIVE])
             sums += part
             sums[:, _LIVE] = live
-            before = np.zeros_like(before) if width is None else rows[:, width]
+            before = np.zeros_like(before)
+            if width is not None:
+                before = np.asarray(width[1], dtype=np.int64)[rows[:, width[0]]]
         found = dict(zip(_COLUMNS, sums.T, strict=True))
         return {name: np.asarray(_value(name, found), dtype=np.float64) for name in names}
 
@@ -83,22 +90,25 @@ class CostTable:
         return _row(self._parts[0])
 
     @cached_property
-    def _stages(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64], int | None]]:
-        """For each stage: table (widths before, choices, columns), index weights, the width's decision."""
+    def _stages(self) -> list[_StageTable]:
+        """For each stage: table (widths before, choices, columns), place shifts, what decides the width.
+
+        A shift says, by the position of a decision and its choice, how far that choice moves the place in
+        the table.
+        """
         template = self.space.template
-        positions = {decision.name: index for index, decision in enumerate(self.space.decisions)}
         size = self._parts[0].resolution
         widths: tuple[int, ...] = (template.stem.channels,)
-        stages = []
+        stages: list[_StageTable] = []
         for number, choices in enumerate(self.space.stages):
-            fields = ("op", "kernel", "se_ratio", "skip", "channels", "repeats")
-            options = [getattr(choices, field) for field in fields]
-            weights = np.zeros(len(positions), dtype=np.int64)
+            options = [getattr(choices, field) for field in FIELDS]
+            shifts: dict[int, NDArray[np.int64]] = {}
             stride = 1
-            for field, values in reversed(list(zip(fields, options, strict=True))):
-                if len(values) > 1:
-                    weights[positions[f"stage{number}.{field}"]] = stride
-                    stride *= len(values)
+            for field, values in reversed(list(zip(FIELDS, options, strict=True))):
+                if (place := self.space.place(number, field)) is not None:
+                    shift = stride * np.asarray(place[1], dtype=np.int64)
+                    shifts[place[0]] = shifts[place[0]] + shift if place[0] in shifts else shift
+                stride *= len(values)
             last = number == len(self.space.stages) - 1
             table = np.empty((len(widths), stride, len(_COLUMNS)), dtype=np.int64)
             for before, width in enumerate(widths):
@@ -109,7 +119,7 @@ class CostTable:
                     if last:
                         row = _joined(row, _row(head_cost(template, stage.channels, part.resolution)))
                     table[before, index] = row
-            stages.append((table, weights, positions.get(f"stage{number}.channels")))
+            stages.append((table, shifts, self.space.place(number, "channels")))
             size, widths = self._parts[number + 1].resolution, choices.channels
         return stages
 

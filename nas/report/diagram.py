@@ -20,6 +20,7 @@ from nas.report.tables import si
 from search_spaces.block import OPS
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
+from search_spaces.notation import block_words, stage_words
 from search_spaces.spec import NetworkSpec, StageSpec
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def layout(spec: NetworkSpec) -> Drawing:
         height = min(120.0, 30.0 + 14.0 * expansion)
         start, first = x, len(boxes)
         for block in range(blocks):
-            title = f"{name}, block {block + 1} of {blocks}: {_words(stage)}, {channels} wide, {px} px"
-            title = title if stage else f"{name}: {channels} wide, {px} px"
+            title = f"{name}: c{channels}, {px} px"
+            if stage is not None:
+                title = f"{name}, block {block + 1} of {blocks}: {block_words(stage)}, {px} px"
             skip = stage is None or stage.skip != "none"
             dot = bool(stage and stage.se_ratio)
             boxes.append(BlockBox(x, _MIDDLE - height / 2, width, height, op, not skip, dot, title))
@@ -127,9 +129,7 @@ def layout(spec: NetworkSpec) -> Drawing:
         at += 22 + 6.6 * len(OPS[op].label)
     note = "box width: kernel, height: expansion; dot: SE; dashed: no skip"
     labels.append(Caption(_MARGIN, 240, note, 10, start=True, faint=True))
-    words = "; ".join(
-        f"stage {i}: {s.repeats} x {_words(s)}, {s.channels} wide" for i, s in enumerate(spec.stages)
-    )
+    words = "; ".join(f"stage {i}: {stage_words(s)}" for i, s in enumerate(spec.stages))
     width = max(x - _STAGE_GAP + _MARGIN, at + _MARGIN, _MARGIN * 2 + len(title) * 7.2)
     return Drawing(width, 248, tuple(boxes), tuple(labels), tuple(legend), f"{title}. {words}")
 
@@ -223,7 +223,7 @@ def write_diagram(spec: NetworkSpec, path: Path) -> None:
         raise InputError(f"diagram {str(path)!r}: expected a name that ends in .svg or .png")
 
 
-_MOST = 36
+_MOST = 32
 """Characters that a stage's bars may take."""
 _SHADES = ((1.0, "░"), (3.0, "▒"), (4.5, "▓"), (64.0, "█"))
 
@@ -250,23 +250,10 @@ def terminal_diagram(spec: NetworkSpec) -> Text:
     for index, (stage, bar) in enumerate(zip(spec.stages, drawn, strict=True)):
         text.append(f"{parts[index + 1].resolution:4} px  ")
         text.append(bar, _colour(stage.op))
-        text.append(f"{' ' * (width - len(bar))}  {_words(stage)} c{stage.channels}\n")
+        text.append(f"{' ' * (width - len(bar))}  {stage_words(stage)}\n")
     text.append(f"{parts[-1].resolution:4} px  ")
     text.append("───", "bright_black")
     head = f"head c{spec.head_channels}" if spec.head_channels else "head"
     text.append(f"  {head}, {spec.num_classes} classes\n")
     text.append("a bar: a block; length: kernel; ░ expansion 1, ▒ 3, ▓ 4, █ 6", "bright_black")
     return text
-
-
-def _words(stage: StageSpec | None) -> str:
-    if stage is None:
-        return ""
-    op = OPS[stage.op]
-    name = f"{op.label}{stage.expansion:g}" if op.expands else op.name
-    more = [f"{name} k{stage.kernel}"]
-    if stage.se_ratio:
-        more.append(f"SE {stage.se_ratio:g}")
-    if stage.skip != "identity":
-        more.append("no skip" if stage.skip == "none" else f"{stage.skip} skip")
-    return " ".join(more)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from nas.export.exportable import describe_space
 from nas.network.cost import COSTS, cost
 from nas.network.scaling import family
 from nas.report.aim import aim_remarks
@@ -16,7 +17,7 @@ from nas.report.diagram import to_svg
 from nas.report.figures import REFERENCES
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
-from nas.report.tables import cost_label, si
+from nas.report.tables import cost_label, part_words, si
 from nas.runs.folder import Run
 from nas.runs.measured import read_measured
 from nas.runs.train_settings import TrainSettings
@@ -25,7 +26,7 @@ from nas.search.trial import FAILED, FINISHED, Record, Scored
 from search_spaces.document import dump_yaml, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
-from search_spaces.notation import network_notation, to_notation
+from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND, network_notation
 from search_spaces.reference import reference
 from search_spaces.spec import NetworkSpec
 
@@ -89,7 +90,7 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
     ]
     shown = "".join(f"<div><span class=faint>{name}</span><b>{value}</b></div>" for name, value in cards)
     return (
-        f'<p class="faint">{when}Space {_text(run.space.name)}, '
+        f'<p class="faint">{when}Space {_text(describe_space(run.space))}; '
         f"controller {_text(settings.controller.name)}, "
         f"reward {_text(settings.reward.form)}, seed {settings.seed}; scored on {_text(scored)}.</p>"
         f'<div class="cards">{shown}</div>'
@@ -109,15 +110,17 @@ def _proxy(settings: TrainSettings) -> str:
 
 def _winner(run: Run, best: Scored) -> str:
     spec = run.spec(best)
-    return f'<h2>The best network</h2><div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
+    return (
+        f'<h2>The best network</h2><div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
+        f'<p class="faint">{_text(WORDS_LEGEND)}.</p>'
+    )
 
 
 def _stages(spec: NetworkSpec) -> str:
     parts = cost(spec).stages
-    names = ["stem", *(to_notation(stage) for stage in spec.stages), "head"]
     rows = [
-        (part.name, f"<code>{_text(name)}</code>", f"{part.resolution} px", si(part.macs), si(part.params))
-        for part, name in zip(parts, names, strict=True)
+        (part.name, _text(name), f"{part.resolution} px", si(part.macs), si(part.params))
+        for part, name in zip(parts, part_words(spec), strict=True)
     ]
     return _table(("part", "blocks", "output", "MACs", "params"), rows, numbers=3)
 
@@ -205,9 +208,10 @@ def _top(run: Run, results: Results) -> str:
             f"<details><summary>{rank}. trial {record.trial}: reward {record.reward:.4f}, accuracy "
             f"{record.accuracy:.4f}, {si(record.macs)} MACs</summary>"
             f'<div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
-            f'<p class="wide"><code>{_text(network_notation(spec))}</code></p></details>'
+            f'<p class="wide">To paste: <code>{_text(network_notation(spec))}</code></p></details>'
         )
-    return f"<h2>The top {len(parts)}</h2>{''.join(parts)}"
+    legend = f'<p class="faint">{_text(CODE_LEGEND)}.</p>'
+    return f"<h2>The top {len(parts)}</h2>{''.join(parts)}{legend}"
 
 
 def _importance(run: Run, results: Results) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any
 
 from rich.table import Table
@@ -18,8 +17,11 @@ from nas.studies.rediscovery import Rediscovery
 from nas.studies.scaling import BASELINE, StudyPoint, best_first, coefficients_of
 from nas.studies.stage_two import FullResult
 from search_spaces.listed import ListedSpace
-from search_spaces.notation import to_notation
+from search_spaces.notation import head_words, stage_words, stem_words
 from search_spaces.spec import NetworkSpec
+
+_MOST_STAGES = 4
+"""Lines that a trial's differences take in a table."""
 
 
 def si(value: float) -> str:
@@ -53,7 +55,7 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 
 def spec_table(spec: NetworkSpec) -> Table:
-    """A network stage by stage, in block notation, with its costs."""
+    """A network stage by stage, in words, with its costs."""
     counted = cost(spec)
     table = _table(
         f"{spec.name} ({spec.digest}): {spec.resolution} px, {spec.activation}, {si(counted.macs)} MACs, "
@@ -61,59 +63,78 @@ def spec_table(spec: NetworkSpec) -> Table:
         ("part", "blocks"),
         ("output", "MACs", "params"),
     )
-    stem = f"conv k{spec.stem.kernel} s{spec.stem.stride} c{spec.stem.channels}"
-    head = f"conv k1 c{spec.head_channels}, " if spec.head_channels else ""
-    names = [stem + (", max pool s2" if spec.stem.pool else "")]
-    names += [to_notation(stage) for stage in spec.stages]
-    names += [f"{head}pool, linear {spec.num_classes}"]
-    for name, part in zip(names, counted.stages, strict=True):
+    for name, part in zip(part_words(spec), counted.stages, strict=True):
         table.add_row(part.name, name, f"{part.resolution} px", si(part.macs), si(part.params))
     return table
 
 
 def cost_table(spec: NetworkSpec, counted: Cost) -> Table:
-    """All costs, part by part and in total; memory in MB for one image."""
+    """All costs, part by part and in total, in 80 columns; memory in MB for one image."""
     table = _table(
-        f"{spec.name} at {spec.resolution} px, one image, fp32",
-        ("part",),
-        ("output", "MACs", "params", "activations", "kept MB", "live MB"),
+        f"{spec.name} at {spec.resolution} px, one image, fp32; activations kept and live in MB",
+        ("part", "blocks"),
+        ("px", "MACs", "params", "act.", "kept", "live"),
     )
-    for part in counted.stages:
+    table.box, table.show_footer, table.pad_edge, table.header_style = None, False, False, "bold"
+    for name, part in zip(part_words(spec), counted.stages, strict=True):
         table.add_row(
             part.name,
-            f"{part.resolution} px",
+            name,
+            str(part.resolution),
             si(part.macs),
             si(part.params),
             si(part.activations),
             f"{part.saved * 4 / 1e6:.1f}",
             f"{part.live * 4 / 1e6:.1f}",
         )
-    table.add_section()
     table.add_row(
         "total",
         "",
-        f"{counted.macs:,}",
-        f"{counted.params:,}",
+        "",
+        si(counted.macs),
+        si(counted.params),
         si(counted.activations),
         f"{sum(part.saved for part in counted.stages) * 4 / 1e6:.1f}",
         f"{max(part.live for part in counted.stages) * 4 / 1e6:.1f}",
+        style="bold",
     )
     return table
 
 
-def trials_table(title: str, rows: Iterable[tuple[Record, str]]) -> Table:
-    """Trials with their networks in block notation."""
-    table = _table(title, ("trial", "network"), ("accuracy", "MACs", "reward"))
+def trials_table(title: str, rows: Sequence[tuple[Record, NetworkSpec]], beside: NetworkSpec) -> Table:
+    """Trials, and the stages in which each differs from the network `beside`: that one is shown in full."""
+    table = _table(title, ("trial", "differs from the winner in"), ("accuracy", "MACs", "reward"))
     for record, network in rows:
         reward, accuracy = record.reward, record.accuracy
+        differing = _differences(network, beside)
+        if len(differing) > _MOST_STAGES:
+            differing[_MOST_STAGES - 1 :] = [f"and {len(differing) - _MOST_STAGES + 1} more stages"]
         table.add_row(
             str(record.trial),
-            network,
+            "\n".join(differing) or "nothing: it is the winner",
             "" if accuracy is None else f"{accuracy:.4f}",
             si(record.macs),
             "failed" if reward is None else f"{reward:.4f}",
         )
     return table
+
+
+def _differences(network: NetworkSpec, beside: NetworkSpec) -> list[str]:
+    """What `network` has where the other one has something else, in words."""
+    ends = [
+        text
+        for text, other in zip(_ends(network).values(), _ends(beside).values(), strict=True)
+        if text != other
+    ]
+    if len(network.stages) != len(beside.stages):
+        return [*ends, f"its {len(network.stages)} stages, not {len(beside.stages)}"]
+    pairs = enumerate(zip(network.stages, beside.stages, strict=True))
+    return ends + [f"stage{index} {stage_words(stage)}" for index, (stage, other) in pairs if stage != other]
+
+
+def part_words(spec: NetworkSpec) -> list[str]:
+    """Stem, stages and head in words, in the order of its costs."""
+    return [stem_words(spec), *map(stage_words, spec.stages), head_words(spec)]
 
 
 def pareto_table(results: Results, limit: int = 12) -> Table:
@@ -138,28 +159,19 @@ def pareto_table(results: Results, limit: int = 12) -> Table:
 def difference_tables(first: NetworkSpec, second: NetworkSpec) -> list[Table]:
     """Two networks side by side: their stages, with what differs, and their figures."""
     stages = _table(
-        f"{first.name} and {second.name}", ("part", first.name or "first", second.name or "second"), ()
+        f"{first.name} and {second.name}", ("part", first.name or "first", second.name or "second", ""), ()
     )
-    stages.add_column("differs in")
-    heads = [_ends(spec) for spec in (first, second)]
-    rows: list[tuple[str, str, str, list[str]]] = []
-    for name in ("input", "stem"):
-        mine, theirs = heads[0][name], heads[1][name]
-        rows.append((name, mine, theirs, [] if mine == theirs else [name]))
+    ends = [_ends(spec) for spec in (first, second)]
+    rows = [(name, ends[0][name], ends[1][name]) for name in ("input", "stem")]
     for index in range(max(len(first.stages), len(second.stages))):
-        pair = [spec.stages[index] if index < len(spec.stages) else None for spec in (first, second)]
-        a, b = pair
-        if a is None or b is None:
-            differs = ["only in one"]
-        else:
-            differs = [f.name for f in fields(a) if getattr(a, f.name) != getattr(b, f.name)]
-        texts = ["" if stage is None else to_notation(stage) for stage in pair]
-        rows.append((f"stage{index}", texts[0], texts[1], differs))
-    mine, theirs = heads[0]["head"], heads[1]["head"]
-    rows.append(("head", mine, theirs, [] if mine == theirs else ["head"]))
-    for name, left, right, differs in rows:
-        style = "bold" if differs else "dim"
-        stages.add_row(name, left, right, ", ".join(differs), style=style)
+        mine, theirs = (
+            stage_words(spec.stages[index]) if index < len(spec.stages) else "" for spec in (first, second)
+        )
+        rows.append((f"stage{index}", mine, theirs))
+    rows.append(("head", ends[0]["head"], ends[1]["head"]))
+    for name, mine, theirs in rows:
+        same = mine == theirs
+        stages.add_row(name, mine, theirs, "" if same else "differs", style="dim" if same else "bold")
     figures = _table("In figures", ("",), (first.name, second.name, "second / first"))
     costs = [cost(spec) for spec in (first, second)]
     for label, key in (("MACs", "macs"), ("params", "params"), ("activations", "activations")):
@@ -169,11 +181,10 @@ def difference_tables(first: NetworkSpec, second: NetworkSpec) -> list[Table]:
 
 
 def _ends(spec: NetworkSpec) -> dict[str, str]:
-    stem = spec.stem
     return {
         "input": f"{spec.in_channels} x {spec.resolution} px, {spec.activation}",
-        "stem": f"conv k{stem.kernel} s{stem.stride} c{stem.channels}" + (", max pool" if stem.pool else ""),
-        "head": f"c{spec.head_channels or '-'}, {spec.num_classes} classes, dropout {spec.dropout:g}",
+        "stem": stem_words(spec),
+        "head": f"{head_words(spec)}, dropout {spec.dropout:g}",
     }
 
 

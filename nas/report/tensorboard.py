@@ -28,7 +28,7 @@ from nas.runs.folder import Run
 from nas.search.trial import Measurement, Record, Scored, Trial
 from nas.studies.scaling import BASELINE, StudyPoint
 from search_spaces.mbconv import StagedSpace
-from search_spaces.notation import network_notation
+from search_spaces.notation import WORDS_LEGEND, network_words
 
 Hook = Callable[[threading.ExceptHookArgs], object]
 
@@ -186,12 +186,12 @@ class TensorBoardWriter:
     def _top(self) -> str:
         lines = ["| trial | reward | accuracy | MACs | params | network |", "|---|---|---|---|---|---|"]
         for r in self._results.ranked[:_TOP]:
-            network = network_notation(self.run.spec(r))
+            network = network_words(self.run.spec(r))
             lines.append(
                 f"| {r.trial} | {r.reward:.4f} | {r.accuracy:.4f} | {si(r.macs)} | {si(r.costs['params'])} "
-                f"| `{network}` |"
+                f"| {network} |"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, "", f"{WORDS_LEGEND}."])
 
     def _final(self) -> None:
         """What only the end is worth: the best model's graph, and all architectures as points."""

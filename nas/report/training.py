@@ -20,7 +20,7 @@ from nas.network.cost import cost
 from nas.report.tables import si
 from nas.training.full import FullTraining
 from search_spaces.document import write_atomically, write_document
-from search_spaces.notation import network_notation
+from search_spaces.notation import network_words
 
 _CONFUSED = 8
 _LARGEST_TABLE = 200
@@ -32,7 +32,7 @@ def write_plan(training: FullTraining) -> None:
     plan, folder = training.plan, training.outputs.folder
     document = {"spec": plan.spec.name, "digest": plan.spec.digest, **plan.to_document()}
     write_document(folder / "train.yaml", document)
-    write_document(folder / "spec.yaml", plan.spec.to_document(), network_notation(plan.spec))
+    write_document(folder / "spec.yaml", plan.spec.to_document(), network_words(plan.spec))
 
 
 def write_result(training: FullTraining, result: Mapping[str, Any]) -> list[Path]:
@@ -164,7 +164,7 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
         "| | |",
         "|---|---|",
         f"| spec digest | `{spec.digest}` |",
-        f"| network | `{network_notation(spec)}` |",
+        f"| network | {network_words(spec)} |",
         f"| parameters | {counted.params:,} |",
         f"| MACs (convolutions and linear) | {si(counted.macs)} |",
         f"| data | {_cell(printable(data.name))} (digest `{data.digest}`): {len(data.train):,} to train, "

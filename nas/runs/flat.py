@@ -14,6 +14,7 @@ from search_spaces.errors import InputError, unknown
 _PARTS = {
     "space": ("space", "name"),
     "space_document": ("space", "document"),
+    "exportable_to": ("space", "exportable_to"),
     "controller": ("controller", "name"),
     "controller_options": ("controller", "options"),
     "reward": ("reward", "form"),
@@ -26,6 +27,8 @@ _OF_KIND = {
     for kind, part in EVALUATORS.items()
 }
 NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.values() for name in names))
+_FIRST = tuple(name for name in NAMES if name != "exportable_to")
+"""What the first version's files have."""
 _PLACED = ("cpus_per_trial", "gpus_per_trial")
 """The first version kept them among the settings; they say where a search runs (`nas.runs.placement`)."""
 
@@ -73,10 +76,10 @@ def from_first_version(document: Mapping[str, Any], where: str) -> SearchSetting
     Raises:
         InputError: an unknown field, or a value that breaks its rule.
     """
-    values = check_fields(document, where, ("schema",), [*NAMES, *_PLACED])
+    values = check_fields(document, where, ("schema",), [*_FIRST, *_PLACED])
     kind = values.get("evaluator", "train")
     others: set[str] = set()
-    if set(NAMES) <= {"evaluator", *values}:  # by a run, which kept the settings of both evaluators
+    if set(_FIRST) <= {"evaluator", *values}:  # by a run, which kept the settings of both evaluators
         others = {name for other, names in _OF_KIND.items() if other != kind for name in names}
         others -= set(_OF_KIND.get(str(kind), {}))
     flat = {name: value for name, value in values.items() if name not in ("schema", *_PLACED, *others)}

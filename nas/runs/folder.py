@@ -19,7 +19,7 @@ from nas.search.results import Results
 from nas.search.trial import Record, Scored
 from search_spaces.document import read_document, write_atomically, write_document
 from search_spaces.errors import InputError
-from search_spaces.notation import network_notation
+from search_spaces.notation import network_notation, network_words
 from search_spaces.spec import NetworkSpec, read_spec
 
 SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
@@ -137,7 +137,7 @@ class Run:
         comment = (
             f"trial {best.trial} of {self.folder.name}: reward {best.reward:.4f}, {accuracy}, "
             f"{best.macs / 1e6:.1f}M MACs\n"
-            f"{network_notation(self.spec(best))}"
+            f"{network_words(self.spec(best))}"
         )
         write_document(self.folder / BEST, self.spec(best).to_document(), comment)
         table = io.StringIO()

@@ -14,6 +14,7 @@ from typing import Any
 from controller.base import Controller
 from controller.registry import CONTROLLERS, make_controller
 from nas.data.place import absolute
+from nas.export.exportable import ANY, exportable_space, parse_formats
 from nas.latency.table import LATENCY, LatencyTable
 from nas.network.cost import COSTS
 from nas.runs.checked import check_types, from_mapping
@@ -42,21 +43,30 @@ class SpaceSettings:
     Attributes:
         name: of a built-in space, or path of a space file.
         document: the space itself, so that a run doesn't depend on the file any more.
+        exportable_to: the formats that can express all of its networks, as `--exportable-to` takes them; a
+            document that is constrained to them already is left as it is.
     """
 
     name: str = "mnasnet"
     document: dict[str, Any] = field(default_factory=dict)
+    exportable_to: str = ANY
 
     def __post_init__(self) -> None:
         check_types(self)
+        parse_formats(self.exportable_to)
 
     def make(self) -> StagedSpace | ListedSpace:
         """The space; raises `InputError` for what is none."""
+        formats = parse_formats(self.exportable_to)
         if "networks" in self.document:
+            if formats:
+                raise InputError(
+                    f"exportable-to {self.exportable_to!r}: acts on spaces of decisions, this one lists its "
+                    "networks"
+                )
             return ListedSpace.from_document(self.document, "space")
-        if self.document:
-            return StagedSpace.from_document(self.document, "space")
-        return get_space(self.name)
+        whole = StagedSpace.from_document(self.document, "space") if self.document else get_space(self.name)
+        return exportable_space(whole, formats)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from nas.runs.folder import Run
 from nas.search.journal import read_records
 from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.errors import InputError
-from search_spaces.notation import to_notation
+from search_spaces.notation import stage_words
 from search_spaces.reference import efficientnet_b0
 from search_spaces.spec import NetworkSpec
 
@@ -65,10 +65,10 @@ class Rediscovery:
     random_beyond: float
 
     def rows(self) -> list[tuple[str, str, str, bool]]:
-        """(part, found, B0, whether they are equal), stage by stage."""
+        """(part, found and B0 in words, whether they are equal), stage by stage."""
         pairs = zip(self.found.spec.stages, self.b0.spec.stages, strict=True)
         return [
-            (f"stage{index}", to_notation(mine), to_notation(theirs), mine == theirs)
+            (f"stage{index}", stage_words(mine), stage_words(theirs), mine == theirs)
             for index, (mine, theirs) in enumerate(pairs)
         ]
 

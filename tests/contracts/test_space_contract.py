@@ -2,8 +2,10 @@
 
 import pytest
 
+from nas.export.exportable import exportable_space, parse_formats
 from nas.testing import SpaceContract
 from search_spaces import SPACES, ListedSpace, StagedSpace, get_space, reference
+from search_spaces.constrain import constrain
 
 
 class TestBuiltIn(SpaceContract):
@@ -13,6 +15,30 @@ class TestBuiltIn(SpaceContract):
 
     def make_space(self):
         return get_space(self.name)
+
+
+class TestExportable(SpaceContract):
+    @pytest.fixture(params=["timm,onnx", "torchvision", "timm,torchvision"], autouse=True)
+    def chosen(self, request):
+        self.formats = parse_formats(request.param)
+
+    def make_space(self):
+        return exportable_space(get_space("mnasnet"), self.formats)
+
+
+class TestJointOverStages(SpaceContract):
+    def make_space(self):
+        stages = [
+            {"op": ["ds", "conv"], "channels": [40, 48], "kernel": [3, 5]},
+            {
+                "op": ["ds", "conv"],
+                "channels": [40, 48, 80],
+                "se_ratio": [0, 0.25],
+                "skip": ["pooling", "none"],
+            },
+        ]
+        whole = StagedSpace.from_document({"schema": 1, "space": "joint", "stages": stages})
+        return constrain(whole, lambda stage, width: "shrinks" if stage.channels < width else None)
 
 
 class TestListed(SpaceContract):

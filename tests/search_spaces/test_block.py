@@ -47,7 +47,7 @@ def test_a_new_op_is_one_entry(fused):
     inner_and_its_output = 32 * size * 3 + 24 * size * 2
     assert linear.stages[1].saved == plain.stages[1].saved == inner_and_its_output
     assert "fused MBConv" in to_svg(spec)
-    assert "fused MBConv4 k3 SE 0.25" in terminal_diagram(spec).plain
+    assert "2 x fused MBConv4 k3 s2 SE c24" in terminal_diagram(spec).plain
     assert from_notation(to_notation(stages[0])) == stages[0]
     assert len({part.key for part in parts(spec)}) == 5
     assert NetworkSpec.from_document(spec.to_document()) == spec

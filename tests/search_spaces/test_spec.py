@@ -11,6 +11,7 @@ from search_spaces import (
     network_notation,
     read_spec,
     reference,
+    stage_words,
     to_notation,
 )
 from search_spaces.document import write_document
@@ -154,3 +155,30 @@ def test_writing_is_atomic(tmp_path, monkeypatch):
         write_document(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        (StageSpec("mbconv", 40, 5, 2, 6, 3, 0.25), "3 x MBConv6 k5 s2 SE c40"),
+        (StageSpec("ds", 16), "1 x MBConv1 k3 c16"),
+        (StageSpec("mbconv", 24, 3, 1, 2.5, 2, 0.5, "none"), "2 x MBConv2.5 k3 SE0.5 no skip c24"),
+        (StageSpec("conv", 8, skip="pooling"), "1 x Conv k3 pool skip c8"),
+        (
+            StageSpec("bottleneck", 256, 3, 2, 0.25, 4, skip="projection"),
+            "4 x Bottleneck e0.25 k3 s2 proj skip c256",
+        ),
+    ],
+)
+def test_a_stage_in_words(stage, words):
+    assert stage_words(stage) == words
+
+
+def test_words_tell_different_stages_apart():
+    stages = [
+        StageSpec(op, channels, kernel, stride, expansion, repeats, se, skip)
+        for op, expansion in (("conv", 1), ("ds", 1), ("dsa", 1), ("mbconv", 3), ("mbconv", 6), ("basic", 1))
+        for channels in (8, 16) for kernel in (3, 5) for stride in (1, 2) for repeats in (1, 2)
+        for se in (0, 0.1, 0.25) for skip in ("none", "identity", "pooling", "projection")
+    ]  # fmt: skip
+    assert len({stage_words(stage) for stage in stages}) == len(set(stages))

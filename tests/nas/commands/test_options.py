@@ -39,6 +39,7 @@ ACTS = {
     "search": {
         "config": ([], ["--config", "run/search.yaml"]),
         "space": ([], ["--space", "efficientnet"]),
+        "exportable_to": ([], ["--exportable-to", "torchvision"]),
         "controller": ([], ["--controller", "random"]),
         "controller_option": (
             ["--controller", "evolution"],
@@ -215,6 +216,7 @@ ACTS = {
     },
     "proxy": {
         "space": (PROXY, [*PROXY, "--space", "efficientnet"]),
+        "exportable_to": (PROXY, [*PROXY, "--exportable-to", "any"]),
         "data": (PROXY, [*PROXY, "--data", "fashion-mnist"]),
         "retries": (PROXY, [*PROXY, "--retries", "5"]),
         "trial_timeout": (PROXY, [*PROXY, "--trial-timeout", "5m"]),
@@ -277,6 +279,7 @@ ACTS = {
     },
     "space": {
         "space": ([], ["mnasnet"]),
+        "exportable_to": (["mnasnet"], ["mnasnet", "--exportable-to", "timm"]),
         "target": (["mnasnet"], ["mnasnet", "--out", "x.yaml"]),
         "as_json": (["mnasnet"], ["mnasnet", "--json"]),
     },

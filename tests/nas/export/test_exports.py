@@ -109,11 +109,10 @@ def test_scaled_members_round_the_same():
         (
             StageSpec("ds", 24, stride=3, se_ratio=0.25),
             "stage0: .*stride 1 or 2, not 3",
-            "stage0: .*stride 1 or 2, not 3 .*_s3_",
+            "stage0: .*stride 1 or 2, not 3 .*MBConv1 k3 s3 SE",
         ),
         (StageSpec("dsa", 32), "stage0: .*dsa block has no skip", "stage0: .*no op 'dsa'"),
-        (StageSpec("ds", 24), None, "stage0: .*SE ratio is 0.25, not 0"),
-        (StageSpec("ds", 32, se_ratio=0.25, skip="none"), None, "stage0: .*can't be left out"),
+        (StageSpec("mbconv", 32, expansion=1.1), None, "stage0: .*expansion 1.1 keeps the width"),
         (StageSpec("ds", 32, se_ratio=0.25, skip="pooling"), None, None),  # it keeps the shape: an identity
     ],
 )

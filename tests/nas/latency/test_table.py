@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nas.export.exportable import exportable_space
 from nas.latency.build_table import build_table, fidelity
 from nas.latency.parts import grouped_parts, parts, space_parts
 from nas.latency.runtimes import make_module, prepare
@@ -57,6 +58,22 @@ def test_predictions_of_many_equal_single_ones(name):
     single = [table(space.decode(Architecture(row))) for row in rows.tolist()]
     for _ in range(2):  # the second time from what is kept
         assert table.predict(space, rows) == pytest.approx(single, rel=1e-12)
+
+
+def test_a_constrained_space_has_its_own_parts_and_predictions():
+    """The whole space's table serves it, in one process too; its own has no parts that it never needs."""
+    whole = get_space("mnasnet")
+    left = exportable_space(whole, ("timm",))
+    known, needed = ({part.key for part in space_parts(space)} for space in (whole, left))
+    assert needed < known
+    table = made_up(whole)
+    table.check(left)
+    rng = np.random.default_rng(2)
+    for space in (whole, left, whole):
+        rows = np.array([space.sample(rng) for _ in range(100)])
+        specs = [space.decode(Architecture(row)) for row in rows.tolist()]
+        assert table.predict(space, rows) == pytest.approx([table(spec) for spec in specs], rel=1e-12)
+        assert all(part.key in needed for spec in specs for part in parts(spec)) == (space is left)
 
 
 def test_a_latency_is_the_line_of_the_sum():

@@ -45,7 +45,7 @@ def test_a_box_for_each_block_and_nothing_overlaps(random_specs):
 def test_svg_is_well_formed_and_speaks():
     root = ET.fromstring(to_svg(reference("efficientnet-b0")))
     assert root.get("role") == "img"
-    assert "4 x MBConv6 k5 SE 0.25, 192 wide" in root.get("aria-label")
+    assert "4 x MBConv6 k5 s2 SE c192" in root.get("aria-label")
     assert len(root.findall(f"{SVG}g")) == 18
     hostile = reference("efficientnet-b0").replace(name="<script>alert(1)</script>")
     assert "<script>" not in to_svg(hostile)
@@ -72,7 +72,7 @@ def test_the_terminal_has_a_bar_for_each_block(random_specs):
         assert len(text) == len(spec.stages) + 3
 
 
-def test_differences_name_the_fields():
+def test_differences_are_in_words_and_marked():
     first = reference("efficientnet-b0")
     stages = list(first.stages)
     from dataclasses import replace
@@ -83,9 +83,11 @@ def test_differences_name_the_fields():
     for table in difference_tables(first, second):
         console.print(table)
     lines = {line.split("│")[1].strip(): line for line in console.file.getvalue().splitlines() if "│" in line}
-    assert "kernel, repeats" in lines["stage2"]
+    assert "2 x MBConv6 k5 s2 SE c40" in lines["stage2"]
+    assert "4 x MBConv6 k3 s2 SE c40" in lines["stage2"]
+    assert lines["stage2"].split("│")[4].strip() == "differs"
     assert lines["stage3"].split("│")[4].strip() == ""
-    assert lines["input"].split("│")[4].strip() == "input"
+    assert lines["input"].split("│")[4].strip() == "differs"
 
 
 @pytest.fixture

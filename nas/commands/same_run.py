@@ -1,0 +1,60 @@
+"""What `nas search` compares its options with: the run that `--or-resume` finds, the space of `--config`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nas.commands.exponent import as_measured
+from nas.export.exportable import parse_formats
+from nas.runs.flat import read_settings
+from nas.runs.folder import SETTINGS
+from nas.runs.settings import SearchSettings, SpaceSettings
+from search_spaces.document import read_document
+from search_spaces.errors import InputError
+
+
+def exports_of(folder: Path, space: SpaceSettings) -> SpaceSettings:
+    """The space with what the run in `folder` is exportable to."""
+    path = folder / SETTINGS
+    kept = read_settings(read_document(path), str(path))
+    return replace(space, exportable_to=kept.space.exportable_to)
+
+
+def check_same(folder: Path, settings: SearchSettings) -> None:
+    """Raise `InputError` unless the run in `folder` is the one that these settings describe."""
+    path = folder / SETTINGS
+    kept = read_settings(read_document(path), str(path))
+    settings = as_measured(settings, folder)
+    elsewhere = ("trials", "document", "data_digest", "surrogate_digest", "latency_table")
+    there = dict(_leaves(kept.to_document()))
+    other = [
+        f"{name.replace('_', '-')} {value!r}: the run in {folder} has {there.get(place)!r}"
+        for place, value in _leaves(settings.to_document())
+        if (name := place[-1]) not in elsewhere and there.get(place) != value
+    ]
+    if not other and settings.make_space().to_document() != kept.make_space().to_document():
+        other = [f"space {settings.space.name!r}: the run in {folder} was made with another content of it"]
+    if other:
+        raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
+
+
+def _leaves(document: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(place, value) of each setting; a part's name and form go by the part's name."""
+    for name, value in document.items():
+        if isinstance(value, dict) and not place:
+            yield from _leaves(value, (name,))
+        else:
+            yield (*place, place[-1] if place and name in ("name", "form", "kind") else name), value
+
+
+def check_narrower(space: SpaceSettings, exportable_to: str) -> None:
+    """Raise `InputError` where a settings file's own space would have to be wider than it was kept."""
+    kept = space.document.get("exportable", {}).get("to", [])
+    if missing := [name for name in kept if name not in parse_formats(exportable_to)]:
+        raise InputError(
+            f"exportable-to {exportable_to!r}: the settings file has its space only as far as it can be "
+            f"exported to {missing[0]}; give --space, the whole one"
+        )

@@ -1,0 +1,135 @@
+"""What a format can express: the one place that both its exporter and `--exportable-to` read. Loads no torch.
+
+A rule looks at a stage and the width that it takes, or at what all stages share; nothing else of a network
+decides whether it can be exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from search_spaces.errors import unknown
+from search_spaces.spec import NetworkSpec, StageSpec
+
+TIMM_WORDS = {"conv": "cn", "ds": "ds", "dsa": "dsa", "mbconv": "ir"}
+"""Ops that timm's EfficientNet builder has, with its words for them."""
+
+
+class Obstacle(NamedTuple):
+    """Why a format has no such network.
+
+    Attributes:
+        part: a stage's index, or the name of another part.
+        reason: in words.
+    """
+
+    part: int | str
+    reason: str
+
+
+class Rules(NamedTuple):
+    """What a format can express.
+
+    Attributes:
+        stage: the reason for which it has no such stage behind that many channels, or None.
+        rest: the obstacles of stem, head and settings.
+    """
+
+    stage: Callable[[StageSpec, int], str | None]
+    rest: Callable[[NetworkSpec], Iterator[Obstacle]]
+
+
+def find_obstacle(form: str, spec: NetworkSpec) -> Obstacle | None:
+    """The first reason for which the format `form` has no such network; None: it has it.
+
+    Raises:
+        InputError: there are no rules of that format.
+    """
+    rules = rules_of(form)
+    channels = spec.stem.channels
+    for index, stage in enumerate(spec.stages):
+        if reason := rules.stage(stage, channels):
+            return Obstacle(index, reason)
+        channels = stage.channels
+    return next(rules.rest(spec), None)
+
+
+def rules_of(form: str) -> Rules:
+    """The rules of a format; raises `InputError` for one that has none."""
+    if form not in RULES:
+        raise unknown("exportable-to", form, RULES)
+    return RULES[form]
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Names for people: `timm`, `timm and onnx`, `timm, torchvision and onnx`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _timm_stage(stage: StageSpec, in_channels: int) -> str | None:
+    if stage.op not in TIMM_WORDS:
+        return f"its EfficientNet builder has no op {stage.op!r}"
+    if stage.stride > 2:
+        return f"its blocks have stride 1 or 2, not {stage.stride}"
+    skips = {block.skip for block in stage.blocks(in_channels)}
+    if skips - {"none", "identity"}:
+        return f"it has no {stage.skip} skip where the shape changes"
+    if stage.op == "conv" and stage.se_ratio:
+        return "its plain convolution has no SE"
+    if stage.op == "dsa" and "identity" in skips:
+        return "its dsa block has no skip"
+    return None
+
+
+def _timm_rest(spec: NetworkSpec) -> Iterator[Obstacle]:
+    if spec.stem.pool:
+        yield Obstacle("stem", "its EfficientNet's stem has no pooling")
+
+
+def _torchvision_stage(stage: StageSpec, in_channels: int) -> str | None:
+    if stage.op not in ("ds", "mbconv"):
+        return f"its MBConv has no op {stage.op!r}"
+    if stage.stride > 2:
+        return f"its blocks have stride 1 or 2, not {stage.stride}"
+    blocks = stage.blocks(in_channels)
+    if any(block.skip not in ("none", "identity") for block in blocks):
+        return f"it has no {stage.skip} skip where the shape changes"
+    if stage.op == "mbconv" and any(block.inner_channels == block.in_channels for block in blocks):
+        return f"expansion {stage.expansion:g} keeps the width here, and then it has no expansion convolution"
+    return None
+
+
+def _torchvision_rest(spec: NetworkSpec) -> Iterator[Obstacle]:
+    stem = spec.stem
+    if stem.kernel != 3 or stem.pool:
+        own = f"{stem.kernel}x{stem.kernel}{' with pooling' if stem.pool else ''}"
+        yield Obstacle("stem", f"its stem is a 3x3 convolution, not {own}")
+    if spec.in_channels != 3:
+        yield Obstacle("stem", f"its images have 3 channels, not {spec.in_channels}")
+    if not spec.head_channels:
+        yield Obstacle("head", "it has a 1x1 convolution in the head")
+    if spec.activation != "silu":
+        every = "stage0" if len(spec.stages) == 1 else f"stage0 to stage{len(spec.stages) - 1}"
+        yield Obstacle(every, f"the activation of its MBConv is silu, not {spec.activation}")
+
+
+def _any_stage(stage: StageSpec, in_channels: int) -> str | None:
+    return None
+
+
+def _any_rest(spec: NetworkSpec) -> Iterator[Obstacle]:
+    return iter(())
+
+
+_ANY = Rules(_any_stage, _any_rest)
+
+RULES = {
+    "timm": Rules(_timm_stage, _timm_rest),
+    "torchvision": Rules(_torchvision_stage, _torchvision_rest),
+    # programs hold whatever can be run
+    "onnx": _ANY,
+    "exported": _ANY,
+    "torchscript": _ANY,
+}
+"""By format: those that other programs read. A spec's own formats hold any network, and say nothing here."""
