@@ -11,7 +11,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.network.modules import ConvNormActivation, Norm, SqueezeExcitation, StochasticDepth
+from nas.network.modules import Activation, ConvNormActivation, Norm, SqueezeExcitation, StochasticDepth
 from search_spaces.block import BlockSpec
 from search_spaces.layers import Conv, Gate, Layer
 
@@ -21,8 +21,6 @@ ACTIVATION_LAYERS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "hard_swish": nn.Hardswish,
 }
-
-Activation = type[nn.Module]
 
 
 def layer_module(layer: Layer, norm: Norm, act: Activation) -> nn.Module:

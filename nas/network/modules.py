@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 Norm = Callable[..., nn.Module]
-Activation = Callable[..., nn.Module]
+Activation = type[nn.Module]
 
 
 class ConvNormActivation(nn.Sequential):
