@@ -157,7 +157,11 @@ def test_the_hparams_table_lists_every_trial(server, run):
 def test_graph_text_histograms_and_projector(server, run):
     graphs = server.get("plugin/graphs/info")["."]
     assert graphs["run_graph"]
-    assert b"Conv2d" in server.get("plugin/graphs/graph", run=".", conceptual="false")
+    graph = server.get("plugin/graphs/graph", run=".", conceptual="false").decode()
+    best = run.spec(run.results(read_records(run.folder)).best)
+    for index, stage in enumerate(best.stages):
+        assert f'name: "stage{index}/block{stage.repeats - 1}/' in graph
+        assert f'name: "stage{index}/block{stage.repeats}/' not in graph
     texts = server.get("plugin/text/tags")["."]
     (text,) = server.get("plugin/text/text", tag=texts[0], run=".")
     best = max(read_records(run.folder), key=lambda record: record.reward)
