@@ -26,6 +26,7 @@ from nas.commands.options import (
 )
 from nas.commands.outputs import OutPath
 from nas.data.place import absolute_data
+from nas.data.sources import source_of
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, SETTINGS, Run
 from nas.runs.mirror import fetch_run, has_run, is_copy
@@ -96,7 +97,7 @@ _WHAT, _SCORED = "What is searched", "How networks are scored"
 @option(
     "--latency-table", group=_SCORED, help="Table by `nas latency`: adds the cost `latency`, milliseconds."
 )
-@options(*DATA)
+@options(*DATA, "cache")
 @option(
     "--proxy",
     "proxy_file",
@@ -194,7 +195,7 @@ def check_evaluator(kind: str, ctx: click.Context | None = None) -> None:
         "--evaluator train",
         *("data", "data_root", "epochs", "recipe", "changes", "proxy_file", "resolution", "width"),
         *("stem_stride", "subset", "scheduler", "concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
-        *("retries", "trial_timeout", "autoscaling", "dashboard", "download"),
+        *("retries", "trial_timeout", "autoscaling", "dashboard", "download", "cache"),
         ctx=ctx,
     )
     names = ("benchmark_data", "surrogate", "noise")
@@ -215,6 +216,8 @@ def check_options(settings: SearchSettings, ctx: click.Context | None = None) ->
     )
     if isinstance(settings.evaluator, TrainSettings):
         only_for_fetched(settings.evaluator.data, "data_root", "download", ctx=ctx)
+        files = source_of(settings.evaluator.data).located
+        only_with(files, "--data KIND:PATH (the others are in memory as they are)", "cache", ctx=ctx)
 
 
 def check_launched(context: click.Context) -> None:
@@ -231,7 +234,9 @@ def _check_same(folder: Path, settings: SearchSettings) -> None:
     """Raise `InputError` unless the run in `folder` is the one that these settings describe."""
     path = folder / SETTINGS
     kept = read_settings(read_document(path), str(path))
-    elsewhere = ("trials", "document", "data_digest", "surrogate_digest", "latency_table")
+    elsewhere = ["trials", "document", "data_digest", "surrogate_digest", "latency_table"]
+    if getattr(settings.evaluator, "cache", None) not in ("on", "off"):  # a run has what was decided then
+        elsewhere.append("cache")
     there = dict(_leaves(kept.to_document()))
     other = [
         f"{name.replace('_', '-')} {value!r}: the run in {folder} has {there.get(place)!r}"
@@ -340,7 +345,7 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     if "space" in given:
         given["space_document"] = {}
     if "data" in given:
-        given["data_digest"] = None
+        given = {"cache": None, **given, "data_digest": None}
     if "benchmark_data" in given:
         given["surrogate_digest"] = None
     return change(base, **given)

@@ -28,6 +28,8 @@ _OF_KIND = {
 NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.values() for name in names))
 _PLACED = ("cpus_per_trial", "gpus_per_trial")
 """The first version kept them among the settings; they say where a search runs (`nas.runs.placement`)."""
+_SINCE = ("cache",)
+"""Settings that the first version hadn't."""
 
 
 def make_settings(**flat: Any) -> SearchSettings:
@@ -76,7 +78,10 @@ def from_first_version(document: Mapping[str, Any], where: str) -> SearchSetting
     values = check_fields(document, where, ("schema",), [*NAMES, *_PLACED])
     kind = values.get("evaluator", "train")
     others: set[str] = set()
-    if set(NAMES) <= {"evaluator", *values}:  # by a run, which kept the settings of both evaluators
+    if set(NAMES) - set(_SINCE) <= {
+        "evaluator",
+        *values,
+    }:  # by a run, which kept the settings of both evaluators
         others = {name for other, names in _OF_KIND.items() if other != kind for name in names}
         others -= set(_OF_KIND.get(str(kind), {}))
     flat = {name: value for name, value in values.items() if name not in ("schema", *_PLACED, *others)}
