@@ -47,15 +47,15 @@ def keep_decoded(
         why = "cache off"
         if budget:
             whose = "the part of the free memory for them" if given is None else f"cache {cache}"
-            why = f"{_megabytes(size)} at {side} px, more than {whose}, {_megabytes(budget)}"
+            why = f"{_bytes(size)} at {side} px, more than {whose}, {_bytes(budget)}"
         say(f"{images} are decoded again in every epoch of a trial: {why}")
         return data
     if size > free:
         raise InputError(
-            f"cache {cache!r}: {images} take {_megabytes(size)}, more memory than the {_megabytes(free)} free"
+            f"cache {cache!r}: {images} take {_bytes(size)}, more memory than the {_bytes(free)} free"
         )
-    allowed = "" if budget == float("inf") else f", of {_megabytes(budget)} allowed"
-    say(f"decoding {images} to {side} px, once: {_megabytes(size)}{allowed} ...")
+    allowed = "" if budget == float("inf") else f", of {_bytes(budget)} allowed"
+    say(f"decoding {images} to {side} px, once: {_bytes(size)}{allowed} ...")
     began = time.monotonic()
     train, held_out = (_decoded(data, name, split, resolution, say) for name, split in splits.items())
     processes = decoding_processes(max(map(len, splits.values())))
@@ -83,5 +83,6 @@ def _decoded(
     return made
 
 
-def _megabytes(size: float) -> str:
-    return f"{size / 1e6:,.0f} MB"
+def _bytes(size: float) -> str:
+    unit, word = next((u, w) for u, w in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= u or u == 1e3)
+    return f"{size / unit:,.0f} {word}" if size >= 20 * unit else f"{size / unit:.1f} {word}"
