@@ -115,7 +115,7 @@ def _run(
 
     scorer, cpus = settings.evaluator, 1 if placement.cpus is None else placement.cpus
     made = scorer.make(placement.download, cpus, lambda text: print_once(text, console))
-    settings = replace(settings, evaluator=scorer.kept(made.data_digest))
+    settings = replace(settings, evaluator=replace(scorer.kept(made.data_digest), **made.decided))
     if made.instant:
         evaluator, concurrent, runner = _in_process(made)
     else:

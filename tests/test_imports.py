@@ -206,6 +206,29 @@ def test_light_modules_load_no_torch(module):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+def test_the_driver_of_a_search_needs_no_torch(tmp_path):
+    """From settings to the pickled evaluator, of a set in memory and of files, decoded or streamed."""
+    code = f"""
+import pickle, sys
+from pathlib import Path
+from PIL import Image
+for index in range(60):
+    place = Path({str(tmp_path)!r}, "train", "ab"[index % 2], f"{{index}}.png")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 30), (index, 0, 0)).save(place)
+from nas.data import Preparation, load_data
+from nas.runs.train_settings import TrainSettings
+for name, more in (("digits", {{}}), ("imagefolder:{tmp_path}", {{"cache": "on"}}), ("imagefolder:{tmp_path}", {{"cache": "off"}})):
+    data = load_data(name).without_test().subset(0.8).at(24)
+    assert Preparation.of(data).resolution == 24
+    evaluator = TrainSettings(name, subset=0.8, resolution=24, **more).make()
+    pickle.loads(pickle.dumps(evaluator)).without_data().describe()
+    loaded = {{"torch", "torchvision", "ray"}} & set(sys.modules)
+    assert not loaded, (name, more, loaded)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_all_packages_are_listed():
     import configparser
 

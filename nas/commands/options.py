@@ -35,7 +35,7 @@ PLACE = (
 )
 """Where trials run, and how wide."""
 
-_GROUPS = {**dict.fromkeys(DATA, "Data"), **dict.fromkeys(TRAINING, "Training")}
+_GROUPS = {**dict.fromkeys((*DATA, "cache"), "Data"), **dict.fromkeys(TRAINING, "Training")}
 _GROUPS |= dict.fromkeys((*PLACE, "storage"), "Where it runs")
 WHAT = "What is searched"
 _GROUPS["exportable_to"] = WHAT
@@ -64,6 +64,14 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         {"metavar": "NAME", "help": "Of several, for huggingface: and webdataset:."},
     ),
     "download": (("--download",), {"is_flag": True, "help": "Fetch the data set if it is missing."}),
+    "cache": (
+        ("--cache",),
+        {
+            "metavar": "HOW",
+            "help": "Decode image files once, into memory: auto (if they fit), on, off, or up to 4G. "
+            "Default: auto.",
+        },
+    ),
     "recipe": (("--recipe",), {"help": f"{', '.join(PRESETS)}. Default: adamw."}),
     "changes": (
         ("--set", "changes"),

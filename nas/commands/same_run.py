@@ -28,7 +28,9 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
     path = folder / SETTINGS
     kept = read_settings(read_document(path), str(path))
     settings = as_measured(settings, folder)
-    elsewhere = ("trials", "document", "data_digest", "surrogate_digest", "latency_table")
+    elsewhere = ["trials", "document", "data_digest", "surrogate_digest", "latency_table"]
+    if getattr(settings.evaluator, "cache", None) not in ("on", "off"):  # a run has what was decided then
+        elsewhere.append("cache")
     there = dict(_leaves(kept.to_document()))
     other = [
         f"{name.replace('_', '-')} {value!r}: the run in {folder} has {there.get(place)!r}"

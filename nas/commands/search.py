@@ -29,6 +29,7 @@ from nas.commands.options import (
 from nas.commands.outputs import OutPath
 from nas.commands.same_run import check_narrower, check_same, exports_of
 from nas.data.place import absolute_data
+from nas.data.sources import source_of
 from nas.export.exportable import default_exports
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, Run
@@ -104,7 +105,7 @@ _SCORED = "How networks are scored"
 @option(
     "--latency-table", group=_SCORED, help="Table by `nas latency`: adds the cost `latency`, milliseconds."
 )
-@options(*DATA)
+@options(*DATA, "cache")
 @option(
     "--proxy",
     "proxy_file",
@@ -204,7 +205,7 @@ def check_evaluator(kind: str, ctx: click.Context | None = None) -> None:
         "--evaluator train",
         *("data", "data_root", "epochs", "recipe", "changes", "proxy_file", "resolution", "width"),
         *("stem_stride", "subset", "scheduler", "concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
-        *("retries", "trial_timeout", "autoscaling", "dashboard", "download"),
+        *("retries", "trial_timeout", "autoscaling", "dashboard", "download", "cache"),
         ctx=ctx,
     )
     names = ("benchmark_data", "surrogate", "noise")
@@ -225,6 +226,8 @@ def check_options(settings: SearchSettings, ctx: click.Context | None = None) ->
     )
     if isinstance(settings.evaluator, TrainSettings):
         only_for_fetched(settings.evaluator.data, "data_root", "download", ctx=ctx)
+        files = source_of(settings.evaluator.data).located
+        only_with(files, "--data KIND:PATH (the others are in memory as they are)", "cache", ctx=ctx)
 
 
 def check_launched(context: click.Context) -> None:
@@ -328,7 +331,7 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     elif "exportable_to" in given:
         check_narrower(base.space, given["exportable_to"])
     if "data" in given:
-        given["data_digest"] = None
+        given = {"cache": None, **given, "data_digest": None}
     if "benchmark_data" in given:
         given["surrogate_digest"] = None
     return change(base, **given)

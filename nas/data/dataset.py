@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
+from nas.data.resize import resize_squares
 from search_spaces.errors import InputError
 
 SPLIT_SEED = 0
 """The held-out part is the same in every run, so that accuracies of different runs compare."""
-
-_PART = 1024
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,8 @@ class DataSet:
         folders: where its files lie, if they are read while training.
         classes: their names, where it has some; without control characters.
         remarks: what a user should know about how the data were read, a line each; no part of the digest.
+        stored: side of the training and held-out images in memory, where it is more than `resolution`: they
+            are trained on in random crops and scored on in the centre; None: they are as large as that.
     """
 
     name: str
@@ -112,6 +111,7 @@ class DataSet:
     folders: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    stored: int | None = None
 
     def subset(self, share: float) -> DataSet:
         """The data set with a part of its training and held-out images, classes in proportion.
@@ -138,9 +138,16 @@ class DataSet:
         """The data set with its images in memory resized once to `resolution` pixels.
 
         Files are resized when they are decoded.
+
+        Raises:
+            InputError: they were decoded for another resolution (`nas.data.decoding`).
         """
         if resolution == self.resolution:
             return self
+        if self.stored is not None:
+            raise InputError(
+                f"resolution {resolution}: the images of {self.name!r} were decoded for {self.resolution} px"
+            )
         return replace(
             self,
             resolution=resolution,
@@ -180,13 +187,4 @@ def _part(split: Split, share: float, data: DataSet) -> Split:
 def _resized(split: Split, resolution: int) -> Split:
     if isinstance(split, FileSplit):
         return split
-    count, channels = split.images.shape[:2]
-    # filled part by part: the floats take four times the space, and small pieces would stay with malloc
-    resized = np.empty((count, channels, resolution, resolution), np.uint8)
-    for start in range(0, count, _PART):
-        # a copy: arrays out of a file or the object store are read-only, of which torch would warn
-        part = torch.from_numpy(split.images[start : start + _PART].copy()).float()
-        size = (resolution, resolution)
-        part = F.interpolate(part, size, mode="bilinear", antialias=True, align_corners=False)
-        resized[start : start + _PART] = part.round().clamp(0, 255).byte().numpy()
-    return ArraySplit(resized, split.labels)
+    return ArraySplit(resize_squares(split.images, resolution), split.labels)

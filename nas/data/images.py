@@ -1,18 +1,18 @@
-"""Image files to tensors: upright, as RGB, and only as many pixels decoded as the crop needs."""
+"""Image files to arrays: upright, as RGB, and only as many pixels decoded as the crop needs."""
 
 from __future__ import annotations
 
 import io
 import math
+import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from nas.data.pixels import (
     UnreadableImageError,
@@ -48,19 +48,21 @@ _SIDEWAYS = (
 Box = tuple[float, float, float, float]
 
 
-def read_image(content: str | bytes, resolution: int, train: bool, centre: float = CENTRE) -> Tensor:
+def read_image(
+    content: str | bytes, resolution: int, crops: random.Random | None = None, centre: float = CENTRE
+) -> NDArray[np.uint8]:
     """An image as uint8 (3, resolution, resolution): a random resized crop, or the centre.
 
-    The crop (Szegedy et al. 2015, section 6, as torchvision's RandomResizedCrop) is drawn from torch's
-    random state; a JPEG is then decoded at the smallest of its eighths that leaves the crop enough
-    pixels, which is several times as fast for large photographs. The crop is of the image as it is shown
-    (EXIF's orientation); what modes become is told in `nas.data.pixels`.
+    The crop (Szegedy et al. 2015, section 6, as torchvision's RandomResizedCrop) is drawn first; a JPEG is
+    then decoded at the smallest of its eighths that leaves the crop enough pixels, which is several times as
+    fast for large photographs. The crop is of the image as it is shown (EXIF's orientation); what modes
+    become is told in `nas.data.pixels`.
 
     Args:
         content: a path, or the file's bytes.
         resolution: pixels.
-        train: crop at random.
-        centre: else, the share of the shorter side that the square in the centre has.
+        crops: what a random crop is drawn from; None: the centre.
+        centre: of it, the share of the shorter side that the square in the centre has.
 
     Raises:
         UnreadableImageError: missing, truncated, no image, or of a kind that isn't taken.
@@ -73,7 +75,9 @@ def read_image(content: str | bytes, resolution: int, train: bool, centre: float
         turn = orientation(image)
         width, height = image.size
         shown = (height, width) if turn in _SIDEWAYS else (width, height)
-        box = _stored(_random_box(*shown) if train else _centre_box(*shown, centre), turn, width, height)
+        box = _stored(
+            _centre_box(*shown, centre) if crops is None else _random_box(*shown, crops), turn, width, height
+        )
         shrink = min(box[2] - box[0], box[3] - box[1]) / resolution
         if shrinks and shrink > 1:
             image.draft("RGB", (math.ceil(width / shrink), math.ceil(height / shrink)))
@@ -84,10 +88,10 @@ def read_image(content: str | bytes, resolution: int, train: bool, centre: float
         )
         if turn is not None:
             pixels = pixels.transpose(turn)
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+    return _planes(pixels)
 
 
-def read_square(content: str | bytes) -> Tensor:
+def read_square(content: str | bytes) -> NDArray[np.uint8]:
     """The largest square in an image's centre as it is, uint8 (3, side, side); errors as `read_image`."""
     with _opened(content) as image:
         check_kind(image)
@@ -99,7 +103,12 @@ def read_square(content: str | bytes) -> Tensor:
         side = min(pixels.size)
         left, top = ((length - side) // 2 for length in pixels.size)
         pixels = pixels.crop((left, top, left + side, top + side))
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+    return _planes(pixels)
+
+
+def _planes(pixels: Image.Image) -> NDArray[np.uint8]:
+    planes: NDArray[np.uint8] = np.array(pixels).transpose(2, 0, 1)
+    return planes
 
 
 def check_header(content: str | bytes) -> None:
@@ -148,14 +157,14 @@ def _stored(box: Box, turn: Image.Transpose | None, width: int, height: int) -> 
     return left, top, right, bottom
 
 
-def _random_box(width: int, height: int) -> Box:
+def _random_box(width: int, height: int, crops: random.Random) -> Box:
     area = width * height
     for _ in range(10):
-        target = area * _uniform(*_SCALE)
-        ratio = math.exp(_uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
+        target = area * crops.uniform(*_SCALE)
+        ratio = math.exp(crops.uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
         w, h = math.sqrt(target * ratio), math.sqrt(target / ratio)
         if w <= width and h <= height:
-            left, top = _uniform(0, width - w), _uniform(0, height - h)
+            left, top = crops.uniform(0, width - w), crops.uniform(0, height - h)
             return left, top, left + w, top + h
     side_w, side_h = min(width, height * _RATIO[1]), min(height, width / _RATIO[0])
     left, top = (width - side_w) / 2, (height - side_h) / 2
@@ -166,10 +175,6 @@ def _centre_box(width: int, height: int, share: float) -> Box:
     side = min(width, height) * share
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
-
-
-def _uniform(low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(()))
 
 
 def encoded(image: Any) -> str | bytes:

@@ -1,7 +1,7 @@
 """From an image file to a network's input, and from its outputs to names: what a model has to carry with it.
 
 Without it a trained file is numbers: nobody else knows what its classes are called, or how its images were
-cropped and normalised.
+cropped and normalised. Torch is loaded when an image is prepared.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
 
 from nas.data.dataset import ArraySplit, DataSet
 from nas.data.images import CENTRE, read_image, read_square
+from nas.data.resize import resize_squares
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCHEMA_VERSION = 1
 
@@ -64,7 +66,9 @@ class Preparation:
     def of(cls, data: DataSet, resolution: int | None = None) -> Preparation:
         """As `data` are evaluated; at another resolution if one is given."""
         names = data.classes or tuple(str(index) for index in range(data.num_classes))
-        crop = 1.0 if isinstance(data.train, ArraySplit) else CENTRE
+        # files that were decoded into memory are evaluated as files
+        whole = isinstance(data.train, ArraySplit) and data.stored is None
+        crop = 1.0 if whole else CENTRE
         return cls(
             resolution or data.resolution,
             data.in_channels,
@@ -106,17 +110,17 @@ class Preparation:
         Raises:
             UnreadableImageError: missing, truncated, no image, or of a kind that isn't taken.
         """
+        import torch
+
         if self.crop == 1:  # of a set of arrays, which were resized whole
             pixels = read_square(content)
         else:
-            pixels = read_image(content, self.resolution, train=False, centre=self.crop)
+            pixels = read_image(content, self.resolution, centre=self.crop)
         if self.channels == 1:  # ITU-R 601, as Pillow's conversion to grey
-            weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-            pixels = (pixels * weights).sum(0, keepdim=True).round().byte()
+            weights = np.array([0.299, 0.587, 0.114], np.float32).reshape(3, 1, 1)
+            pixels = np.rint((pixels * weights).sum(0, keepdims=True)).astype(np.uint8)
         if pixels.shape[-1] != self.resolution:
-            size = (self.resolution, self.resolution)
-            wide = pixels[None].float()
-            wide = F.interpolate(wide, size, mode="bilinear", antialias=True, align_corners=False)
-            pixels = wide[0].round().clamp(0, 255).byte()
+            pixels = resize_squares(pixels[None], self.resolution)[0]
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        return pixels * (1 / (255 * std)) - mean / std  # in the order of `nas.training.augment.normalise`
+        # in the order of `nas.training.augment.normalise`
+        return torch.from_numpy(pixels) * (1 / (255 * std)) - mean / std

@@ -27,7 +27,7 @@ _OF_KIND = {
     for kind, part in EVALUATORS.items()
 }
 NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.values() for name in names))
-_FIRST = tuple(name for name in NAMES if name != "exportable_to")
+_FIRST = tuple(name for name in NAMES if name not in ("exportable_to", "cache"))
 """What the first version's files have."""
 _PLACED = ("cpus_per_trial", "gpus_per_trial")
 """The first version kept them among the settings; they say where a search runs (`nas.runs.placement`)."""

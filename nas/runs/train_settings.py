@@ -11,6 +11,7 @@ from nas.data.sources import proxy_defaults
 from nas.runs.checked import check_types
 from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.search.evaluator import Evaluator
+from nas.training.cache_size import parse_cache
 from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
@@ -33,6 +34,9 @@ class TrainSettings(EvaluatorSettings):
             trained in proportion (a scaling study); else all are trained at `resolution`.
         final: full trainings: scored on the test split at their end, their weights kept.
         scheduler: one of `SCHEDULERS`: ends trials early.
+        cache: whether image files are decoded once into memory, as `parse_cache` takes it; crops differ from
+            those of files, and with them the accuracies, so a run keeps what was decided, `on` or `off`.
+            None: `auto`, but `off` in a run that was started before there was a choice.
 
     Raises:
         InputError: a value of another type, or out of its range.
@@ -52,6 +56,7 @@ class TrainSettings(EvaluatorSettings):
     baseline_resolution: int | None = None
     final: bool = False
     scheduler: str = "none"
+    cache: str | None = field(default=None, compare=False)  # two that differ in it ask for the same
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -64,6 +69,8 @@ class TrainSettings(EvaluatorSettings):
             raise InputError(f"baseline-resolution {self.baseline_resolution}: expected 1 or more")
         if self.scheduler not in SCHEDULERS:
             raise unknown("scheduler", self.scheduler, SCHEDULERS)
+        if self.cache is not None:
+            parse_cache(self.cache)
         recipe = self.make_recipe()
         object.__setattr__(
             self, "recipe_changes", {name: getattr(recipe, name) for name in self.recipe_changes}
@@ -74,22 +81,29 @@ class TrainSettings(EvaluatorSettings):
         self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
     ) -> Evaluator:
         """The evaluator with its data, of which a search never reads the test split."""
-        from nas.data.load import load_data
+        from nas.data.load import FileSplit, load_data
         from nas.search.train_evaluator import TrainEvaluator
         from nas.training.check_files import check_files
+        from nas.training.decode_once import keep_decoded
 
         data = load_data(self.data, self.data_root, download)
         for remark in data.remarks:
             say(f"{self.data}: {remark}")
-        data = data.subset(self.share)
-        for word in check_files(data, ("train", "held_out", *(["test"] if self.final else []))):
-            say(word)
+        data, proxy = data.subset(self.share), self.make_proxy()
         if not self.final:
             data = data.without_test()
+        # full trainings crop more freely; networks of several resolutions would need as many copies
+        if isinstance(data.train, FileSplit) and not self.final and self.baseline_resolution is None:
+            data = keep_decoded(data, proxy.resolution, self.caching, say)
+        for word in check_files(data, ("train", "held_out", "test")):  # of those that stay files
+            say(word)
         workers = max(1, int(cpus) - 1)
-        return TrainEvaluator(
-            data, self.make_recipe(), self.make_proxy(), workers, self.baseline_resolution, self.final
-        )
+        return TrainEvaluator(data, self.make_recipe(), proxy, workers, self.baseline_resolution, self.final)
+
+    @property
+    def caching(self) -> str:
+        """`cache` where it says, else what it stands for."""
+        return self.cache or ("auto" if self.data_digest is None else "off")
 
     def kept(self, digest: str | None) -> TrainSettings:
         """With the digest of the data."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from nas.search.trial import Measurement
@@ -44,6 +45,7 @@ class Evaluator(ABC):
         checkpoints: whether evaluations have a state worth saving.
         folders: that it reads while evaluating, so that every node must have them.
         data_digest: of what it measures on, if that could be another one next time.
+        decided: fields of its settings that were decided when it was made, kept for a resumed run.
         noisy: whether the same network could have been measured otherwise: then the highest reward
             seen is not always the best network's.
         scores_any: whether it can score networks that are no members of the searched space.
@@ -56,6 +58,7 @@ class Evaluator(ABC):
     checkpoints: bool = False
     folders: tuple[str, ...] = ()
     data_digest: str | None = None
+    decided: Mapping[str, Any] = MappingProxyType({})
     noisy: bool = True
     scores_any: bool = True
     chance: float = 0.0

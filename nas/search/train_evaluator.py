@@ -1,11 +1,14 @@
-"""The evaluator that trains the network from scratch on the proxy task."""
+"""The evaluator that trains the network from scratch on the proxy task.
+
+Torch is loaded where a training starts, in the workers: the driver of a search needs none.
+"""
 
 from __future__ import annotations
 
 import math
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +16,23 @@ from numpy.typing import NDArray
 from nas.data.load import DataSet
 from nas.data.preparation import Preparation
 from nas.errors import TrialFailedError
-from nas.network.builder import build
 from nas.search.evaluator import Evaluation, Evaluator
 from nas.search.trial import Measurement
-from nas.training.batches import Batches
-from nas.training.checkpoint import checkpoint_bytes
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
-from nas.training.trainer import Trainer, pick_device
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from nas.training.batches import Batches
+    from nas.training.trainer import Trainer
 
 
 class TrainEvaluator(Evaluator):
     """Trains the network's proxy and measures its accuracy on held-out training images.
 
     Args:
-        data: at any resolution; it is resized here, once.
+        data: at any resolution; it is resized here, once. Files may have been decoded into it before.
         recipe: how to train.
         proxy: what is trained in place of the full network.
         workers: processes that decode image files, for each trial.
@@ -58,10 +61,15 @@ class TrainEvaluator(Evaluator):
         self.epochs = recipe.epochs
         self.folders, self.data_digest = data.folders, data.digest
         self.chance = guessing(np.asarray(data.held_out.labels))
+        self.decided = {"cache": "off" if data.stored is None else "on"}
         self._batches: tuple[int, Batches] | None = None
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
         """Build the proxy of `spec` on the device of this process, ready to train."""
+        from nas.network.builder import build
+        from nas.training.batches import Batches
+        from nas.training.trainer import Trainer, pick_device
+
         proxy = self.proxy
         if self.baseline_resolution is not None:
             proxy = replace(proxy, resolution=self._resolution(spec))
@@ -144,6 +152,8 @@ class _FullTraining(_Training):
         return row
 
     def product(self) -> bytes:
+        from nas.training.checkpoint import checkpoint_bytes
+
         data = self.trainer.batches.data
         about = {
             "data_digest": data.digest,

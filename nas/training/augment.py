@@ -23,20 +23,39 @@ def random_shift(images: Tensor, pixels: int, generator: torch.Generator) -> Ten
     """Shift each image by its own whole number of pixels in both directions, zeros coming in.
 
     Args:
-        images: (N, C, H, W).
+        images: square ones, (N, C, S, S).
         pixels: at most so far; 0 returns the images as they are.
         generator: a CPU generator, so that the same seed gives the same shifts on every device.
     """
     if not pixels:
         return images
-    n, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (pixels,) * 4)
-    offsets = torch.randint(2 * pixels + 1, (2, n, 1), generator=generator).to(images.device)
-    rows = offsets[0] + torch.arange(height, device=images.device)
-    columns = offsets[1] + torch.arange(width, device=images.device)
+    return random_crop(torch.nn.functional.pad(images, (pixels,) * 4), images.shape[-1], generator)
+
+
+def random_crop(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """A square of `side` pixels of each square image (N, C, S, S), each at its own place.
+
+    Args:
+        images: any number, S at least `side`.
+        side: pixels; S returns the images as they are.
+        generator: a CPU generator, so that the same seed gives the same crops on every device.
+    """
+    room = images.shape[-1] - side
+    if not room:
+        return images
+    n = len(images)
+    offsets = torch.randint(room + 1, (2, n, 1), generator=generator).to(images.device)
+    rows = offsets[0] + torch.arange(side, device=images.device)
+    columns = offsets[1] + torch.arange(side, device=images.device)
     index = torch.arange(n, device=images.device).view(n, 1, 1)
     # indexed dimensions come first: (N, H, W, C), moved back without a copy
-    return padded[index, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+    return images[index, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
+def centre_crop(images: Tensor, side: int) -> Tensor:
+    """The square of `side` pixels in the middle of each image (N, C, S, S), without a copy."""
+    start = (images.shape[-1] - side) // 2
+    return images[..., start : start + side, start : start + side]
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -53,7 +72,7 @@ class AugmentPolicy:
     """
 
     def __init__(self, name: str) -> None:
-        from torchvision.transforms import v2  # loading it takes as long as loading torch
+        from torchvision.transforms import v2  # takes seconds to load
 
         kinds = {
             "autoaugment": v2.AutoAugment,
@@ -71,9 +90,9 @@ class AugmentPolicy:
 
 def make_mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
     """Mixup and CutMix of a batch, whose labels become shares of classes (N, classes); None without."""
-    if not recipe.mixup and not recipe.cutmix:
+    if not (recipe.mixup or recipe.cutmix):
         return None
-    from torchvision.transforms import v2
+    from torchvision.transforms import v2  # takes seconds to load
 
     kinds = [
         kind(alpha=alpha, num_classes=num_classes)

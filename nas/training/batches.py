@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from nas.data.images import UnreadableImageError, read_image
+from nas.data.decoding import decode_file
 from nas.data.load import ArraySplit, DataSet, FileSplit, Split
+from nas.data.unreadable import MAX_UNREADABLE, SPLITS, allowed_unreadable
 from nas.errors import TrialFailedError
 from nas.training.augment import (
     AugmentPolicy,
+    centre_crop,
     make_mixing,
     normalise,
+    random_crop,
     random_erase,
     random_flip,
     random_shift,
@@ -28,13 +32,8 @@ Sample = tuple[Tensor, int] | tuple[str, str]
 _EVALUATION_BATCH = 500
 _PREFETCH = 4
 """Batches that each decoding process has ready."""
-MAX_UNREADABLE = 0.01
-"""Part of a split's image files that may be unreadable; they are left out and counted. More are an error."""
-
-
-def allowed_unreadable(length: int) -> int:
-    """How many files of a split of so many may be unreadable: a hundredth, and at least one."""
-    return max(1, int(MAX_UNREADABLE * length))
+_GPU_SHARE = 0.25
+"""Part of a GPU's free memory that the images of a split may take; else a batch is copied at a time."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,14 @@ class Ranks:
 
 ALONE = Ranks()
 
-SPLITS = {"train": "training", "held_out": "held-out", "test": "test"}
-"""What the images of a split are called in messages."""
-
 
 class Batches:
     """The batches of a data set on one device.
 
     Images in memory are copied to the device once (on the CPU they stay where they are, shared by
-    all processes); files are decoded by `workers` processes that read ahead.
+    all processes; so they do on a GPU that they would fill). Of files that were decoded into larger squares
+    (`DataSet.stored`) each epoch crops others; files on disk are decoded by `workers` processes that read
+    ahead.
 
     Args:
         data: at the resolution to train at.
@@ -107,6 +105,8 @@ class Batches:
             if not len(labels):
                 yield images, labels
                 continue
+            if self.data.stored is not None:
+                images = random_crop(images, self.data.resolution, generator)
             images = random_shift(images, pixels, generator)
             if self.recipe.flip and self.data.flips:
                 images = random_flip(images, generator)
@@ -132,8 +132,12 @@ class Batches:
             size = _EVALUATION_BATCH
             raw = zip(torch.split(images, size), torch.split(labels, size), strict=True)
         for batch, labels in raw:
-            if len(labels):
-                yield normalise(batch, self.mean, self.std), labels
+            if not len(labels):
+                continue
+            batch, labels = batch.to(self.device), labels.to(self.device)
+            if self.data.stored is not None:
+                batch = centre_crop(batch, self.data.resolution)
+            yield normalise(batch, self.mean, self.std), labels
 
     @property
     def unreadable(self) -> dict[str, str]:
@@ -168,11 +172,11 @@ class Batches:
             yield from self._decode("train", part, seed)
             return
         images, labels = self._arrays("train", part)
-        order = torch.randperm(len(part), generator=generator).to(self.device)
+        order = torch.randperm(len(part), generator=generator).to(images.device)
         for step in range(self.steps):
             chosen = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
             chosen = chosen[self.ranks.rank :: self.ranks.size]
-            yield images[chosen], labels[chosen]
+            yield images[chosen].to(self.device), labels[chosen].to(self.device)
 
     def _arrays(self, name: str, split: ArraySplit) -> tuple[Tensor, Tensor]:
         if name not in self._on_device:
@@ -180,7 +184,8 @@ class Batches:
                 # arrays out of Ray's object store are read-only; nothing here writes to them
                 warnings.filterwarnings("ignore", message=".*not writable.*")
                 images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
-            self._on_device[name] = images.to(self.device), labels.to(self.device)
+            place = self.device if _has_room(self.device, images.nbytes) else images.device
+            self._on_device[name] = images.to(place), labels.to(place)
         return self._on_device[name]
 
     def _decode(self, name: str, split: FileSplit, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -225,6 +230,11 @@ class Batches:
         return loader, order
 
 
+def _has_room(device: torch.device, size: int) -> bool:
+    """Whether images of so many bytes leave a GPU, which trials may share, enough for the training."""
+    return device.type != "cuda" or size <= _GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
 class _Order(Sampler[list[tuple[int, int]]]):
     """Batches of (index, seed): what is drawn for an image depends on the seed, not on who decodes it."""
 
@@ -257,17 +267,14 @@ class _Decoded(Dataset[Sample]):
 
     def __getitem__(self, item: tuple[int, int]) -> Sample:  # type: ignore[override]
         index, seed = item
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            try:
-                image = read_image(self.split.content(index), self.resolution, self.train)
-            except MemoryError:
-                raise
-            except (OSError, UnreadableImageError) as error:
-                return self.split.name(index), str(error) or type(error).__name__
-            except Exception as error:  # decoders and file formats raise many kinds for broken content
-                return self.split.name(index), f"{type(error).__name__}: {error}"
-            if self.policy is not None:
+        crops = random.Random(seed) if self.train else None
+        read = decode_file(self.split, index, self.resolution, crops)
+        if isinstance(read, str):
+            return self.split.name(index), read
+        image = torch.from_numpy(read)
+        if self.policy is not None:  # it draws from torch's own state, which takes long to copy
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
                 image = self.policy(image)
         return image, self.split.labels[index]
 

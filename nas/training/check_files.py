@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from nas.data.load import DataSet, FileSplit
-from nas.training.batches import MAX_UNREADABLE, SPLITS, allowed_unreadable
+from nas.data.unreadable import MAX_UNREADABLE, SPLITS, allowed_unreadable
 from search_spaces.errors import InputError
 
 FILES = 2000
@@ -72,7 +72,7 @@ def check_files(data: DataSet, splits: Sequence[str], seconds: float = SECONDS) 
             continue
         until += seconds / len(splits)
         found = look(split, max(until, time.monotonic() + seconds / 10))
-        words += _judge(data, name, found)
+        words += judge_files(data, name, found)
     return words
 
 
@@ -112,7 +112,8 @@ def _problem(split: FileSplit, index: int) -> str | None:
     return None
 
 
-def _judge(data: DataSet, name: str, found: Looked) -> list[str]:
+def judge_files(data: DataSet, name: str, found: Looked) -> list[str]:
+    """What a look at the split `name` is worth a word of; raises `InputError` as `check_files`."""
     count, kind, length = len(found.unreadable), SPLITS[name], found.length
     if not count:
         return []

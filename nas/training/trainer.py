@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from nas.data.unreadable import SPLITS
 from nas.errors import TrialFailedError
-from nas.training.batches import SPLITS, Batches
+from nas.training.batches import Batches
 from nas.training.graphed import GraphedStep
 from nas.training.optimizer import freeze, least_images, lr_factor, make_optimizer
 from nas.training.recipe import Recipe

@@ -54,6 +54,7 @@ ACTS = {
         "data_root": (["--data", "cifar10"], ["--data", "cifar10", "--data-root", "x"]),
         "image_column": (["--data", "huggingface:x"], ["--data", "huggingface:x", "--image-column", "a"]),
         "label_column": (["--data", "huggingface:x"], ["--data", "huggingface:x", "--label-column", "a"]),
+        "cache": (["--data", "imagefolder:x"], ["--data", "imagefolder:x", "--cache", "2G"]),
         "trials": ([], ["--trials", "5"]),
         "epochs": ([], ["--epochs", "2"]),
         "recipe": ([], ["--recipe", "sgd"]),
@@ -328,6 +329,7 @@ REFUSED = [
             ["--subset", "0.5"], ["--scheduler", "asha"], ["--concurrent", "2"], ["--cpus-per-trial", "2"],
             ["--gpus-per-trial", "1"], ["--address", "auto"], ["--retries", "3"], ["--trial-timeout", "5m"],
             ["--autoscaling"], ["--dashboard"], ["--download"], ["--proxy", "proxy.yaml"],
+            ["--cache", "off"],
         )
     ),
     (["search"], ["--benchmark-data", "x"]),
@@ -343,6 +345,7 @@ REFUSED = [
     (["search", "--address", "auto"], ["--dashboard"]),
     (["search"], ["--download"]),
     (["search"], ["--data-root", "x"]),
+    (["search", "--data", "cifar10"], ["--cache", "on"]),
     (["search", "--controller", "evolution"], ["-o", "populatoin=3"]),
     (["search", "--target", "400M"], ["--target", "300M"]),
     (["search", "--epochs", "2"], ["--set", "epochs=3"]),

@@ -101,7 +101,7 @@ def test_shards_are_read_by_rules(kind, tmp_path):
     assert bool(words) == bool(text), text
     for split in (data.train, data.held_out, data.test):
         for index, label in enumerate(split.labels):
-            pixel = read_image(split.content(index), 4, train=False)[:, 2, 2]
+            pixel = read_image(split.content(index), 4)[:, 2, 2]
             assert tuple(pixel.tolist()) == COLOURS[("ant", "bee")[label]]
 
 
@@ -191,7 +191,7 @@ def test_columns_of_shards(tmp_path):
     assert left.test.labels == (0, 1) * 3
     assert right.test.labels == (1, 0) * 3
     assert left.digest != right.digest
-    assert read_image(right.test.content(0), 4, train=False)[0, 2, 2] == 9
+    assert read_image(right.test.content(0), 4)[0, 2, 2] == 9
     with pytest.raises(InputError, match="key '0000': its .cls says '1' and its .json 0"):
         load_data(with_columns(name, "left.png", None))
 
@@ -257,10 +257,10 @@ def test_columns_of_hugging_face_sets(tmp_path):
     ]
     other = load_data(f"{name}?image=mask&label=fine")
     assert (other.classes, other.remarks) == (("f", "g", "h"), ())
-    assert read_image(other.test.content(0), 4, train=False)[0, 2, 2] == 9
+    assert read_image(other.test.content(0), 4)[0, 2, 2] == 9
     assert other.digest != data.digest
     assert load_data(f"{name}?label=label2").classes == ("5", "6")
-    assert read_image(load_data(f"{name}?image=raw").test.content(0), 4, train=False)[0, 2, 2] == 7
+    assert read_image(load_data(f"{name}?image=raw").test.content(0), 4)[0, 2, 2] == 7
     for text, reason in (
         ("label=fin", "unknown column 'fin'.*did you mean 'fine'"),
         ("label=image", "that of the images"),

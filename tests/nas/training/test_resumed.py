@@ -215,7 +215,7 @@ def test_an_optimizer_of_another_network_is_refused(tmp_path):
 def test_a_killed_decoder_is_one_line(tmp_path, monkeypatch):
     images(tmp_path / "pics", 40)
     data = load_data(f"imagefolder:{tmp_path / 'pics'}").at(8)
-    monkeypatch.setattr("nas.training.batches.read_image", lambda *rest: os._exit(9))
+    monkeypatch.setattr("nas.data.decoding.read_image", lambda *rest: os._exit(9))
     with pytest.raises(TrialFailedError, match="one of the 1 decoding processes was ended from outside"):
         list(Batches(data, make_recipe("sgd"), torch.device("cpu"), 1).evaluation("test"))
     shutil.rmtree(tmp_path / "pics")

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import distributed, nn
 from torch.multiprocessing import spawn
 
+from nas.data import unreadable
 from nas.data.load import load_data
 from nas.errors import TrialFailedError
 from nas.network.builder import build
@@ -79,7 +80,7 @@ def train(make, data, ranks, epochs=1):
 
 def process(rank, size, meet, out, jobs):
     torch.set_num_threads(1)
-    of_batches.MAX_UNREADABLE = MANY
+    unreadable.MAX_UNREADABLE = of_batches.MAX_UNREADABLE = MANY
     patience = datetime.timedelta(seconds=30)  # ranks that miss a step of the others are seen soon
     distributed.init_process_group("gloo", f"file://{meet}", rank=rank, world_size=size, timeout=patience)
     results = []
@@ -94,7 +95,8 @@ def process(rank, size, meet, out, jobs):
 
 def test_ranks_step_together_whatever_one_of_them_can_read(tmp_path, monkeypatch):
     """One spawn, several data sets: its processes take seconds to start."""
-    monkeypatch.setattr(of_batches, "MAX_UNREADABLE", MANY)
+    for module in (unreadable, of_batches):  # the limit, and its words
+        monkeypatch.setattr(module, "MAX_UNREADABLE", MANY)
     jobs = []
     for name, lose in {
         "rank 1 reads nothing in a step": lambda data: [of_step(data, 5)[1], of_step(data, 5)[3]],
@@ -186,7 +188,7 @@ def test_whatever_a_decoder_raises_is_an_unreadable_image(tmp_path, monkeypatch)
     def decode(content, *rest):
         raise next(odd)
 
-    monkeypatch.setattr("nas.training.batches.read_image", decode)
+    monkeypatch.setattr("nas.data.decoding.read_image", decode)
     batches = Batches(data, make_recipe("sgd"), CPU, 0)
     with pytest.raises(TrialFailedError, match="KeyError: 'lzw'|ZeroDivisionError"):
         list(batches.evaluation("test"))
