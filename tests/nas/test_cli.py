@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from nas.runs.folder import Run
+from nas.runs.measured import read_measured
 from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal, read_records
 from nas.search.loop import run_in_process
@@ -45,6 +48,34 @@ def test_help_has_an_example_for_every_command():
     ):
         assert command in listing
         assert "Example: nas" in good(command, "--help")
+
+
+def test_a_search_on_files_decodes_them_once_and_goes_on_so(cluster, tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(72):
+        place = tmp_path / "pictures" / ("train" if index < 60 else "val") / "ab"[index % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(120 * (index % 2), 120 * (index % 2) + 100, (24, 20, 3), np.uint8)
+        Image.fromarray(pixels).save(place / f"{index}.png")
+    out, data = tmp_path / "run", f"imagefolder:{tmp_path / 'pictures'}"
+    given = ["--resolution", "16", "--width", "0.1", "--subset", "1", "--epochs", "1", "--set", "batch=10"]
+    begun = ["search", "--data", data, *given, "--trials", "1", "--controller", "random", "--out", out]
+    first = nas(*begun)
+    assert first.returncode == 0, first.stderr
+    assert f"decoding 50 + 10 images of {data} to 18 px, once: 58.3 kB" in first.stderr
+    assert Run.open(out).settings.training.cache == "on"
+    assert read_records(out)[0].measurements[-1]["held_out_images"] == 10
+
+    more = nas(*begun, "--or-resume", "--trials", "2")
+    assert more.returncode == 0, more.stderr
+    other = nas(*begun, "--or-resume", "--cache", "off")
+    assert (other.returncode, "cache 'off': the run in" in other.stderr) == (2, True)
+    old = (out / "search.yaml").read_text()  # as of before there was a choice
+    (out / "search.yaml").write_text("".join(x for x in old.splitlines(True) if "cache:" not in x))
+    again = nas("resume", out, "--trials", "3")
+    assert again.returncode == 0, again.stderr
+    assert "are decoded again in every epoch of a trial" in again.stderr
+    assert len(read_records(out)) == 3
 
 
 def test_cost_of_b0():
@@ -272,6 +303,45 @@ def test_or_resume_goes_on_with_a_run_that_is_there(tmp_path):
     shutil.rmtree(tmp_path / "x")  # the machine is lost; the command is repeated on another
     assert json.loads(good(*command))["best"] == first["best"]
     assert len(read_records(tmp_path / "x")) == 5
+
+
+SHALLOW = """
+schema: 1
+space: shallow
+network: {resolution: 16, stem: {channels: 16}, head_channels: 64, dropout: 0}
+stages:
+  - {op: [ds, mbconv3], channels: [12, 16], kernel: [3, 5], stride: 2}
+  - {op: [ds, mbconv3], channels: [24, 32], kernel: [3, 5], stride: 2}
+"""
+"""Learns something of the digits in seconds."""
+
+
+@pytest.mark.timeout(280)
+def test_the_exponent_is_measured_by_the_searchs_own_trainings(cluster, tmp_path):
+    (tmp_path / "space.yaml").write_text(SHALLOW)
+    command = ["search", "--space", tmp_path / "space.yaml", "--target", "0.4M", "--exponent", "auto"]
+    command += ["--data", "digits", "--epochs", "4", "--resolution", "8", "--width", "1", "--trials", "2"]
+    command += ["--stem-stride", "1", "--scheduler", "asha", "--concurrent", "2", "--out", tmp_path / "x"]
+    command += ["--storage", tmp_path / "kept"]
+    done = nas(*command)
+    assert done.returncode == 0, done.stderr
+    assert "6 networks, the middle of shallow in different widths, from 0.2" in done.stderr
+    found = read_measured(tmp_path / "x")
+    assert found.lines[0] in done.stderr
+    assert found.trainings + found.guessing == 12
+    assert Run.open(tmp_path / "x").settings.reward.exponent == found.exponent < 0
+    for seed in (0, 1):
+        part = tmp_path / "x" / "exponent" / f"seed-{seed}"
+        records = read_records(part)
+        # all to the end: the scheduler is the search's, and no network is ended early here
+        assert [(r.state, len(r.measurements)) for r in records] == [("finished", 4)] * 6
+        assert (tmp_path / "kept" / "x" / "exponent" / part.name / "trials.jsonl").is_dir()
+        assert not list(part.glob("checkpoints/*.pt"))
+    assert not (tmp_path / "x" / "ray").exists()
+    done = nas("resume", tmp_path / "x", "--trials", "3")
+    assert done.returncode == 0, done.stderr
+    assert "measuring" not in done.stderr
+    assert len(read_records(tmp_path / "x" / "exponent" / "seed-0")) == 6
 
 
 def test_an_existing_run_is_not_overwritten(run):
