@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
@@ -45,6 +47,34 @@ def test_help_has_an_example_for_every_command():
     ):
         assert command in listing
         assert "Example: nas" in good(command, "--help")
+
+
+def test_a_search_on_files_decodes_them_once_and_goes_on_so(cluster, tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(72):
+        place = tmp_path / "pictures" / ("train" if index < 60 else "val") / "ab"[index % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(120 * (index % 2), 120 * (index % 2) + 100, (24, 20, 3), np.uint8)
+        Image.fromarray(pixels).save(place / f"{index}.png")
+    out, data = tmp_path / "run", f"imagefolder:{tmp_path / 'pictures'}"
+    given = ["--resolution", "16", "--width", "0.1", "--subset", "1", "--epochs", "1", "--set", "batch=10"]
+    begun = ["search", "--data", data, *given, "--trials", "1", "--controller", "random", "--out", out]
+    first = nas(*begun)
+    assert first.returncode == 0, first.stderr
+    assert f"decoding 50 + 10 images of {data} to 18 px, once: 58 kB" in first.stderr
+    assert Run.open(out).settings.training.cache == "on"
+    assert read_records(out)[0].measurements[-1]["held_out_images"] == 10
+
+    more = nas(*begun, "--or-resume", "--trials", "2")
+    assert more.returncode == 0, more.stderr
+    other = nas(*begun, "--or-resume", "--cache", "off")
+    assert (other.returncode, "cache 'off': the run in" in other.stderr) == (2, True)
+    old = (out / "search.yaml").read_text()  # as of before there was a choice
+    (out / "search.yaml").write_text("".join(x for x in old.splitlines(True) if "cache:" not in x))
+    again = nas("resume", out, "--trials", "3")
+    assert again.returncode == 0, again.stderr
+    assert "are decoded again in every epoch of a trial" in again.stderr
+    assert len(read_records(out)) == 3
 
 
 def test_cost_of_b0():
