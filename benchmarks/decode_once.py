@@ -3,10 +3,10 @@
     python benchmarks/decode_once.py FOLDER [ROUNDS] [THREADS]
 
 FOLDER is one of class folders, with or without train/ and val/. A trial is EfficientNet-B0 at width .25,
-64 px, stem stride 2, batch 50, by the default recipe, on a fifth of the images; on the GPU, if there is
-one, else on the CPU. An epoch trains on all training images and scores all held-out ones. The streaming trial
-has the one decoding process that a trial of two CPUs has. Both are warmed up by an epoch; then they take turns,
-and the medians are compared: of whole epochs, and of the training images' input alone (read, cropped, flipped,
+64 px, stem stride 2, batch 50, by the default recipe, on a fifth of the images; on a GPU if there is one.
+An epoch trains on all training images and scores all held-out ones. The streaming trial has the
+one decoding process that a trial of two CPUs has. Both are warmed up by an epoch; then they take turns, and
+the medians are compared: of whole epochs, and of the training images' input alone (read, cropped, flipped,
 normalised).
 """
 
