@@ -19,7 +19,8 @@ _FIELDS = {"r": "repeats", "k": "kernel", "s": "stride", "e": "expansion", "c": 
 
 WORDS_LEGEND = (
     "3 x MBConv6 k5 s2 SE c40: 3 blocks; expansion 6 (MBConv1: none, depthwise separable), kernel 5, the "
-    "first with stride 2, squeeze-and-excitation (to a quarter of the input; SE0.5: to half), 40 channels"
+    "first with stride 2, squeeze-and-excitation (to a quarter of the input; SE0.5: to half), 40 channels; "
+    "no skip, pool, proj: another shortcut than the identity"
 )
 """What the words mean, for people."""
 
@@ -30,7 +31,7 @@ CODE_LEGEND = (
 )
 """What the codes mean, for people."""
 
-_SKIP_WORDS = {"none": "no skip", "pooling": "pool skip", "projection": "proj skip"}
+_SKIP_WORDS = {"none": "no skip", "pooling": "pool", "projection": "proj"}
 _OWN_SE = 0.25
 """The SE ratio that words leave out: nearly all networks have it."""
 

@@ -10,7 +10,7 @@ from nas.commands.common import out, print_json
 from nas.commands.given import only_with
 from nas.commands.networks import resolve_network
 from nas.commands.outputs import OutPath, Target, declare
-from nas.export.exportable import ANY, count_text, exportable_space, parse_formats, share_text
+from nas.export.exportable import ANY, exportable_space, parse_formats, share_text
 from nas.export.expressible import RULES
 from nas.network.cost import cost
 from nas.report.tables import cost_table
@@ -105,10 +105,9 @@ def space(space: str | None, exportable_to: str, target: str | None, as_json: bo
         for name, known in rows.items():
             shares = ", ".join(f"{form} {share_text(n, known.size)}" for form, n in exports[name].items())
             out().print(
-                f"{name}: {count_text(known.size)} architectures, {len(known.decisions)} decisions; "
-                f"export to {shares}",
+                f"{name}: {known.size:,} architectures, {len(known.decisions)} decisions\n"
+                f"  export to {shares}",
                 highlight=False,
-                soft_wrap=True,
             )
         return
     found = exportable_space(get_space(space), parse_formats(exportable_to))

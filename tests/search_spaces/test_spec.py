@@ -163,10 +163,10 @@ def test_writing_is_atomic(tmp_path, monkeypatch):
         (StageSpec("mbconv", 40, 5, 2, 6, 3, 0.25), "3 x MBConv6 k5 s2 SE c40"),
         (StageSpec("ds", 16), "1 x MBConv1 k3 c16"),
         (StageSpec("mbconv", 24, 3, 1, 2.5, 2, 0.5, "none"), "2 x MBConv2.5 k3 SE0.5 no skip c24"),
-        (StageSpec("conv", 8, skip="pooling"), "1 x Conv k3 pool skip c8"),
+        (StageSpec("conv", 8, skip="pooling"), "1 x Conv k3 pool c8"),
         (
             StageSpec("bottleneck", 256, 3, 2, 0.25, 4, skip="projection"),
-            "4 x Bottleneck e0.25 k3 s2 proj skip c256",
+            "4 x Bottleneck e0.25 k3 s2 proj c256",
         ),
     ],
 )
