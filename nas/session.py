@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +116,8 @@ def _run(
     scorer, cpus = settings.evaluator, 1 if placement.cpus is None else placement.cpus
     made = scorer.make(placement.download, cpus, lambda text: print_once(text, console))
     settings = replace(settings, evaluator=replace(scorer.kept(made.data_digest), **made.decided))
+    if new:
+        settings = _fitted(settings, made.task, console)
     if made.instant:
         evaluator, concurrent, runner = _in_process(made)
     else:
@@ -188,6 +190,24 @@ def _run(
     if not results.scored:
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run
+
+
+def _fitted(settings: SearchSettings, task: Mapping[str, int], console: Console) -> SearchSettings:
+    """The settings with the space's networks as the data need them, so that the winner is one for them."""
+    space = settings.make_space()
+    if not task or isinstance(space, ListedSpace):
+        return settings
+    fitted = space.with_network(**task)
+    if (latency := settings.make_latency()) is not None:
+        try:
+            latency.check(fitted)
+        except InputError:
+            console.print(
+                f"networks keep {space.template.num_classes} classes, for which the latency table was made",
+                highlight=False,
+            )
+            return settings
+    return replace(settings, space=replace(settings.space, document=fitted.to_document()))
 
 
 def _measure(

@@ -223,6 +223,15 @@ class StagedSpace(SearchSpace):
         equal = [s for s in others if replace(stage, skip=s).blocks(in_channels) == blocks]
         return (stage.skip, *equal)
 
+    def with_network(self, **fields: Any) -> StagedSpace:
+        """The same choices for networks with other settings, such as `num_classes` or `resolution`.
+
+        Raises:
+            InputError: a value that breaks the setting's rule.
+        """
+        template = self.template.replace(**fields)
+        return StagedSpace(self.name, self.stages, template, self.together, self.exportable)
+
     def to_document(self) -> dict[str, Any]:
         """The space as plain data, readable again by `from_document`."""
         network = self.template.to_document()

@@ -35,10 +35,13 @@ PLACE = (
 )
 """Where trials run, and how wide."""
 
-_GROUPS = {**dict.fromkeys((*DATA, "cache"), "Data"), **dict.fromkeys(TRAINING, "Training")}
+_GROUPS = {
+    **dict.fromkeys((*DATA, "cache", "held_out", "folds"), "Data"),
+    **dict.fromkeys(TRAINING, "Training"),
+}
 _GROUPS |= dict.fromkeys((*PLACE, "storage"), "Where it runs")
 WHAT = "What is searched"
-_GROUPS["exportable_to"] = WHAT
+_GROUPS["exportable_to"] = _GROUPS["full_resolution"] = WHAT
 
 _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "exportable_to": (
@@ -48,6 +51,15 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "help": f"Only networks that all of these can express, of {', '.join(RULES)}; {ANY}: the whole "
             "space. Default: timm,onnx, which is 2.3% of mnasnet, all of efficientnet and accel-nasbench; "
             f"{ANY} for FILE.yaml.",
+        },
+    ),
+    "full_resolution": (
+        ("--full-resolution",),
+        {
+            "type": int,
+            "metavar": "PIXELS",
+            "help": "Of the full networks, whose costs count, and the default target with them. Default: the "
+            "space's (224).",
         },
     ),
     "data": (
@@ -70,6 +82,22 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "metavar": "HOW",
             "help": "Decode image files once, into memory: auto (if they fit), on, off, or up to 4G. "
             "Default: auto.",
+        },
+    ),
+    "held_out": (
+        ("--held-out",),
+        {
+            "type": int,
+            "metavar": "IMAGES",
+            "help": "Held-out images to score on. Default: all up to 2000.",
+        },
+    ),
+    "folds": (
+        ("--folds",),
+        {
+            "type": int,
+            "help": "Train each network so often, scored on other images each time. Default: 1; more where "
+            "fewer than 200 images are held out.",
         },
     ),
     "recipe": (("--recipe",), {"help": f"{', '.join(PRESETS)}. Default: adamw."}),

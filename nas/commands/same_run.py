@@ -14,6 +14,8 @@ from nas.runs.folder import SETTINGS
 from nas.runs.settings import SearchSettings, SpaceSettings
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
+from search_spaces.listed import ListedSpace
+from search_spaces.mbconv import StagedSpace
 
 
 def exports_of(folder: Path, space: SpaceSettings) -> SpaceSettings:
@@ -29,18 +31,28 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
     kept = read_settings(read_document(path), str(path))
     settings = as_measured(settings, folder)
     elsewhere = ["trials", "document", "data_digest", "surrogate_digest", "latency_table"]
-    if getattr(settings.evaluator, "cache", None) not in ("on", "off"):  # a run has what was decided then
+    # where it is left to us, a run has what was decided
+    if getattr(settings.evaluator, "cache", None) not in ("on", "off"):
         elsewhere.append("cache")
+    elsewhere += [n for n in ("held_out", "folds") if getattr(settings.evaluator, n, None) is None]
     there = dict(_leaves(kept.to_document()))
     other = [
         f"{name.replace('_', '-')} {value!r}: the run in {folder} has {there.get(place)!r}"
         for place, value in _leaves(settings.to_document())
         if (name := place[-1]) not in elsewhere and there.get(place) != value
     ]
-    if not other and settings.make_space().to_document() != kept.make_space().to_document():
+    if not other and _as_fitted(settings.make_space(), kept.make_space()) != kept.make_space().to_document():
         other = [f"space {settings.space.name!r}: the run in {folder} was made with another content of it"]
     if other:
         raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
+
+
+def _as_fitted(space: StagedSpace | ListedSpace, kept: StagedSpace | ListedSpace) -> dict[str, Any]:
+    """The space as a run keeps it, which has fitted its networks to the data."""
+    if isinstance(space, StagedSpace) and isinstance(kept, StagedSpace):
+        there = kept.template
+        space = space.with_network(num_classes=there.num_classes, in_channels=there.in_channels)
+    return space.to_document()
 
 
 def _leaves(document: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -34,17 +34,19 @@ from nas.export.exportable import default_exports
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, Run
 from nas.runs.mirror import fetch_run, has_run, is_copy
-from nas.runs.settings import SearchSettings
+from nas.runs.settings import RewardSettings, SearchSettings
 from nas.runs.train_settings import TrainSettings
 from nas.search.journal import read_records
 from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
+from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND
-from search_spaces.registry import SPACES
+from search_spaces.registry import SPACES, get_space
 
 _SCORED = "How networks are scored"
+_USUAL = RewardSettings()
 
 
 @click.command(
@@ -63,7 +65,7 @@ _SCORED = "How networks are scored"
 )
 @options("as_json")
 @option("--space", group=WHAT, help="mnasnet, efficientnet, accel-nasbench or FILE.yaml. Default: mnasnet.")
-@options("exportable_to")
+@options("exportable_to", "full_resolution")
 @option("--controller", group=WHAT, help=f"{', '.join(CONTROLLERS)}. Default: predictor.")
 @option(
     *("-o", "--controller-option"),
@@ -105,7 +107,7 @@ _SCORED = "How networks are scored"
 @option(
     "--latency-table", group=_SCORED, help="Table by `nas latency`: adds the cost `latency`, milliseconds."
 )
-@options(*DATA, "cache")
+@options(*DATA, "cache", "held_out", "folds")
 @option(
     "--proxy",
     "proxy_file",
@@ -205,7 +207,8 @@ def check_evaluator(kind: str, ctx: click.Context | None = None) -> None:
         "--evaluator train",
         *("data", "data_root", "epochs", "recipe", "changes", "proxy_file", "resolution", "width"),
         *("stem_stride", "subset", "scheduler", "concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
-        *("retries", "trial_timeout", "autoscaling", "dashboard", "download", "cache"),
+        *("retries", "trial_timeout", "autoscaling", "dashboard", "download", "cache", "held_out", "folds"),
+        "full_resolution",
         ctx=ctx,
     )
     names = ("benchmark_data", "surrogate", "noise")
@@ -324,6 +327,11 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
         targets = targets or {"benchmark_macs": "400M"}
     if targets:
         given["targets"] = targets
+    elif (pixels := options["full_resolution"]) is not None and base.reward.targets == _USUAL.targets:
+        whole = base.space.make() if "space" not in given else get_space(str(given["space"]))
+        if isinstance(whole, StagedSpace):
+            share = (pixels / whole.template.resolution) ** 2
+            given["targets"] = {name: value * share for name, value in _USUAL.targets.items()}
     if not path or "space" in given:
         given.setdefault("exportable_to", default_exports(given.get("space", base.space.name)))
     if "space" in given or ("exportable_to" in given and base.space.name in SPACES):
@@ -331,7 +339,7 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     elif "exportable_to" in given:
         check_narrower(base.space, given["exportable_to"])
     if "data" in given:
-        given = {"cache": None, **given, "data_digest": None}
+        given = {"cache": None, "held_out": None, "folds": None, **given, "data_digest": None}
     if "benchmark_data" in given:
         given["surrogate_digest"] = None
     return change(base, **given)

@@ -113,19 +113,28 @@ class DataSet:
     remarks: tuple[str, ...] = ()
     stored: int | None = None
 
-    def subset(self, share: float) -> DataSet:
+    def subset(self, share: float, held_out: int | None = None) -> DataSet:
         """The data set with a part of its training and held-out images, classes in proportion.
 
         The test split stays whole.
+
+        Args:
+            share: of the training images; and of the held-out ones, where `held_out` is None.
+            held_out: images to score on, if there are more.
 
         Raises:
             InputError: the share is not in (0, 1], or so small that a class would be lost.
         """
         if not 0 < share <= 1:
             raise InputError(f"subset {share:g}: expected a fraction above 0 and up to 1")
-        if share == 1:
-            return self
-        return replace(self, train=_part(self.train, share, self), held_out=_part(self.held_out, share, self))
+        train, scored = self.train, self.held_out
+        if share < 1:
+            train = _part(train, share, self)
+            if held_out is None:
+                scored = _part(scored, share, self)
+        if held_out is not None and held_out < len(scored):
+            scored = _some(scored, held_out)
+        return replace(self, train=train, held_out=scored)
 
     def without_test(self) -> DataSet:
         """The data set with no test images: what a search sends to its workers, which never reads them."""
@@ -179,6 +188,14 @@ def _part(split: Split, share: float, data: DataSet) -> Split:
             f"subset {share:g}: class {which} of {data.name!r} has {counts.min()} of {len(split)} images: "
             "expected at least two to take a part of"
         ) from None
+    if isinstance(split, ArraySplit):
+        return ArraySplit(split.images[chosen], split.labels[chosen])
+    return split.part(chosen.tolist())
+
+
+def _some(split: Split, count: int) -> Split:
+    """So many images of a split, the classes in proportion to a draw: large counts need no more."""
+    chosen = np.sort(np.random.default_rng(SPLIT_SEED).permutation(len(split))[:count])
     if isinstance(split, ArraySplit):
         return ArraySplit(split.images[chosen], split.labels[chosen])
     return split.part(chosen.tolist())

@@ -15,6 +15,7 @@ _PARTS = {
     "space": ("space", "name"),
     "space_document": ("space", "document"),
     "exportable_to": ("space", "exportable_to"),
+    "full_resolution": ("space", "full_resolution"),
     "controller": ("controller", "name"),
     "controller_options": ("controller", "options"),
     "reward": ("reward", "form"),
@@ -27,7 +28,8 @@ _OF_KIND = {
     for kind, part in EVALUATORS.items()
 }
 NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.values() for name in names))
-_FIRST = tuple(name for name in NAMES if name not in ("exportable_to", "cache"))
+_LATER = ("exportable_to", "full_resolution", "cache", "held_out", "folds")
+_FIRST = tuple(name for name in NAMES if name not in _LATER)
 """What the first version's files have."""
 _PLACED = ("cpus_per_trial", "gpus_per_trial")
 """The first version kept them among the settings; they say where a search runs (`nas.runs.placement`)."""

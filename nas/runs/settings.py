@@ -45,15 +45,19 @@ class SpaceSettings:
         document: the space itself, so that a run doesn't depend on the file any more.
         exportable_to: the formats that can express all of its networks, as `--exportable-to` takes them; a
             document that is constrained to them already is left as it is.
+        full_resolution: of the full networks, whose costs count, pixels; None: the space's.
     """
 
     name: str = "mnasnet"
     document: dict[str, Any] = field(default_factory=dict)
     exportable_to: str = ANY
+    full_resolution: int | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
         parse_formats(self.exportable_to)
+        if self.full_resolution is not None and not 4 <= self.full_resolution <= 4096:
+            raise InputError(f"full-resolution {self.full_resolution}: expected an integer from 4 to 4096")
 
     def make(self) -> StagedSpace | ListedSpace:
         """The space; raises `InputError` for what is none."""
@@ -66,6 +70,8 @@ class SpaceSettings:
                 )
             return ListedSpace.from_document(self.document, "space")
         whole = StagedSpace.from_document(self.document, "space") if self.document else get_space(self.name)
+        if self.full_resolution is not None:
+            whole = whole.with_network(resolution=self.full_resolution)
         return exportable_space(whole, formats)
 
 

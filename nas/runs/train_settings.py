@@ -10,6 +10,7 @@ from nas.data.place import absolute, absolute_data
 from nas.data.sources import proxy_defaults
 from nas.runs.checked import check_types
 from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.runs.scoring import HELD_OUT, check_scoring, decide_scoring
 from nas.search.evaluator import Evaluator
 from nas.training.cache_size import parse_cache
 from nas.training.presets import make_recipe
@@ -37,6 +38,9 @@ class TrainSettings(EvaluatorSettings):
         cache: whether image files are decoded once into memory, as `parse_cache` takes it; crops differ from
             those of files, and with them the accuracies, so a run keeps what was decided, `on` or `off`.
             None: `auto`, but `off` in a run that was started before there was a choice.
+        held_out, folds: images held out to score on, and how often each network is trained, scored on others
+            each time; a run keeps what was decided. None: `nas.runs.scoring` decides, but `subset` of the
+            held-out images and 1 in a run that was started before there was a choice.
 
     Raises:
         InputError: a value of another type, or out of its range.
@@ -56,7 +60,10 @@ class TrainSettings(EvaluatorSettings):
     baseline_resolution: int | None = None
     final: bool = False
     scheduler: str = "none"
-    cache: str | None = field(default=None, compare=False)  # two that differ in it ask for the same
+    # two that differ in these ask for the same
+    cache: str | None = field(default=None, compare=False)
+    held_out: int | None = field(default=None, compare=False)
+    folds: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -71,6 +78,7 @@ class TrainSettings(EvaluatorSettings):
             raise unknown("scheduler", self.scheduler, SCHEDULERS)
         if self.cache is not None:
             parse_cache(self.cache)
+        check_scoring(self.held_out, self.folds)
         recipe = self.make_recipe()
         object.__setattr__(
             self, "recipe_changes", {name: getattr(recipe, name) for name in self.recipe_changes}
@@ -81,7 +89,7 @@ class TrainSettings(EvaluatorSettings):
         self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
     ) -> Evaluator:
         """The evaluator with its data, of which a search never reads the test split."""
-        from nas.data.load import FileSplit, load_data
+        from nas.data.load import ArraySplit, FileSplit, load_data
         from nas.search.train_evaluator import TrainEvaluator
         from nas.training.check_files import check_files
         from nas.training.decode_once import keep_decoded
@@ -89,7 +97,10 @@ class TrainSettings(EvaluatorSettings):
         data = load_data(self.data, self.data_root, download)
         for remark in data.remarks:
             say(f"{self.data}: {remark}")
-        data, proxy = data.subset(self.share), self.make_proxy()
+        proxy, decides = self.make_proxy(), self._scores_anew
+        wanted, there = HELD_OUT if self.held_out is None else self.held_out, len(data.held_out)
+        data = data.subset(self.share, wanted if decides else None)
+        held_out = len(data.held_out)  # before unreadable files are left out
         if not self.final:
             data = data.without_test()
         # full trainings crop more freely; networks of several resolutions would need as many copies
@@ -97,8 +108,26 @@ class TrainSettings(EvaluatorSettings):
             data = keep_decoded(data, proxy.resolution, self.caching, say)
         for word in check_files(data, ("train", "held_out", "test")):  # of those that stay files
             say(word)
-        workers = max(1, int(cpus) - 1)
-        return TrainEvaluator(data, self.make_recipe(), proxy, workers, self.baseline_resolution, self.final)
+        workers, folds = max(1, int(cpus) - 1), 1
+        if decides:
+            in_memory = isinstance(data.train, ArraySplit)
+            if self.held_out is not None and self.held_out > there:
+                raise InputError(f"held-out {self.held_out:,}: the data set holds {there:,} images out")
+            scoring = decide_scoring(len(data.train), len(data.held_out), in_memory, self.folds)
+            folds = scoring.folds
+            if scoring.remark:
+                say(scoring.remark)
+        made = TrainEvaluator(
+            data, self.make_recipe(), proxy, workers, self.baseline_resolution, self.final, folds
+        )
+        if decides:
+            made.decided |= {"held_out": held_out, "folds": folds}
+        return made
+
+    @property
+    def _scores_anew(self) -> bool:
+        """Whether `held_out` and `folds` act: not in full trainings, nor in runs older than they are."""
+        return not self.final and (self.data_digest is None or self.folds is not None)
 
     @property
     def caching(self) -> str:

@@ -46,6 +46,7 @@ class Evaluator(ABC):
         folders: that it reads while evaluating, so that every node must have them.
         data_digest: of what it measures on, if that could be another one next time.
         decided: fields of its settings that were decided when it was made, kept for a resumed run.
+        task: settings of a network that its data decide, such as `num_classes`.
         noisy: whether the same network could have been measured otherwise: then the highest reward
             seen is not always the best network's.
         scores_any: whether it can score networks that are no members of the searched space.
@@ -59,6 +60,7 @@ class Evaluator(ABC):
     folders: tuple[str, ...] = ()
     data_digest: str | None = None
     decided: Mapping[str, Any] = MappingProxyType({})
+    task: Mapping[str, int] = MappingProxyType({})
     noisy: bool = True
     scores_any: bool = True
     chance: float = 0.0

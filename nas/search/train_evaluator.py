@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.folds import fold_of, fold_parts
 from nas.data.load import DataSet
 from nas.data.preparation import Preparation
 from nas.errors import TrialFailedError
@@ -40,6 +41,8 @@ class TrainEvaluator(Evaluator):
             proportion. None: all are.
         final: these are full trainings: the last measurement has `test_accuracy`, `test_images` and
             (of more than five classes) `test_top5` too, and the trained weights are kept.
+        folds: of a cross-validation: each network is trained so often, scored on other images each time, and
+            has the accuracy of all of them together; 1: the plain split.
     """
 
     name = "train"
@@ -53,16 +56,25 @@ class TrainEvaluator(Evaluator):
         workers: int = 1,
         baseline_resolution: int | None = None,
         final: bool = False,
+        folds: int = 1,
     ) -> None:
-        self.final = final
+        self.final, self.folds = final, folds
         self.baseline_resolution = baseline_resolution
         self.data = data.at(proxy.resolution) if baseline_resolution is None else data
         self.recipe, self.proxy, self.workers = recipe, proxy, workers
         self.epochs = recipe.epochs
         self.folders, self.data_digest = data.folders, data.digest
-        self.chance = guessing(np.asarray(data.held_out.labels))
-        self.decided = {"cache": "off" if data.stored is None else "on"}
-        self._batches: tuple[int, Batches] | None = None
+        self.task = {"num_classes": data.num_classes, "in_channels": data.in_channels}
+        self.scored = len(data.held_out)  # images, of all folds
+        labels = [np.asarray(data.held_out.labels)]
+        if folds > 1:
+            train = np.asarray(data.train.labels)
+            parts = fold_parts(train.tolist(), labels[0].tolist(), folds)[1:]
+            labels += [train[part] for part in parts]
+            self.scored += sum(map(len, parts))
+        self.chance = guessing(np.concatenate(labels))
+        self.decided: dict[str, Any] = {"cache": "off" if data.stored is None else "on"}
+        self._batches: dict[tuple[int, int], Batches] = {}
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
         """Build the proxy of `spec` on the device of this process, ready to train."""
@@ -73,16 +85,23 @@ class TrainEvaluator(Evaluator):
         proxy = self.proxy
         if self.baseline_resolution is not None:
             proxy = replace(proxy, resolution=self._resolution(spec))
-        if self._batches is None or self._batches[0] != proxy.resolution:
-            # once in a process and resolution: on a GPU this copies the images there
-            batches = Batches(self.data.at(proxy.resolution), self.recipe, pick_device(), self.workers)
-            self._batches = proxy.resolution, batches
+        # once in a process and resolution: on a GPU this copies the images there
+        self._batches = {key: made for key, made in self._batches.items() if key[0] == proxy.resolution}
+        for fold in range(self.folds):
+            if (proxy.resolution, fold) not in self._batches:
+                data = fold_of(self.data.at(proxy.resolution), fold, self.folds)
+                made = Batches(data, self.recipe, pick_device(), self.workers)
+                self._batches[proxy.resolution, fold] = made
         small = self.recipe.adapt(proxy.apply(spec, self.data.num_classes, self.data.in_channels))
         try:
-            trainer = Trainer(build(small, seed), self._batches[1], self.recipe, seed)
+            trainers = [
+                Trainer(build(small, seed), batches, self.recipe, seed) for batches in self._batches.values()
+            ]
         except InputError as error:  # this network can't be trained so; others may
             raise TrialFailedError(str(error)) from None
-        return _FullTraining(trainer, small) if self.final else _Training(trainer)
+        if self.folds > 1:
+            return _CrossValidation(trainers)
+        return _FullTraining(trainers[0], small) if self.final else _Training(trainers[0])
 
     def _resolution(self, spec: NetworkSpec) -> int:
         assert self.baseline_resolution is not None
@@ -90,9 +109,12 @@ class TrainEvaluator(Evaluator):
 
     def describe(self) -> str:
         """Data set, images, resolution, width and epochs."""
+        held_out = f"{len(self.data.held_out):,} held out"
+        if self.folds > 1:
+            held_out += f" in each of {self.folds} folds ({self.scored:,} scored)"
         return (
             f"{self.data.name}, {len(self.data.train):,} images of {self.proxy.resolution} px to train and "
-            f"{len(self.data.held_out):,} held out, width x {self.proxy.width:g}, {self.epochs} epochs"
+            f"{held_out}, width x {self.proxy.width:g}, {self.epochs} epochs"
         )
 
     def without_data(self) -> TrainEvaluator:
@@ -100,11 +122,11 @@ class TrainEvaluator(Evaluator):
         light = copy(self)
         sizes = {name: range(len(getattr(self.data, name))) for name in ("train", "held_out", "test")}
         light.data = replace(self.data, **sizes)  # type: ignore[arg-type]
-        light._batches = None
+        light._batches = {}
         return light
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_batches": None}
+        return vars(self) | {"_batches": {}}
 
 
 def guessing(labels: NDArray[np.int64]) -> float:
@@ -137,6 +159,39 @@ class _Training(Evaluation):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.trainer.load_state_dict(state)
+
+
+class _CrossValidation(Evaluation):
+    """Trainings on the folds side by side, an epoch of each at a time, so that schedulers see all of them."""
+
+    def __init__(self, trainers: list[Trainer]) -> None:
+        self.trainings = [_Training(trainer) for trainer in trainers]
+
+    def __next__(self) -> Measurement:
+        rows = [next(training) for training in self.trainings]
+        scored = [row["held_out_images"] for row in rows]
+        row = dict(rows[0])
+        for name in ("accuracy", "top5", "held_out_loss"):
+            if name in row:
+                row[name] = sum(r[name] * n for r, n in zip(rows, scored, strict=True)) / sum(scored)
+        row["held_out_images"] = sum(scored)
+        row["loss"] = sum(r["loss"] for r in rows) / len(rows)
+        row["seconds"] = sum(r["seconds"] for r in rows)
+        row["images_per_second"] = len(rows) / sum(1 / r["images_per_second"] for r in rows)
+        if any("unreadable" in r for r in rows):
+            row["unreadable"] = max(r.get("unreadable", 0) for r in rows)
+        return row
+
+    @property
+    def finished(self) -> bool:
+        return self.trainings[-1].finished
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"folds": [training.state_dict() for training in self.trainings]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for training, part in zip(self.trainings, state["folds"], strict=True):
+            training.load_state_dict(part)
 
 
 class _FullTraining(_Training):
