@@ -19,6 +19,7 @@ from search_spaces.errors import InputError, unknown
 
 # command -> (module, attribute): a command's libraries load only when it is called
 _COMMANDS = {
+    "start": ("nas.commands.start", "start"),
     "search": ("nas.commands.search", "search"),
     "resume": ("nas.commands.search", "resume"),
     "rediscover": ("nas.commands.benchmark", "rediscover"),
@@ -58,7 +59,7 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: nas search --data digits --trials 24 --concurrent 2",
+    epilog="Start with: nas start FOLDER --plan, FOLDER holding your images in a folder for each class",
 )
 @click.version_option(__version__)
 def cli() -> None:

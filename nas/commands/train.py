@@ -26,7 +26,7 @@ from nas.commands.options import (
 from nas.commands.scaling import report_stage_two
 from nas.commands.train_options import check_given
 from nas.data.place import absolute_data
-from nas.data.sources import proxy_defaults
+from nas.data.sources import proxy_defaults, source_of
 from nas.errors import TrialFailedError
 from nas.network.cost import cost
 from nas.runs.flat import make_settings
@@ -42,6 +42,7 @@ from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
+from search_spaces.mbconv import StagedSpace
 from search_spaces.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -150,8 +151,12 @@ def train(
         searched = run.settings.evaluator
         if data is None and isinstance(searched, TrainSettings):
             data, data_root = searched.data, data_root or searched.data_root
+        data = data or "digits"
+        if source_of(data).located and isinstance(run.space, StagedSpace):  # as the networks are, not smaller
+            own = run.space.template
+            resolution, stem_stride = resolution or own.resolution, stem_stride or own.stem.stride
         settings = make_settings(
-            data=data or "digits",
+            data=data,
             data_root=data_root,
             recipe=recipe,
             recipe_changes=values,

@@ -30,6 +30,7 @@ __all__ = [
     "UnsupportedImageError",
     "check_header",
     "encoded",
+    "image_size",
     "read_image",
     "read_square",
 ]
@@ -115,6 +116,13 @@ def check_header(content: str | bytes) -> None:
     """Open an image without decoding it; raises `UnreadableImageError` where that shows it can't be read."""
     with _opened(content) as image:
         check_kind(image)
+
+
+def image_size(content: str | bytes) -> tuple[int, int]:
+    """Width and height by the file's header; errors as `read_image`."""
+    with _opened(content) as image:
+        width, height = image.size
+        return int(width), int(height)
 
 
 @contextmanager

@@ -22,12 +22,18 @@ class ProxyDefaults:
         width: multiplier.
         stem_stride: 1 keeps the detail of small images.
         subset: part of the images.
+        images: to train on, at most; where there are more, the part is smaller.
     """
 
     resolution: int
     width: float
     stem_stride: int
     subset: float
+    images: int | None = None
+
+    def share(self, train: int) -> float:
+        """The part of so many training images."""
+        return self.subset if self.images is None else min(self.subset, self.images / train)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ class DataSource:
     fetched: bool = False
 
 
-_PHOTOGRAPHS = ProxyDefaults(128, 1.0, 2, 0.1)
+_PHOTOGRAPHS = ProxyDefaults(48, 0.25, 2, 1.0, 4000)
+EARLIER_PHOTOGRAPHS = ProxyDefaults(128, 1.0, 2, 0.1)
+"""Of runs that were started before those."""
 
 SOURCES = {
     source.kind: source

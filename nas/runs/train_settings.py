@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from nas.data.place import absolute, absolute_data
-from nas.data.sources import proxy_defaults
+from nas.data.sources import EARLIER_PHOTOGRAPHS, ProxyDefaults, source_of
 from nas.runs.checked import check_types
 from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.runs.scoring import HELD_OUT, check_scoring, decide_scoring
@@ -99,7 +99,8 @@ class TrainSettings(EvaluatorSettings):
             say(f"{self.data}: {remark}")
         proxy, decides = self.make_proxy(), self._scores_anew
         wanted, there = HELD_OUT if self.held_out is None else self.held_out, len(data.held_out)
-        data = data.subset(self.share, wanted if decides else None)
+        share = self._defaults.share(len(data.train)) if self.subset is None else self.subset
+        data = data.subset(share, wanted if decides else None)
         held_out = len(data.held_out)  # before unreadable files are left out
         if not self.final:
             data = data.without_test()
@@ -120,14 +121,13 @@ class TrainSettings(EvaluatorSettings):
         made = TrainEvaluator(
             data, self.make_recipe(), proxy, workers, self.baseline_resolution, self.final, folds
         )
-        if decides:
-            made.decided |= {"held_out": held_out, "folds": folds}
+        made.decided |= {"folds": folds} | ({"held_out": held_out} if decides else {})
         return made
 
     @property
     def _scores_anew(self) -> bool:
-        """Whether `held_out` and `folds` act: not in full trainings, nor in runs older than they are."""
-        return not self.final and (self.data_digest is None or self.folds is not None)
+        """Whether `held_out` and `folds` act: not in full trainings."""
+        return not self.final and not self._earlier
 
     @property
     def caching(self) -> str:
@@ -153,7 +153,7 @@ class TrainSettings(EvaluatorSettings):
 
     def make_proxy(self) -> ProxyTask:
         """The proxy task."""
-        given = proxy_defaults(self.data)
+        given = self._defaults
         return ProxyTask(
             given.resolution if self.resolution is None else self.resolution,
             given.width if self.width is None else self.width,
@@ -161,9 +161,15 @@ class TrainSettings(EvaluatorSettings):
         )
 
     @property
-    def share(self) -> float:
-        """The part of the images that trials use."""
-        return proxy_defaults(self.data).subset if self.subset is None else self.subset
+    def _defaults(self) -> ProxyDefaults:
+        """Of the proxy task: a run goes on with those that it was started with."""
+        source = source_of(self.data)
+        return EARLIER_PHOTOGRAPHS if source.located and self._earlier else source.proxy
+
+    @property
+    def _earlier(self) -> bool:
+        """Whether these are of a run from before `folds` were kept."""
+        return self.data_digest is not None and self.folds is None
 
     @property
     def early_stopping(self) -> str:

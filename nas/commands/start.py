@@ -1,0 +1,344 @@
+"""`nas start`: from one's own images to a trained and exported network, by a plan that is shown first."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from nas.commands.columns import take_columns
+from nas.commands.common import out, print_json, progress
+from nas.commands.given import only_for_fetched, typed
+from nas.commands.options import DATA, WHAT, GroupedCommand, option, options
+from nas.commands.outputs import OutPath, owner
+from nas.data.place import absolute, absolute_data
+from nas.data.sources import SOURCES, source_of
+from nas.export.exportable import default_exports
+from nas.runs.flat import make_settings
+from nas.runs.folder import BEST, Run
+from nas.search.journal import read_records
+from nas.studies.start_plan import (
+    StartPlan,
+    affordable_resolution,
+    baseline,
+    full_resolution,
+    full_target,
+    make_plan,
+    probes,
+    proxy_task,
+)
+from nas.training.speed import Speed
+from search_spaces.document import check_fields, check_schema, make_folder, read_document, write_document
+from search_spaces.errors import InputError
+from search_spaces.mbconv import StagedSpace
+from search_spaces.registry import SPACES
+from search_spaces.targets import check_folder
+
+PLAN = "plan.yaml"
+_NEEDS = {"onnx": ("onnx", "onnxruntime"), "timm": ("timm",)}
+"""What an export needs beside the package; without it the export is left out, and that is said."""
+_ENDINGS = {"onnx": "winner.onnx", "timm": "winner_timm.py"}
+_MEASURING = 30.0
+"""Seconds of measuring the speed of trials, and a third of it that of the winner's training."""
+_FREE = ("data", "folder", "only_plan", "as_json", "gpu_hour")
+"""Parameters that going on with a plan takes."""
+
+
+@click.command(
+    cls=GroupedCommand,
+    epilog="Example: nas start photos/ --hours 2 --out flowers",
+)
+@click.argument("data", metavar="FOLDER|DATA")
+@click.option("--plan", "only_plan", is_flag=True, help="Print the plan and its commands, and stop.")
+@click.option(
+    "--out",
+    "folder",
+    type=OutPath(),
+    help="Folder for all that is made; with a plan in it, go on with that. Default: NAME-nas.",
+)
+@click.option("--hours", type=float, default=2.0, help="Time for search and training together. Default: 2.")
+@click.option("--gpu-hour", type=float, help="Price of an hour of one GPU: the plan says what it costs.")
+@options("as_json")
+@option("--space", group=WHAT, default="mnasnet", help="As for `nas search`. Default: mnasnet.")
+@options("exportable_to")
+@option("--target", group=WHAT, help="The winner's MACs, e.g. 50M. Default: B0's at the images' resolution.")
+@option("--trials", group=WHAT, type=int, help="Networks to try. Default: what there is time for.")
+@options(*DATA[1:], "seed", "concurrent", "address")
+def start(
+    data: str,
+    only_plan: bool,
+    folder: str | None,
+    as_json: bool,
+    gpu_hour: float | None,
+    **more: Any,
+) -> None:
+    """Search, train and export a network for your own images.
+
+    FOLDER holds CLASS/IMAGE, or train/CLASS/IMAGE and val/CLASS/IMAGE (or shards, or a saved Hugging Face
+    set); a name as for `nas search --data` does too. Looks at the images, measures for a minute how fast
+    networks train here, plans what fits into the time, and does it. Interrupted, the same command goes on.
+    """
+    console = progress()
+    name = absolute_data(take_columns(more, _data_name(data)) or data)
+    place = Path(folder or f"{Path(name.partition(':')[2] or name).name or 'data'}-nas")
+    if gpu_hour is not None and not 0 <= gpu_hour < 1e9:
+        raise InputError(f"gpu-hour {gpu_hour:g}: expected a price of 0 or more")
+    with ExitStack() as stack:
+        if as_json:  # what the steps print is progress then
+            stack.enter_context(redirect_stdout(sys.stderr))
+        if (place / PLAN).is_file():
+            document = _kept_plan(place, name)
+            console.print(f"going on with the plan in {place}", highlight=False, soft_wrap=True)
+        else:
+            check_folder(str(place))
+            if owner(place) is not None or (place.exists() and any(place.iterdir())):
+                raise InputError(f"out {str(place)!r}: exists and has no {PLAN}; choose another --out")
+            document = _make(name, place, more, gpu_hour, console)
+        if only_plan:
+            if not as_json:
+                out().print("Nothing was started; the same command without --plan does it.", highlight=False)
+        else:
+            if not (place / PLAN).is_file():
+                make_folder(str(place))
+                write_document(place / PLAN, document)
+            _run(place, document, shlex.join(["nas", "start", data, "--out", str(place)]), console)
+    if as_json:
+        print_json(document | {"out": str(place), "done": not only_plan})
+
+
+def _data_name(text: str) -> str:
+    """The data set that a user means by a folder, or by a name as `--data` takes it."""
+    if text.partition(":")[0] in SOURCES:
+        source_of(text)
+        return text
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        what = "is no folder" if path.exists() else "no folder here"
+        known = ", ".join(kind + (":..." if source.located else "") for kind, source in SOURCES.items())
+        raise InputError(f"data {text!r}: {what}, nor the name of a data set ({known})")
+    if any((path / file).is_file() for file in ("dataset_dict.json", "dataset_info.json")):
+        return f"huggingface:{text}"
+    shards = any(next(folder.glob("*.tar"), None) for folder in (path, path / "train"))
+    return f"{'webdataset' if shards else 'imagefolder'}:{text}"
+
+
+def _kept_plan(place: Path, name: str) -> dict[str, Any]:
+    """The plan to go on with; raises `InputError` where this is another one."""
+    where = str(place / PLAN)
+    document = read_document(where)
+    check_schema(document, where, 1)
+    check_fields(document, where, ("schema", "plan", "commands"))
+    there = document["plan"]["data"]
+    if there != name:
+        raise InputError(f"out {str(place)!r}: its plan is for {there!r}; choose another --out")
+    other = [text for key, text in typed().items() if key not in _FREE]
+    if other:
+        raise InputError(f"out {str(place)!r}: has its plan already; leave {', '.join(other)} out")
+    return document
+
+
+def _make(
+    name: str, place: Path, more: dict[str, Any], gpu_hour: float | None, console: Console
+) -> dict[str, Any]:
+    """Look, measure, plan, and show the plan."""
+    from nas.cluster.nodes import connect
+    from nas.cluster.speed import count_devices, speeds_on_ray
+    from nas.data.load import load_data
+    from nas.data.survey import survey
+
+    hours, trials, seed = more["hours"], more["trials"], more["seed"]
+    if not 0 < hours <= 10_000:
+        raise InputError(f"hours {hours:g}: expected more than 0")
+    if trials is not None and trials < 1:
+        raise InputError(f"trials {trials}: expected an integer of at least 1")
+    exports = more["exportable_to"] or default_exports(more["space"])
+    only_for_fetched(name, "data_root", "download")
+    space_name = more["space"] if more["space"] in SPACES else absolute(more["space"])
+    settings = make_settings(space=space_name, exportable_to=exports, seed=seed)
+    space = settings.make_space()
+    assert isinstance(space, StagedSpace)  # what a name or a file gives
+    console.print(f"looking at {name} ...", style="dim", highlight=False, soft_wrap=True)
+    images = load_data(name, more["data_root"], more["download"])
+    found, classes, channels = survey(images), images.num_classes, images.in_channels
+    del images
+    full = full_resolution(found.side)
+    target = None
+    if more["target"] is not None:
+        target = make_settings(targets={"macs": more["target"]}).reward.targets["macs"]
+    console.print("starting Ray, and measuring how fast networks train here ...", style="dim")
+    connect(more["address"])
+    devices = count_devices()
+    task = proxy_task(full, devices.gpus > 0)
+    each = 1 if devices.gpus else 0
+    room = devices.gpus if devices.gpus else devices.cpus
+    if more["concurrent"] > room:
+        raise InputError(f"concurrent {more['concurrent']}: there is room for {room} trials at once")
+    at_once = more["concurrent"] or max(1, room)
+    if gpu_hour is not None and not devices.gpus:
+        raise InputError(f"gpu-hour {gpu_hour:g}: there is no GPU here, none is used")
+    trained = task.apply(probes(space, seed), classes, channels)
+    speed = speeds_on_ray(trained, task.make_recipe(), _MEASURING, at_once, 1, each)
+    whole = 1 if devices.gpus else max(1, devices.cpus // devices.nodes)
+    full_speed = speeds_on_ray(
+        [baseline(full, classes, channels)], task.make_recipe(), _MEASURING / 3, 1, whole, each
+    )
+    full, full_speed = affordable_resolution(full, found, full_speed, hours)
+    target = target or full_target(full)
+    plan = make_plan(
+        *(name, found, space_name, exports, task, full, target, speed, full_speed, at_once),
+        *(devices.cpus, devices.gpus, hours, trials),
+    )
+    commands = _commands(plan, place, more)
+    _show(plan, commands, speed, full_speed, gpu_hour)
+    price = None if gpu_hour is None else gpu_hour * plan.gpu_hours
+    kept = asdict(plan) | {"search_seconds": plan.search_seconds, "gpu_hours": plan.gpu_hours, "price": price}
+    return {"schema": 1, "plan": _plain(kept), "commands": commands}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _commands(plan: StartPlan, place: Path, more: dict[str, Any]) -> list[list[str]]:
+    """What the plan does, as commands of its own."""
+    where = ["--data", plan.data]
+    if more["data_root"] is not None:
+        where += ["--data-root", absolute(more["data_root"])]
+    there = [] if more["address"] is None else ["--address", more["address"]]
+    task, run = plan.task, str(place / "search")
+    search = ["search", *where, "--space", plan.space, "--exportable-to", plan.exportable_to]
+    search += ["--full-resolution", str(plan.full), "--target", f"{plan.target:.0f}"]
+    search += ["--resolution", str(task.resolution), "--width", f"{task.width:g}"]
+    search += ["--stem-stride", str(task.stem_stride), "--subset", f"{plan.subset:g}"]
+    search += ["--recipe", task.recipe, "--epochs", str(plan.epochs)]
+    for key, value in task.changes.items():
+        search += ["--set", f"{key}={value}"]
+    search += ["--trials", str(plan.trials), "--concurrent", str(plan.at_once), "--seed", str(more["seed"])]
+    search += (["--exponent", "auto"] if plan.measures_exponent else []) + there
+    train = ["train", run, *where, "--resolution", str(plan.full), "--recipe", "sgd"]
+    train += ["--epochs", str(plan.train_epochs), "--seed", str(more["seed"])]
+    if there and plan.gpus:
+        train += ["--processes", "1", "--gpus-per-trial", "1", *there]
+    winner = str(place / "winner.pt")
+    made = [[*search, "--or-resume", "--out", run], [*train, "--out", winner]]
+    for form in plan.exportable_to.split(","):
+        if form in _ENDINGS:
+            made.append(["export", winner, "--to", form, "--out", str(place / _ENDINGS[form])])
+    return [*made, ["report", run, "--out", str(place / "report.html")]]
+
+
+def _show(
+    plan: StartPlan, commands: list[list[str]], speed: Speed, full_speed: Speed, gpu_hour: float | None
+) -> None:
+    console = out()
+
+    def say(text: str = "") -> None:
+        console.print(text, highlight=False)
+
+    def minutes(seconds: float) -> str:
+        return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{max(1, round(seconds / 60))} min"
+
+    say(f"Found in {plan.data}:")
+    for line in plan.found.lines:
+        say(f"  {line}")
+    task, found = plan.task, plan.found
+    device = f"{plan.gpus} GPU{'s' * (plan.gpus > 1)}" if plan.gpus else f"{plan.cpus} CPUs, no GPU"
+    images = "all images" if plan.subset == 1 else f"{round(plan.subset * found.train):,} images"
+    slow, fast = min(speed.rates), max(speed.rates)
+    say(f"Plan, on {device}:")
+    say(
+        f"  search    {plan.trials} trials, {plan.at_once} at once, {round(plan.trial_seconds)} s each: "
+        f"about {minutes(plan.search_seconds)}"
+    )
+    say(
+        f"            a trial: {images} of {task.resolution} px, {plan.epochs} epochs, "
+        f"width x {task.width:g} ({slow:.0f} to {fast:.0f} images/s)"
+    )
+    if plan.measures_exponent:
+        say("            before that 12 trainings measure what a doubling of the MACs brings")
+    say(f"            target: {plan.target / 1e6:.3g}M MACs at {plan.full} px")
+    say(f"            exports to {plan.exportable_to}")
+    say(
+        f"  training  the winner at {plan.full} px, {plan.train_epochs} epochs: about "
+        f"{minutes(plan.train_seconds)} ({full_speed.rates[0]:.0f} images/s)"
+    )
+    say(f"  in all    about {minutes(plan.search_seconds + plan.train_seconds)}" + _gpu_hours(plan, gpu_hour))
+    say("Not sure:")
+    for word in plan.unsure:
+        say(f"  - {word}")
+    say("As commands:")
+    for command in commands:
+        out().print(f"  nas {shlex.join(command)}", highlight=False, soft_wrap=True)
+
+
+def _gpu_hours(plan: StartPlan, gpu_hour: float | None) -> str:
+    if not plan.gpus:
+        return ""
+    price = "" if gpu_hour is None else f", {gpu_hour * plan.gpu_hours:,.2f} at {gpu_hour:g} an hour"
+    return f": {plan.gpu_hours:.1f} GPU hours{price}"
+
+
+def _run(place: Path, document: dict[str, Any], again: str, console: Console) -> None:
+    """The steps, as far as they aren't done."""
+    from nas.cli import cli
+
+    commands: list[list[str]] = document["commands"]
+    for number, command in enumerate(commands, 1):
+        step = _remaining(command)
+        title = f"step {number} of {len(commands)}: nas {command[0]}"
+        if step is None:
+            console.print(f"{title}: done already", highlight=False)
+            continue
+        if missing := _missing(command):
+            console.print(
+                f"{title}: left out, {missing} is not installed (pip install {missing}; then: "
+                f"nas {shlex.join(command)})",
+                style="yellow",
+                highlight=False,
+                soft_wrap=True,
+            )
+            continue
+        console.print(f"\n{title}", style="bold", highlight=False)
+        try:
+            cli.main(step, prog_name="nas", standalone_mode=False)
+        except (KeyboardInterrupt, SystemExit):
+            console.print(f"go on with all of it: {again}", highlight=False, soft_wrap=True)
+            raise
+    made = [place / name for name in ("winner.pt", *_ENDINGS.values(), "report.html")]
+    model = place / _ENDINGS["onnx"]
+    out().print(
+        "\n".join(["", "made:", *(f"  {path}" for path in made if path.exists())])
+        + f"\nclassify with it: nas predict {model if model.exists() else place / 'winner.pt'} IMAGES",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _remaining(command: list[str]) -> list[str] | None:
+    """What is left to do of a step: the command itself, one that goes on, or None."""
+    target = Path(command[command.index("--out") + 1])
+    if command[0] == "search" and Run.is_run(target):
+        wanted = int(command[command.index("--trials") + 1])
+        return None if len(read_records(target)) >= wanted and (target / BEST).is_file() else command
+    if command[0] == "train" and target.is_file():
+        return ["train", "--resume", str(target)]  # at its end it repeats the test alone
+    if command[0] in ("export", "report") and target.is_file():
+        return None
+    return command
+
+
+def _missing(command: list[str]) -> str | None:
+    """The library that an export lacks."""
+    if command[0] != "export":
+        return None
+    needed = _NEEDS.get(command[command.index("--to") + 1], ())
+    return next((name for name in needed if importlib.util.find_spec(name) is None), None)

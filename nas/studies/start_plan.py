@@ -1,0 +1,305 @@
+"""From a data set and the devices that are there to a plan: how to search on it, and how to train the winner.
+
+Every number follows from counts, sizes, a measured speed and the time that may be taken; what the plan can't
+know is said in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nas.data.survey import Survey
+from nas.network.cost import cost
+from nas.network.scaling import scale_by
+from nas.runs.scoring import HELD_OUT, decide_scoring
+from nas.training.presets import make_recipe
+from nas.training.proxy import ProxyTask
+from nas.training.recipe import Recipe
+from nas.training.speed import Speed
+from search_spaces.architecture import Architecture
+from search_spaces.mbconv import StagedSpace
+from search_spaces.reference import efficientnet_b0
+from search_spaces.spec import NetworkSpec
+
+SEARCH_SHARE = 1 / 2
+"""Of the time; the rest is the winner's training."""
+_TRIAL_SECONDS = 60.0
+"""A trial takes no longer where the search has no time for `_MANY` such trials."""
+_MANY, _FEWEST, _MOST = 60, 12, 1000
+"""Trials: wanted before one takes longer; too few to search; enough."""
+_EPOCHS = (2, 20)
+"""Of a trial, at least and at most."""
+_TRAIN_EPOCHS = (5, 100)
+_DECENT = 20
+"""Epochs of the winner's training below which its resolution is lowered instead."""
+_MEASURED = 12
+"""Trainings that `--exponent auto` takes; it is measured where the search has `_MANY` trials besides."""
+_QUIET = 0.9
+"""Share of its CPUs that a measurement has on a machine with nothing else to do."""
+_START_UP = 30.0
+"""Seconds until the first trial trains."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained in a trial, apart from how many images.
+
+    Attributes:
+        resolution, width, stem_stride: as `ProxyTask` takes them.
+        recipe, changes: as `make_recipe` takes them.
+    """
+
+    resolution: int
+    width: float
+    stem_stride: int
+    recipe: str
+    changes: dict[str, Any]
+
+    def make_recipe(self, **more: Any) -> Recipe:
+        """The recipe."""
+        return make_recipe(self.recipe, self.changes | more)
+
+    def apply(self, specs: Sequence[NetworkSpec], classes: int, channels: int) -> list[NetworkSpec]:
+        """The networks as they are trained."""
+        proxy, recipe = ProxyTask(self.resolution, self.width, self.stem_stride), self.make_recipe()
+        return [recipe.adapt(proxy.apply(spec, classes, channels)) for spec in specs]
+
+
+def full_resolution(side: int) -> int:
+    """Pixels at which the winner is to see images with this shorter side.
+
+    Small images are enlarged: five halvings of 32 px leave a single pixel for the last stages.
+    """
+    enlarged = 2 * side if side <= 40 else 4 * side / 3
+    return max(32, min(224, 32 * round(enlarged / 32)))
+
+
+def affordable_resolution(full: int, found: Survey, full_speed: Speed, hours: float) -> tuple[int, Speed]:
+    """The highest resolution at which the winner's training has `_DECENT` epochs, and the speed there.
+
+    Args:
+        full: that the images deserve; the result is no higher, and not below 32 nor half of it.
+        found: the data.
+        full_speed: measured at `full`; it goes with the pixels.
+        hours: for all.
+    """
+    seconds, lower = 3600 * hours * (1 - SEARCH_SHARE), full
+    while True:
+        speed = full_speed.rates[0] * (full / lower) ** 2
+        enough = seconds * speed >= _DECENT * _passes_of_an_epoch(found)
+        if enough or lower - 32 < max(32, full // 2):
+            return lower, Speed((speed,), full_speed.share)
+        lower -= 32
+
+
+def _passes_of_an_epoch(found: Survey) -> float:
+    """Training steps' worth of images: scoring one takes about a third of training on it."""
+    return found.train + found.held_out / 3
+
+
+def proxy_task(full: int, gpu: bool) -> Task:
+    """What trials train where the winner will see images of `full` pixels."""
+    changes = {"batch": 50}
+    if gpu:
+        return Task(min(full, 96), 0.5, 2 if full > 64 else 1, "adamw", {"batch": 128, "lr": 0.008})
+    return Task(min(48, full), 0.25, 2 if full > 32 else 1, "adamw", changes)
+
+
+def full_target(full: int) -> float:
+    """MACs: EfficientNet-B0's 400M at 224 px, in proportion to the pixels; two digits of it."""
+    return float(f"{400e6 * (full / 224) ** 2:.1e}")
+
+
+def probes(space: StagedSpace, seed: int = 0, count: int = 3) -> list[NetworkSpec]:
+    """Networks to measure the speed on: of many random ones those at the quartiles of the MACs."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    drawn = [space.decode(Architecture(space.sample(rng))) for _ in range(101)]
+    drawn.sort(key=lambda spec: cost(spec).macs)
+    return [drawn[round(100 * (index + 1) / (count + 1))] for index in range(count)]
+
+
+def baseline(full: int, classes: int, channels: int) -> NetworkSpec:
+    """EfficientNet-B0 at this resolution: as large as the winner will be, by its target."""
+    small = scale_by(efficientnet_b0(), resolution=full)
+    return small.replace(num_classes=classes, in_channels=channels)
+
+
+@dataclass(frozen=True)
+class StartPlan:
+    """How to search on a data set, and to train what is found.
+
+    Attributes:
+        data: as `load_data` takes it.
+        found: what it holds.
+        space: its name or file.
+        exportable_to: as `--exportable-to` takes it.
+        task: what a trial trains.
+        full: resolution of the winner, pixels.
+        target: MACs of the winner.
+        subset, epochs: of the training images, in a trial.
+        trials, at_once: how many, and how many side by side.
+        measures_exponent: whether the reward's exponent is measured first.
+        train_epochs: of the winner's training, by the recipe `sgd`.
+        trial_seconds, train_seconds: by the measured speed; of one trial, of the winner's training.
+        cpus, gpus: of the devices that are used.
+        unsure: what the plan can't know, a line each.
+    """
+
+    data: str
+    found: Survey
+    space: str
+    exportable_to: str
+    task: Task
+    full: int
+    target: float
+    subset: float
+    epochs: int
+    trials: int
+    at_once: int
+    measures_exponent: bool
+    train_epochs: int
+    trial_seconds: float
+    train_seconds: float
+    cpus: int
+    gpus: int
+    unsure: tuple[str, ...] = ()
+
+    @property
+    def trainings(self) -> int:
+        """Trials, and those that measure the exponent."""
+        return self.trials + (_MEASURED if self.measures_exponent else 0)
+
+    @property
+    def search_seconds(self) -> float:
+        """Of the search."""
+        return _START_UP + math.ceil(self.trainings / self.at_once) * self.trial_seconds
+
+    @property
+    def hours(self) -> float:
+        """Of all of it."""
+        return (self.search_seconds + self.train_seconds) / 3600
+
+    @property
+    def gpu_hours(self) -> float:
+        """All GPUs are held during the search, one during the winner's training."""
+        return (self.gpus * self.search_seconds + min(1, self.gpus) * self.train_seconds) / 3600
+
+
+def make_plan(
+    data: str,
+    found: Survey,
+    space: str,
+    exportable_to: str,
+    task: Task,
+    full: int,
+    target: float,
+    speed: Speed,
+    full_speed: Speed,
+    at_once: int,
+    cpus: int,
+    gpus: int,
+    hours: float,
+    trials: int | None = None,
+) -> StartPlan:
+    """The plan that keeps to `hours`, as far as the fewest trials and epochs allow.
+
+    Args:
+        data, found, space, exportable_to, task, full, target, at_once, cpus, gpus: as in the plan.
+        speed: measured, of networks of the space in a trial.
+        full_speed: of a network like the winner in its training.
+        hours: for all of it.
+        trials: how many; None: as many as there is time for.
+    """
+    rate = len(speed.rates) / sum(1 / each for each in speed.rates)  # of trials one after the other
+    seconds = 3600 * hours * SEARCH_SHARE - _START_UP
+    wanted = trials or _MANY
+    # with time for many trials each may take longer
+    a_trial = (
+        max(_TRIAL_SECONDS, seconds * at_once / (2 * wanted))
+        if trials is None
+        else seconds * at_once / wanted
+    )
+    a_trial = max(5.0, min(a_trial, seconds * at_once / _FEWEST))
+    scoring = decide_scoring(found.train, min(found.held_out, HELD_OUT), True)
+    # scoring an image takes about a third of training on it
+    passes = max(1.0, a_trial * rate / scoring.folds)
+    epochs, subset = _spread(passes, found.train, scoring.held_out)
+    images = max(1, round(subset * found.train))
+    trial_seconds = scoring.folds * epochs * (images + scoring.held_out / 3) / rate
+    number = trials or max(_FEWEST, min(_MOST, int(seconds * at_once / trial_seconds)))
+    measures = number >= _MANY + _MEASURED if trials is None else number >= _MANY
+    if measures and trials is None:
+        number -= _MEASURED
+    epoch_seconds = _passes_of_an_epoch(found) / full_speed.rates[0]
+    left = max(0.0, 3600 * hours - (_START_UP + math.ceil(number / at_once) * trial_seconds))
+    low, high = _TRAIN_EPOCHS
+    train_epochs = max(low, min(high, int(left / epoch_seconds)))
+    plan = StartPlan(
+        *(data, found, space, exportable_to, task, full, target, subset, epochs, number, at_once, measures),
+        *(train_epochs, trial_seconds, train_epochs * epoch_seconds, cpus, gpus),
+    )
+    return replace(plan, unsure=tuple(_unsure(plan, speed, scoring.remark, hours)))
+
+
+def _spread(passes: float, train: int, held_out: int) -> tuple[int, float]:
+    """(epochs, part of the images) for so many images trained on in all.
+
+    All images, for as many epochs as there is time for; a part of them where that would be too few.
+    """
+    low, high = _EPOCHS
+    epochs = int(passes / (train + held_out / 3))
+    if epochs >= low:
+        return min(high, epochs), 1.0
+    part = (passes / low - held_out / 3) / train
+    return low, min(1.0, max(0.01, math.floor(100 * part) / 100))
+
+
+def _unsure(plan: StartPlan, speed: Speed, remark: str | None, hours: float) -> list[str]:
+    words = []
+    if remark is not None:
+        words.append(remark)
+    if plan.found.test < 400:
+        error = 100 * math.sqrt(0.25 / max(1, plan.found.test))
+        words.append(
+            f"{plan.found.test:,} test images: the winner's test accuracy has a standard error of up to "
+            f"{error:.1f} points"
+        )
+    few, many = plan.found.smallest[1], plan.found.largest[1]
+    if many >= 5 * few:
+        words.append(
+            f"classes of {few:,} to {many:,} images: accuracy counts images, so the large classes decide"
+        )
+    if plan.found.wide >= 2 * plan.found.narrow:
+        words.append(
+            f"shorter sides from {plan.found.narrow} to {plan.found.wide} px: the resolution follows the "
+            f"median, {plan.found.side} px"
+        )
+    if plan.full < (deserved := full_resolution(plan.found.side)):
+        words.append(f"the images deserve {deserved} px; {plan.full} px are what there is time to train")
+    if plan.trials < 24:
+        words.append(f"{plan.trials} trials: hardly more than a random choice; give it more --hours")
+    spread = max(speed.rates) / min(speed.rates)
+    if not plan.gpus and speed.share < _QUIET:
+        words.append(
+            f"other work took CPUs while it was measured (a training had {speed.share:.0%} of its own): "
+            "without it everything is faster"
+        )
+    words.append(
+        f"times are those of {len(speed.rates)} networks at the quartiles of the space, which differ by a "
+        f"factor of {spread:.1f}"
+    )
+    if plan.hours > 1.1 * hours:
+        words.append(
+            f"it takes longer than {hours:g} h: it has no less than {_FEWEST} trials and "
+            f"{_TRAIN_EPOCHS[0]} epochs for the winner"
+        )
+    words.append(
+        f"a trial is a short training at {plan.task.resolution} px of a network x {plan.task.width:g}: "
+        "whether it ranks networks as a long one would, `nas proxy` measures"
+    )
+    return words

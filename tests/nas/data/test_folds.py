@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from nas.data.folds import fold_of, fold_parts, most_folds
+from nas.data.load import load_data
+from search_spaces.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits").subset(0.3, held_out=60)
+
+
+def _keys(split):
+    return {image.tobytes() for image in split.images}
+
+
+def test_every_fold_scores_on_other_images_and_trains_on_all_the_rest(digits):
+    folds = most_folds(len(digits.train), len(digits.held_out))
+    parts = [fold_of(digits, number, folds) for number in range(folds)]
+    whole = _keys(digits.train) | _keys(digits.held_out)
+    assert parts[0] is digits
+    assert sum(len(part.held_out) for part in parts) == len(digits.train) + len(digits.held_out)
+    assert set.union(*(_keys(part.held_out) for part in parts)) == whole
+    for part in parts:
+        assert not _keys(part.train) & _keys(part.held_out)
+        assert len(part.train) + len(part.held_out) == len(digits.train) + len(digits.held_out)
+
+
+def test_classes_are_dealt_out_evenly():
+    train, held_out = [0] * 40 + [1] * 10 + [2] * 2, [0] * 8 + [1, 1, 2]
+    parts = fold_parts(train, held_out, 4)
+    assert len(parts[0]) == len(held_out)
+    for part in parts[1:]:
+        counts = np.bincount(np.asarray(train)[part], minlength=3)
+        assert counts[0] == 8
+        assert counts[1] == 2
+        assert counts[2] <= 1  # never all of a class
+
+
+def test_files_make_no_folds(tmp_path):
+    from PIL import Image
+
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(8):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
+    with pytest.raises(InputError, match="folds 3: .* not in memory"):
+        fold_of(load_data(f"imagefolder:{tmp_path}"), 1, 3)
