@@ -286,9 +286,9 @@ def _on_ray(
         placement.gpus or 0,
         placement.autoscaling,
     )
-    if new:
-        console.print("starting Ray ...", style="dim")
     ours = not connected()  # whoever connects, leaves
+    if new and ours:
+        console.print("starting Ray ...", style="dim")
     dashboard = connect(placement.address, placement.dashboard)
     concurrent = check_room(resources)
     shared = share(whole)

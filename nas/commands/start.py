@@ -8,6 +8,7 @@ import sys
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -47,7 +48,7 @@ _NEEDS = {"onnx": ("onnx", "onnxruntime"), "timm": ("timm",)}
 _ENDINGS = {"onnx": "winner.onnx", "timm": "winner_timm.py"}
 _MEASURING = 30.0
 """Seconds of measuring the speed of trials, and a third of it that of the winner's training."""
-_FREE = ("data", "folder", "only_plan", "as_json", "gpu_hour")
+_FREE = ("data", "folder", "only_plan", "as_json")
 """Parameters that going on with a plan takes."""
 
 
@@ -101,6 +102,7 @@ def start(
             if owner(place) is not None or (place.exists() and any(place.iterdir())):
                 raise InputError(f"out {str(place)!r}: exists and has no {PLAN}; choose another --out")
             document = _make(name, place, more, gpu_hour, console)
+        _show(document)
         if only_plan:
             if not as_json:
                 out().print("Nothing was started; the same command without --plan does it.", highlight=False)
@@ -134,7 +136,7 @@ def _kept_plan(place: Path, name: str) -> dict[str, Any]:
     where = str(place / PLAN)
     document = read_document(where)
     check_schema(document, where, 1)
-    check_fields(document, where, ("schema", "plan", "commands"))
+    check_fields(document, where, ("schema", "plan", "lines", "commands"))
     there = document["plan"]["data"]
     if there != name:
         raise InputError(f"out {str(place)!r}: its plan is for {there!r}; choose another --out")
@@ -147,7 +149,7 @@ def _kept_plan(place: Path, name: str) -> dict[str, Any]:
 def _make(
     name: str, place: Path, more: dict[str, Any], gpu_hour: float | None, console: Console
 ) -> dict[str, Any]:
-    """Look, measure, plan, and show the plan."""
+    """Look, measure and plan."""
     from nas.cluster.nodes import connect
     from nas.cluster.speed import count_devices, speeds_on_ray
     from nas.data.load import load_data
@@ -175,7 +177,7 @@ def _make(
     console.print("starting Ray, and measuring how fast networks train here ...", style="dim")
     connect(more["address"])
     devices = count_devices()
-    task = proxy_task(full, devices.gpus > 0)
+    task = proxy_task(name, full, devices.gpus > 0)
     each = 1 if devices.gpus else 0
     room = devices.gpus if devices.gpus else devices.cpus
     if more["concurrent"] > room:
@@ -193,13 +195,12 @@ def _make(
     target = target or full_target(full)
     plan = make_plan(
         *(name, found, space_name, exports, task, full, target, speed, full_speed, at_once),
-        *(devices.cpus, devices.gpus, hours, trials),
+        *(space.template.stem.stride, devices.cpus, devices.gpus, hours, trials),
     )
-    commands = _commands(plan, place, more)
-    _show(plan, commands, speed, full_speed, gpu_hour)
     price = None if gpu_hour is None else gpu_hour * plan.gpu_hours
     kept = asdict(plan) | {"search_seconds": plan.search_seconds, "gpu_hours": plan.gpu_hours, "price": price}
-    return {"schema": 1, "plan": _plain(kept), "commands": commands}
+    lines = _lines(plan, speed, full_speed, gpu_hour)
+    return {"schema": 1, "plan": _plain(kept), "lines": lines, "commands": _commands(plan, place, more)}
 
 
 def _plain(value: Any) -> Any:
@@ -224,7 +225,8 @@ def _commands(plan: StartPlan, place: Path, more: dict[str, Any]) -> list[list[s
         search += ["--set", f"{key}={value}"]
     search += ["--trials", str(plan.trials), "--concurrent", str(plan.at_once), "--seed", str(more["seed"])]
     search += (["--exponent", "auto"] if plan.measures_exponent else []) + there
-    train = ["train", run, *where, "--resolution", str(plan.full), "--recipe", "sgd"]
+    train = ["train", run, *where, "--resolution", str(plan.full), "--stem-stride", str(plan.stem_stride)]
+    train += ["--recipe", "sgd"]
     train += ["--epochs", str(plan.train_epochs), "--seed", str(more["seed"])]
     if there and plan.gpus:
         train += ["--processes", "1", "--gpus-per-trial", "1", *there]
@@ -236,48 +238,44 @@ def _commands(plan: StartPlan, place: Path, more: dict[str, Any]) -> list[list[s
     return [*made, ["report", run, "--out", str(place / "report.html")]]
 
 
-def _show(
-    plan: StartPlan, commands: list[list[str]], speed: Speed, full_speed: Speed, gpu_hour: float | None
-) -> None:
-    console = out()
-
-    def say(text: str = "") -> None:
-        console.print(text, highlight=False)
-
-    def minutes(seconds: float) -> str:
-        return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{max(1, round(seconds / 60))} min"
-
-    say(f"Found in {plan.data}:")
-    for line in plan.found.lines:
-        say(f"  {line}")
+def _lines(plan: StartPlan, speed: Speed, full_speed: Speed, gpu_hour: float | None) -> list[str]:
+    """The plan for people."""
     task, found = plan.task, plan.found
     device = f"{plan.gpus} GPU{'s' * (plan.gpus > 1)}" if plan.gpus else f"{plan.cpus} CPUs, no GPU"
     images = "all images" if plan.subset == 1 else f"{round(plan.subset * found.train):,} images"
-    slow, fast = min(speed.rates), max(speed.rates)
-    say(f"Plan, on {device}:")
-    say(
+    exponent = "before that 12 trainings measure what a doubling of the MACs brings"
+    return [
+        f"Found in {plan.data}:",
+        *(f"  {line}" for line in found.lines),
+        f"Plan, on {device}:",
         f"  search    {plan.trials} trials, {plan.at_once} at once, {round(plan.trial_seconds)} s each: "
-        f"about {minutes(plan.search_seconds)}"
-    )
-    say(
+        f"about {_time(plan.search_seconds)}",
         f"            a trial: {images} of {task.resolution} px, {plan.epochs} epochs, "
-        f"width x {task.width:g} ({slow:.0f} to {fast:.0f} images/s)"
-    )
-    if plan.measures_exponent:
-        say("            before that 12 trainings measure what a doubling of the MACs brings")
-    say(f"            target: {plan.target / 1e6:.3g}M MACs at {plan.full} px")
-    say(f"            exports to {plan.exportable_to}")
-    say(
+        f"width x {task.width:g} ({min(speed.rates):.0f} to {max(speed.rates):.0f} images/s)",
+        *([f"            {exponent}"] if plan.measures_exponent else []),
+        f"            target: {plan.target / 1e6:.3g}M MACs at {plan.full} px",
+        f"            exports to {plan.exportable_to}",
         f"  training  the winner at {plan.full} px, {plan.train_epochs} epochs: about "
-        f"{minutes(plan.train_seconds)} ({full_speed.rates[0]:.0f} images/s)"
-    )
-    say(f"  in all    about {minutes(plan.search_seconds + plan.train_seconds)}" + _gpu_hours(plan, gpu_hour))
-    say("Not sure:")
-    for word in plan.unsure:
-        say(f"  - {word}")
-    say("As commands:")
-    for command in commands:
-        out().print(f"  nas {shlex.join(command)}", highlight=False, soft_wrap=True)
+        f"{_time(plan.train_seconds)} ({full_speed.rates[0]:.0f} images/s)",
+        f"  in all    about {_time(plan.search_seconds + plan.train_seconds)}{_gpu_hours(plan, gpu_hour)}",
+        "Not sure:",
+        *(f"  - {word}" for word in plan.unsure),
+    ]
+
+
+def _show(document: dict[str, Any]) -> None:
+    console = out()
+    for line in document["lines"]:
+        indent = " " * (12 if line.startswith("            ") else 4)
+        wrapped = wrap(line, min(console.width, 100), subsequent_indent=indent, break_on_hyphens=False)
+        console.print("\n".join(wrapped), highlight=False)
+    console.print("As commands:")
+    for command in document["commands"]:
+        console.print(f"  nas {shlex.join(command)}", highlight=False, soft_wrap=True)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{max(1, round(seconds / 60))} min"
 
 
 def _gpu_hours(plan: StartPlan, gpu_hour: float | None) -> str:

@@ -57,7 +57,7 @@ class DataSource:
     fetched: bool = False
 
 
-_PHOTOGRAPHS = ProxyDefaults(48, 0.25, 2, 1.0, 4000)
+_PHOTOGRAPHS = ProxyDefaults(48, 0.25, 2, 1.0, 3000)
 EARLIER_PHOTOGRAPHS = ProxyDefaults(128, 1.0, 2, 0.1)
 """Of runs that were started before those."""
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nas.data.sources import source_of
 from nas.data.survey import Survey
 from nas.network.cost import cost
 from nas.network.scaling import scale_by
@@ -26,10 +27,10 @@ from search_spaces.spec import NetworkSpec
 
 SEARCH_SHARE = 1 / 2
 """Of the time; the rest is the winner's training."""
-_TRIAL_SECONDS = 60.0
-"""A trial takes no longer where the search has no time for `_MANY` such trials."""
+_TRIAL_SECONDS = (8.0, 60.0)
+"""A trial takes so long: at least; at most, where the search has no time for more than twice `_MANY`."""
 _MANY, _FEWEST, _MOST = 60, 12, 1000
-"""Trials: wanted before one takes longer; too few to search; enough."""
+"""Trials: wanted; too few to search; enough."""
 _EPOCHS = (2, 20)
 """Of a trial, at least and at most."""
 _TRAIN_EPOCHS = (5, 100)
@@ -100,9 +101,14 @@ def _passes_of_an_epoch(found: Survey) -> float:
     return found.train + found.held_out / 3
 
 
-def proxy_task(full: int, gpu: bool) -> Task:
-    """What trials train where the winner will see images of `full` pixels."""
+def proxy_task(data: str, full: int, gpu: bool) -> Task:
+    """What trials train where the winner will see images of `full` pixels.
+
+    Data sets that come with a proxy task have their own.
+    """
     changes = {"batch": 50}
+    if not (source := source_of(data)).located:
+        return Task(source.proxy.resolution, source.proxy.width, source.proxy.stem_stride, "adamw", changes)
     if gpu:
         return Task(min(full, 96), 0.5, 2 if full > 64 else 1, "adamw", {"batch": 128, "lr": 0.008})
     return Task(min(48, full), 0.25, 2 if full > 32 else 1, "adamw", changes)
@@ -143,6 +149,7 @@ class StartPlan:
         target: MACs of the winner.
         subset, epochs: of the training images, in a trial.
         trials, at_once: how many, and how many side by side.
+        stem_stride: of the winner.
         measures_exponent: whether the reward's exponent is measured first.
         train_epochs: of the winner's training, by the recipe `sgd`.
         trial_seconds, train_seconds: by the measured speed; of one trial, of the winner's training.
@@ -161,6 +168,7 @@ class StartPlan:
     epochs: int
     trials: int
     at_once: int
+    stem_stride: int
     measures_exponent: bool
     train_epochs: int
     trial_seconds: float
@@ -201,6 +209,7 @@ def make_plan(
     speed: Speed,
     full_speed: Speed,
     at_once: int,
+    stem_stride: int,
     cpus: int,
     gpus: int,
     hours: float,
@@ -209,7 +218,8 @@ def make_plan(
     """The plan that keeps to `hours`, as far as the fewest trials and epochs allow.
 
     Args:
-        data, found, space, exportable_to, task, full, target, at_once, cpus, gpus: as in the plan.
+        data, found, space, exportable_to, task, full, target, at_once, stem_stride, cpus, gpus: as in the
+            plan.
         speed: measured, of networks of the space in a trial.
         full_speed: of a network like the winner in its training.
         hours: for all of it.
@@ -218,13 +228,11 @@ def make_plan(
     rate = len(speed.rates) / sum(1 / each for each in speed.rates)  # of trials one after the other
     seconds = 3600 * hours * SEARCH_SHARE - _START_UP
     wanted = trials or _MANY
-    # with time for many trials each may take longer
-    a_trial = (
-        max(_TRIAL_SECONDS, seconds * at_once / (2 * wanted))
-        if trials is None
-        else seconds * at_once / wanted
-    )
-    a_trial = max(5.0, min(a_trial, seconds * at_once / _FEWEST))
+    shortest, usual = _TRIAL_SECONDS
+    a_trial = seconds * at_once / wanted
+    if trials is None:  # with time for many trials each may take longer
+        a_trial = max(shortest, a_trial) if a_trial < usual else max(usual, a_trial / 2)
+    a_trial = max(1.0, min(a_trial, seconds * at_once / _FEWEST))
     scoring = decide_scoring(found.train, min(found.held_out, HELD_OUT), True)
     # scoring an image takes about a third of training on it
     passes = max(1.0, a_trial * rate / scoring.folds)
@@ -240,8 +248,8 @@ def make_plan(
     low, high = _TRAIN_EPOCHS
     train_epochs = max(low, min(high, int(left / epoch_seconds)))
     plan = StartPlan(
-        *(data, found, space, exportable_to, task, full, target, subset, epochs, number, at_once, measures),
-        *(train_epochs, trial_seconds, train_epochs * epoch_seconds, cpus, gpus),
+        *(data, found, space, exportable_to, task, full, target, subset, epochs, number, at_once),
+        *(stem_stride, measures, train_epochs, trial_seconds, train_epochs * epoch_seconds, cpus, gpus),
     )
     return replace(plan, unsure=tuple(_unsure(plan, speed, scoring.remark, hours)))
 

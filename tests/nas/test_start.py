@@ -1,0 +1,112 @@
+"""`nas start`: a folder of images in, a plan, and by it a network in use."""
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nas.commands import start as start_command
+from nas.search.journal import read_records
+from search_spaces.document import read_document
+from tests.command import good, nas
+
+SHALLOW = """
+schema: 1
+space: shallow
+network: {resolution: 224, stem: {channels: 16}, head_channels: 32, dropout: 0}
+stages:
+  - {op: [ds, mbconv3], channels: [12, 16], kernel: [3, 5], stride: 2}
+  - {op: [ds], channels: [24, 32], kernel: [3], stride: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes that a network can tell: bright above, bright below."""
+    folder, rng = tmp_path_factory.mktemp("data") / "my photos", np.random.default_rng(0)
+    for name in ("above", "below"):
+        (folder / name / "more").mkdir(parents=True)
+        for number in range(40):
+            pixels = rng.integers(0, 120, (24, 30, 3), dtype=np.uint8)
+            half = slice(0, 12) if name == "above" else slice(12, 24)
+            pixels[half] += 120
+            inside = folder / name / ("more" if number % 4 == 0 else ".")
+            Image.fromarray(pixels).save(inside / f"{number}.png")
+    (folder / "above" / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Measures for a moment."""
+    monkeypatch.setattr(start_command, "_MEASURING", 0.2)
+
+
+@pytest.mark.timeout(280)
+def test_from_a_folder_to_predictions(cluster, quick, photos, tmp_path):
+    (tmp_path / "space.yaml").write_text(SHALLOW)
+    begin = ["start", photos, "--space", "space.yaml", "--exportable-to", "timm,onnx", "--hours", "0.03"]
+    begin += ["--trials", "2", "--out", "mine"]
+    planned = good(*begin, "--plan", cwd=tmp_path)
+    assert not (tmp_path / "mine").exists()
+    for words in ("66 training images (13 of them held out), 14 test images", "2 classes, 33 images each"):
+        assert words in " ".join(planned.split())
+    for words in ("skipped 1 entry: .txt 1", "no train/: the 2 folders are the classes", "scored images"):
+        assert words in " ".join(planned.split())
+    assert max(len(line) for line in planned.splitlines() if not line.startswith("  nas ")) <= 100
+    printed = [shlex.split(line)[1:] for line in planned.splitlines() if line.startswith("  nas ")]
+    assert [command[0] for command in printed] == ["search", "train", "export", "export", "report"]
+
+    done = nas(*begin, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(read_records(tmp_path / "mine" / "search")) == 2
+    best = read_document(tmp_path / "mine" / "search" / "best.yaml")
+    assert (best["num_classes"], best["resolution"]) == (2, 64)
+    plan = read_document(tmp_path / "mine" / "plan.yaml")
+    assert [command[0] for command in plan["commands"]] == [command[0] for command in printed]
+    for file in ("winner.pt", "winner.onnx", "winner_timm.py", "report.html"):
+        assert (tmp_path / "mine" / file).is_file()
+    say = json.loads(good("predict", "mine/winner.onnx", photos, "--json", cwd=tmp_path))
+    same = json.loads(good("predict", "mine/winner.pt", photos, "--json", cwd=tmp_path))
+    labels = [[image["classes"][0]["class"] for image in found["images"]] for found in (say, same)]
+    assert labels[0] == labels[1]
+    assert set(labels[0]) <= {"above", "below"}
+
+    # the same again repeats the test alone; another wish is refused
+    before = (tmp_path / "mine" / "search" / "trials.jsonl").read_bytes()
+    again = nas("start", photos, "--out", "mine", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("done already") == 4
+    assert (tmp_path / "mine" / "search" / "trials.jsonl").read_bytes() == before
+    other = nas("start", photos, "--out", "mine", "--hours", "3", cwd=tmp_path)
+    assert (other.returncode, "has its plan already; leave --hours 3" in other.stderr) == (2, True)
+    third = nas("start", "digits", "--out", "mine", cwd=tmp_path)
+    assert (third.returncode, "its plan is for 'imagefolder:" in third.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "data 'nowhere': no folder here, nor the name of a data set (digits"),
+        (["space.yaml"], "data 'space.yaml': is no folder"),
+        (["imagefolder"], "imagefolder:PATH"),
+        (["digits", "--hours", "0"], "hours 0: expected more than 0"),
+        (["digits", "--trials", "0"], "trials 0: expected"),
+        (["digits", "--gpu-hour", "-1"], "gpu-hour -1: expected a price"),
+        (["digits", "--exportable-to", "tflite"], "exportable-to"),
+        (["digits", "--out", "full"], "out 'full': exists and has no plan.yaml"),
+        (["digits", "--data-root", "x"], "--data-root: only with"),
+        (["digits", "--target", "much"], "target 'much'"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_is_measured(arguments, message, tmp_path):
+    (tmp_path / "space.yaml").write_text(SHALLOW)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    done = nas("start", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert "measuring" not in done.stderr
