@@ -168,7 +168,7 @@ def test_a_public_name_means_one_thing():
             "ray",
             {
                 f"nas/cluster/{name}.py"
-                for name in ("tune", "bridge", "worker", "nodes", "gauges", "processes", "jobs")
+                for name in ("tune", "bridge", "worker", "nodes", "gauges", "processes", "jobs", "speed")
             },
         ),
         ("tensorboard", {f"nas/report/{name}.py" for name in ("trial_table", "events", "graph")}),

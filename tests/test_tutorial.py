@@ -33,7 +33,7 @@ def make_photos(folder, classes=("cat", "dog", "horse"), count=60):
 def test_it_begins_with_a_plan_and_ends_with_predictions():
     names = [command[1] for command in commands()]
     assert names[:2] == ["start", "start"]
-    assert {"show", "report", "predict", "scale", "cost"} <= set(names)
+    assert {"show", "report", "predict", "scale"} <= set(names)
 
 
 @pytest.mark.slow

@@ -287,8 +287,7 @@ def _gpu_hours(plan: StartPlan, gpu_hour: float | None) -> str:
 
 def _run(place: Path, document: dict[str, Any], again: str, console: Console) -> None:
     """The steps, as far as they aren't done."""
-    from nas.cli import cli
-
+    program = click.get_current_context().find_root().command
     commands: list[list[str]] = document["commands"]
     for number, command in enumerate(commands, 1):
         step = _remaining(command)
@@ -307,7 +306,7 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
             continue
         console.print(f"\n{title}", style="bold", highlight=False)
         try:
-            cli.main(step, prog_name="nas", standalone_mode=False)
+            program.main(step, prog_name="nas", standalone_mode=False)
         except (KeyboardInterrupt, SystemExit):
             console.print(f"go on with all of it: {again}", highlight=False, soft_wrap=True)
             raise

@@ -45,7 +45,7 @@ _START_UP = 30.0
 
 
 @dataclass(frozen=True)
-class Task:
+class TrialTask:
     """What is trained in a trial, apart from how many images.
 
     Attributes:
@@ -101,17 +101,19 @@ def _passes_of_an_epoch(found: Survey) -> float:
     return found.train + found.held_out / 3
 
 
-def proxy_task(data: str, full: int, gpu: bool) -> Task:
+def proxy_task(data: str, full: int, gpu: bool) -> TrialTask:
     """What trials train where the winner will see images of `full` pixels.
 
     Data sets that come with a proxy task have their own.
     """
     changes = {"batch": 50}
     if not (source := source_of(data)).located:
-        return Task(source.proxy.resolution, source.proxy.width, source.proxy.stem_stride, "adamw", changes)
+        return TrialTask(
+            source.proxy.resolution, source.proxy.width, source.proxy.stem_stride, "adamw", changes
+        )
     if gpu:
-        return Task(min(full, 96), 0.5, 2 if full > 64 else 1, "adamw", {"batch": 128, "lr": 0.008})
-    return Task(min(48, full), 0.25, 2 if full > 32 else 1, "adamw", changes)
+        return TrialTask(min(full, 96), 0.5, 2 if full > 64 else 1, "adamw", {"batch": 128, "lr": 0.008})
+    return TrialTask(min(48, full), 0.25, 2 if full > 32 else 1, "adamw", changes)
 
 
 def full_target(full: int) -> float:
@@ -161,7 +163,7 @@ class StartPlan:
     found: Survey
     space: str
     exportable_to: str
-    task: Task
+    task: TrialTask
     full: int
     target: float
     subset: float
@@ -203,7 +205,7 @@ def make_plan(
     found: Survey,
     space: str,
     exportable_to: str,
-    task: Task,
+    task: TrialTask,
     full: int,
     target: float,
     speed: Speed,

@@ -14,7 +14,7 @@ import pytest
 import nas
 from nas.cli import _COMMANDS
 
-ELSEWHERE = {"train", "resume", "predict"}
+ELSEWHERE = {"start", "train", "resume", "predict"}
 """Commands whose options have tests of their own."""
 
 SURROGATE = str(Path(nas.__file__).parent / "benchmark" / "surrogate.npz")

@@ -101,7 +101,7 @@ def test_the_resolution_is_lowered_before_the_training_is_too_short():
     fast, slow = Speed((1000.0,), 1), Speed((5.0,), 1)
     assert affordable_resolution(224, FOUND, fast, 10) == (224, fast)
     lowered, speed = affordable_resolution(224, FOUND, slow, 10)
-    assert lowered == 128
-    assert speed.rates[0] == pytest.approx(5 * (224 / 128) ** 2)
+    assert lowered == 160
+    assert speed.rates[0] == pytest.approx(5 * (224 / 160) ** 2)
     assert affordable_resolution(32, FOUND, slow, 1)[0] == 32
     assert "the images deserve 96 px; 64 px" in " ".join(plan().unsure)
