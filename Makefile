@@ -17,12 +17,11 @@ $(BIN)/.installed-test: $(BIN)/.installed
 
 demo: $(BIN)/.installed
 	$(BIN)/nas rediscover --out $(RUN)-imagenet
-	$(BIN)/nas search --data digits --trials 30 --concurrent 2 --out $(RUN)
-	$(BIN)/nas scale $(RUN)/best.yaml --phi 0..7 --out $(RUN)/family
-	$(BIN)/nas export $(RUN)/best.yaml --to yaml --out $(RUN)/winner.yaml
+	$(BIN)/nas start digits --hours 0.07 --trials 24 --exportable-to onnx --out $(RUN)
+	$(BIN)/nas scale $(RUN)/search --phi 0..7 --out $(RUN)/family
 	@echo
-	@echo "the winner's spec:    $(RUN)/winner.yaml"
-	@echo "curves of the search: $(BIN)/nas tensorboard $(RUN)"
+	@echo "curves of the search: $(BIN)/nas tensorboard $(RUN)/search"
+	@echo "now your own images:  $(BIN)/nas start FOLDER --plan"
 
 # Two processes: half of the time the tests wait for Ray to start (tests/conftest.py says who has which).
 test: $(BIN)/.installed-test

@@ -37,7 +37,8 @@ _TRAIN_EPOCHS = (5, 100)
 _DECENT = 20
 """Epochs of the winner's training below which its resolution is lowered instead."""
 _MEASURED = 12
-"""Trainings that `--exponent auto` takes; it is measured where the search has `_MANY` trials besides."""
+"""Trainings that `--exponent auto` takes; it is measured where they are a quarter of all or less, or half of the
+trials that were asked for."""
 _QUIET = 0.9
 """Share of its CPUs that a measurement has on a machine with nothing else to do."""
 _START_UP = 30.0
@@ -242,7 +243,7 @@ def make_plan(
     images = max(1, round(subset * found.train))
     trial_seconds = scoring.folds * epochs * (images + scoring.held_out / 3) / rate
     number = trials or max(_FEWEST, min(_MOST, int(seconds * at_once / trial_seconds)))
-    measures = number >= _MANY + _MEASURED if trials is None else number >= _MANY
+    measures = number >= 4 * _MEASURED if trials is None else number >= 2 * _MEASURED
     if measures and trials is None:
         number -= _MEASURED
     epoch_seconds = _passes_of_an_epoch(found) / full_speed.rates[0]

@@ -61,7 +61,7 @@ def test_more_time_gives_more_trials_then_longer_ones():
 
 
 def test_the_exponent_is_measured_where_there_is_time_for_it():
-    assert not plan(hours=0.3).measures_exponent
+    assert not plan(hours=0.1).measures_exponent
     assert plan(hours=8).measures_exponent
 
 
