@@ -37,8 +37,10 @@ _TRAIN_EPOCHS = (5, 100)
 _DECENT = 20
 """Epochs of the winner's training below which its resolution is lowered instead."""
 _MEASURED = 12
-"""Trainings that `--exponent auto` takes; it is measured where they are a quarter of all or less, or half of the
-trials that were asked for."""
+"""Trainings that `--exponent auto` takes; it is measured where they are a quarter of all or less, or half of
+the trials that were asked for."""
+_STEPS = 200
+"""Of a trial's training; with fewer most networks of the built-in spaces still guess on photographs."""
 _QUIET = 0.9
 """Share of its CPUs that a measurement has on a machine with nothing else to do."""
 _START_UP = 30.0
@@ -232,6 +234,7 @@ def make_plan(
     seconds = 3600 * hours * SEARCH_SHARE - _START_UP
     wanted = trials or _MANY
     shortest, usual = _TRIAL_SECONDS
+    shortest = max(shortest, min(usual, _STEPS * task.make_recipe().batch / rate))
     a_trial = seconds * at_once / wanted
     if trials is None:  # with time for many trials each may take longer
         a_trial = max(shortest, a_trial) if a_trial < usual else max(usual, a_trial / 2)
@@ -292,6 +295,9 @@ def _unsure(plan: StartPlan, speed: Speed, remark: str | None, hours: float) -> 
         )
     if plan.full < (deserved := full_resolution(plan.found.side)):
         words.append(f"the images deserve {deserved} px; {plan.full} px are what there is time to train")
+    steps = plan.epochs * round(plan.subset * plan.found.train) // plan.task.make_recipe().batch
+    if steps < _STEPS:
+        words.append(f"a trial trains for {steps} steps: with fewer than {_STEPS} many networks only guess")
     if plan.trials < 24:
         words.append(f"{plan.trials} trials: hardly more than a random choice; give it more --hours")
     spread = max(speed.rates) / min(speed.rates)
