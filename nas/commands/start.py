@@ -289,6 +289,7 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
     """The steps, as far as they aren't done."""
     program = click.get_current_context().find_root().command
     commands: list[list[str]] = document["commands"]
+    refused: list[InputError] = []
     for number, command in enumerate(commands, 1):
         step = _remaining(command)
         title = f"step {number} of {len(commands)}: nas {command[0]}"
@@ -307,6 +308,11 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
         console.print(f"\n{title}", style="bold", highlight=False)
         try:
             program.main(step, prog_name="nas", standalone_mode=False)
+        except InputError as error:
+            if command[0] != "export":
+                raise
+            refused.append(error)  # what comes after it doesn't need it
+            console.print(f"not exported: {error}", style="yellow", highlight=False, soft_wrap=True)
         except (KeyboardInterrupt, SystemExit):
             console.print(f"go on with all of it: {again}", highlight=False, soft_wrap=True)
             raise
@@ -318,6 +324,8 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
         highlight=False,
         soft_wrap=True,
     )
+    if refused:
+        raise refused[0]
 
 
 def _remaining(command: list[str]) -> list[str] | None:

@@ -2,15 +2,19 @@
 
 import json
 import shlex
+from io import StringIO
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from nas.commands import start as start_command
 from nas.search.journal import read_records
 from nas.training.speed import Speed
 from search_spaces.document import read_document
+from search_spaces.errors import InputError
 from tests.command import good, nas
 
 SHALLOW = """
@@ -166,3 +170,25 @@ def test_bad_input_is_one_line_before_anything_is_measured(arguments, message, t
     assert message in done.stderr
     assert done.stdout == ""
     assert "measuring" not in done.stderr
+
+
+def test_a_refused_export_is_said_and_the_rest_goes_on(tmp_path):
+    ran = []
+
+    class Program(click.Command):
+        def main(self, args, **more):
+            ran.append(args[0])
+            if args[0] == "export":
+                raise InputError("outputs differ")
+
+    document = {
+        "commands": [
+            ["export", "w.pt", "--to", "yaml", "--out", str(tmp_path / "w.yaml")],
+            ["report", "run", "--out", str(tmp_path / "report.html")],
+        ]
+    }
+    said = Console(file=StringIO(), width=100)
+    with click.Context(Program("nas")), pytest.raises(InputError, match="outputs differ"):
+        start_command._run(tmp_path, document, "nas start x", said)
+    assert ran == ["export", "report"]
+    assert "not exported: outputs differ" in said.file.getvalue()
