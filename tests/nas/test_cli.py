@@ -59,6 +59,7 @@ def test_a_search_on_files_decodes_them_once_and_goes_on_so(cluster, tmp_path):
         Image.fromarray(pixels).save(place / f"{index}.png")
     out, data = tmp_path / "run", f"imagefolder:{tmp_path / 'pictures'}"
     given = ["--resolution", "16", "--width", "0.1", "--subset", "1", "--epochs", "1", "--set", "batch=10"]
+    given += ["--folds", "1"]
     begun = ["search", "--data", data, *given, "--trials", "1", "--controller", "random", "--out", out]
     first = nas(*begun)
     assert first.returncode == 0, first.stderr
