@@ -17,10 +17,12 @@ $(BIN)/.installed-test: $(BIN)/.installed
 
 demo: $(BIN)/.installed
 	$(BIN)/nas rediscover --out $(RUN)-imagenet
-	$(BIN)/nas start digits --hours 0.07 --trials 24 --exportable-to onnx --out $(RUN)
-	$(BIN)/nas scale $(RUN)/search --phi 0..7 --out $(RUN)/family
+	$(BIN)/nas search --data digits --trials 20 --concurrent 2 --full-resolution 32 --target 2M --exponent auto --out $(RUN)
+	$(BIN)/nas train $(RUN) --data digits --recipe sgd --epochs 30 --out $(RUN)-winner.pt
+	$(BIN)/nas scale $(RUN) --phi 0..7 --out $(RUN)-family
 	@echo
-	@echo "curves of the search: $(BIN)/nas tensorboard $(RUN)/search"
+	@echo "the trained winner:   $(RUN)-winner.pt"
+	@echo "curves of the search: $(BIN)/nas tensorboard $(RUN)"
 	@echo "now your own images:  $(BIN)/nas start FOLDER --plan"
 
 # Two processes: half of the time the tests wait for Ray to start (tests/conftest.py says who has which).

@@ -16,6 +16,9 @@ from search_spaces.spec import NetworkSpec
 _MOST = 8
 """Measurements at once; beyond, what trials take from each other doesn't change much."""
 
+_PATIENCE = 300
+"""Seconds for processes to start, beside ten times those of the measurement."""
+
 
 @dataclass(frozen=True)
 class Devices:
@@ -54,13 +57,18 @@ def speeds_on_ray(
         cpus, gpus: of each.
 
     Raises:
-        InputError: a measurement failed; with the reason.
+        InputError: a measurement failed, or the cluster had no room for it in time; with the reason.
     """
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(measure_speed)
     threads = max(1, int(cpus))
     asked = [task.remote(list(specs), recipe, seconds, threads) for _ in range(min(at_once, _MOST))]
     try:
-        found: list[Speed] = ray.get(asked)
+        found: list[Speed] = ray.get(asked, timeout=_PATIENCE + 10 * seconds)
+    except ray.exceptions.GetTimeoutError:
+        raise InputError(
+            f"measuring the training speed: the cluster had no room for {len(asked)} times {cpus:g} CPUs and "
+            f"{gpus:g} GPUs within {_PATIENCE + 10 * seconds:.0f} s: other work has them"
+        ) from None
     except ray.exceptions.RayError as error:
         cause = str(error).strip().splitlines()[-1]
         raise InputError(f"measuring the training speed failed: {cause}") from None

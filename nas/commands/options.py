@@ -112,7 +112,7 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         ("--stem-stride",),
         {"type": int, "help": "Of the stem. Default: the data set's."},
     ),
-    "subset": (("--subset",), {"type": float, "help": "Part of the images to use, 0 to 1."}),
+    "subset": (("--subset",), {"type": float, "help": "Part of the training images to use, 0 to 1."}),
     "seed": (("--seed",), {"type": int, "default": 0, "help": "Of everything random. Default: 0."}),
     "concurrent": (
         ("--concurrent",),

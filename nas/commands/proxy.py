@@ -20,6 +20,7 @@ from nas.network.cost import cost
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.placement import Placement
+from nas.runs.scoring import HELD_OUT
 from nas.runs.settings import SearchSettings
 from nas.search.journal import read_records
 from nas.search.trial import Record
@@ -120,7 +121,7 @@ def proxy(
 
     images = load_data(data, data_root, more["download"])
     for share in {setting.subset for setting in (long, *sweep)}:
-        images.subset(share)
+        images.subset(share, HELD_OUT)
     placement = take_placement(more, stay=True)
     folder, console = Path(target), progress()
     make_folder(target)

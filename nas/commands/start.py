@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import sys
 from contextlib import ExitStack, redirect_stdout
@@ -18,10 +17,12 @@ from nas.commands.columns import take_columns
 from nas.commands.common import out, print_json, progress
 from nas.commands.given import only_for_fetched, typed
 from nas.commands.options import DATA, WHAT, GroupedCommand, option, options
-from nas.commands.outputs import OutPath, owner
+from nas.commands.outputs import OutPath, file_stem, owner
+from nas.data.labels import printable
 from nas.data.place import absolute, absolute_data
 from nas.data.sources import SOURCES, source_of
-from nas.export.exportable import default_exports
+from nas.export.exportable import default_exports, parse_formats
+from nas.export.formats import EXPORTS
 from nas.runs.flat import make_settings
 from nas.runs.folder import BEST, Run
 from nas.search.journal import read_records
@@ -42,10 +43,7 @@ from search_spaces.mbconv import StagedSpace
 from search_spaces.registry import SPACES
 from search_spaces.targets import check_folder
 
-PLAN = "plan.yaml"
-_NEEDS = {"onnx": ("onnx", "onnxruntime"), "timm": ("timm",)}
-"""What an export needs beside the package; without it the export is left out, and that is said."""
-_ENDINGS = {"onnx": "winner.onnx", "timm": "winner_timm.py"}
+PLAN, TRAIN_PLAN = "plan.yaml", "train.yaml"
 _MEASURING = 30.0
 """Seconds of measuring the speed of trials, and a third of it that of the winner's training."""
 _FREE = ("data", "folder", "only_plan", "as_json")
@@ -88,7 +86,7 @@ def start(
     """
     console = progress()
     name = absolute_data(take_columns(more, _data_name(data)) or data)
-    place = Path(folder or f"{Path(name.partition(':')[2] or name).name or 'data'}-nas")
+    place = Path(folder or f"{file_stem(Path(name.partition(':')[2] or name).name)}-nas").absolute()
     if gpu_hour is not None and not 0 <= gpu_hour < 1e9:
         raise InputError(f"gpu-hour {gpu_hour:g}: expected a price of 0 or more")
     with ExitStack() as stack:
@@ -112,7 +110,7 @@ def start(
                 write_document(place / PLAN, document)
             _run(place, document, shlex.join(["nas", "start", data, "--out", str(place)]), console)
     if as_json:
-        print_json(document | {"out": str(place), "done": not only_plan})
+        print_json(document | {"done": not only_plan})
 
 
 def _data_name(text: str) -> str:
@@ -136,10 +134,15 @@ def _kept_plan(place: Path, name: str) -> dict[str, Any]:
     where = str(place / PLAN)
     document = read_document(where)
     check_schema(document, where, 1)
-    check_fields(document, where, ("schema", "plan", "lines", "commands"))
+    check_fields(document, where, ("schema", "out", "plan", "lines", "commands"))
     there = document["plan"]["data"]
     if there != name:
         raise InputError(f"out {str(place)!r}: its plan is for {there!r}; choose another --out")
+    if document["out"] != str(place):
+        raise InputError(
+            f"out {str(place)!r}: its plan is one for {document['out']!r}; move it back, or go on by the "
+            "commands in it"
+        )
     other = [text for key, text in typed().items() if key not in _FREE]
     if other:
         raise InputError(f"out {str(place)!r}: has its plan already; leave {', '.join(other)} out")
@@ -179,10 +182,12 @@ def _make(
     devices = count_devices()
     task = proxy_task(name, full, devices.gpus > 0)
     each = 1 if devices.gpus else 0
-    room = devices.gpus if devices.gpus else devices.cpus
+    room = min(devices.cpus, devices.gpus) if devices.gpus else devices.cpus
+    if not room:
+        raise InputError(f"address {more['address']!r}: the cluster has no CPU for a trial")
     if more["concurrent"] > room:
         raise InputError(f"concurrent {more['concurrent']}: there is room for {room} trials at once")
-    at_once = more["concurrent"] or max(1, room)
+    at_once = more["concurrent"] or room
     if gpu_hour is not None and not devices.gpus:
         raise InputError(f"gpu-hour {gpu_hour:g}: there is no GPU here, none is used")
     trained = task.apply(probes(space, seed), classes, channels)
@@ -200,7 +205,8 @@ def _make(
     price = None if gpu_hour is None else gpu_hour * plan.gpu_hours
     kept = asdict(plan) | {"search_seconds": plan.search_seconds, "gpu_hours": plan.gpu_hours, "price": price}
     lines = _lines(plan, speed, full_speed, gpu_hour)
-    return {"schema": 1, "plan": _plain(kept), "lines": lines, "commands": _commands(plan, place, more)}
+    commands = _commands(plan, place, more)
+    return {"schema": 1, "out": str(place), "plan": _plain(kept), "lines": lines, "commands": commands}
 
 
 def _plain(value: Any) -> Any:
@@ -224,7 +230,8 @@ def _commands(plan: StartPlan, place: Path, more: dict[str, Any]) -> list[list[s
     for key, value in task.changes.items():
         search += ["--set", f"{key}={value}"]
     search += ["--trials", str(plan.trials), "--concurrent", str(plan.at_once), "--seed", str(more["seed"])]
-    search += (["--exponent", "auto"] if plan.measures_exponent else []) + there
+    search += (["--gpus-per-trial", "1"] if plan.gpus else []) + there
+    search += ["--exponent", "auto"] if plan.measures_exponent else []
     train = ["train", run, *where, "--resolution", str(plan.full), "--stem-stride", str(plan.stem_stride)]
     train += ["--recipe", "sgd"]
     train += ["--epochs", str(plan.train_epochs), "--seed", str(more["seed"])]
@@ -232,10 +239,31 @@ def _commands(plan: StartPlan, place: Path, more: dict[str, Any]) -> list[list[s
         train += ["--processes", "1", "--gpus-per-trial", "1", *there]
     winner = str(place / "winner.pt")
     made = [[*search, "--or-resume", "--out", run], [*train, "--out", winner]]
-    for form in plan.exportable_to.split(","):
-        if form in _ENDINGS:
-            made.append(["export", winner, "--to", form, "--out", str(place / _ENDINGS[form])])
+    for form in parse_formats(plan.exportable_to):
+        made.append(["export", winner, "--to", form, "--out", str(place / _export_name(form))])
     return [*made, ["report", run, "--out", str(place / "report.html")]]
+
+
+def _export_name(form: str) -> str:
+    """The winner's file: formats that share an ending tell by the name."""
+    ending = EXPORTS[form].suffixes[0]
+    alone = [known.suffixes[0] for known in EXPORTS.values()].count(ending) == 1
+    return f"winner{ending}" if alone else f"winner_{form}{ending}"
+
+
+def _export_lines(exportable_to: str) -> list[str]:
+    forms = parse_formats(exportable_to)
+    if not forms:
+        return ["it is not exported: networks of the whole space are searched, --exportable-to any"]
+    missing = {form: EXPORTS[form].missing for form in forms}
+    return [
+        f"it is exported to {', '.join(forms)}",
+        *(
+            f"{name} is not installed: the export to {form} will fail"
+            for form, name in missing.items()
+            if name
+        ),
+    ]
 
 
 def _lines(plan: StartPlan, speed: Speed, full_speed: Speed, gpu_hour: float | None) -> list[str]:
@@ -245,7 +273,7 @@ def _lines(plan: StartPlan, speed: Speed, full_speed: Speed, gpu_hour: float | N
     images = "all images" if plan.subset == 1 else f"{round(plan.subset * found.train):,} images"
     exponent = "before that 12 trainings measure what a doubling of the MACs brings"
     return [
-        f"Found in {plan.data}:",
+        f"Found in {printable(plan.data)}:",
         *(f"  {line}" for line in found.lines),
         f"Plan, on {device}:",
         f"  search    {plan.trials} trials, {plan.at_once} at once, {round(plan.trial_seconds)} s each: "
@@ -254,9 +282,9 @@ def _lines(plan: StartPlan, speed: Speed, full_speed: Speed, gpu_hour: float | N
         f"width x {task.width:g} ({min(speed.rates):.0f} to {max(speed.rates):.0f} images/s)",
         *([f"            {exponent}"] if plan.measures_exponent else []),
         f"            target: {plan.target / 1e6:.3g}M MACs at {plan.full} px",
-        f"            exports to {plan.exportable_to}",
         f"  training  the winner at {plan.full} px, {plan.train_epochs} epochs: about "
         f"{_time(plan.train_seconds)} ({full_speed.rates[0]:.0f} images/s)",
+        *(f"            {line}" for line in _export_lines(plan.exportable_to)),
         f"  in all    about {_time(plan.search_seconds + plan.train_seconds)}{_gpu_hours(plan, gpu_hour)}",
         "Not sure:",
         *(f"  - {word}" for word in plan.unsure),
@@ -296,15 +324,6 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
         if step is None:
             console.print(f"{title}: done already", highlight=False)
             continue
-        if missing := _missing(command):
-            console.print(
-                f"{title}: left out, {missing} is not installed (pip install {missing}; then: "
-                f"nas {shlex.join(command)})",
-                style="yellow",
-                highlight=False,
-                soft_wrap=True,
-            )
-            continue
         console.print(f"\n{title}", style="bold", highlight=False)
         try:
             program.main(step, prog_name="nas", standalone_mode=False)
@@ -316,11 +335,12 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
         except (KeyboardInterrupt, SystemExit):
             console.print(f"go on with all of it: {again}", highlight=False, soft_wrap=True)
             raise
-    made = [place / name for name in ("winner.pt", *_ENDINGS.values(), "report.html")]
-    model = place / _ENDINGS["onnx"]
+    made = [Path(command[command.index("--out") + 1]) for command in commands[1:]]
+    onnx = place / _export_name("onnx")
+    model = shlex.quote(str(onnx if onnx.exists() else made[0]))
     out().print(
         "\n".join(["", "made:", *(f"  {path}" for path in made if path.exists())])
-        + f"\nclassify with it: nas predict {model if model.exists() else place / 'winner.pt'} IMAGES",
+        + f"\nclassify with it: nas predict {model} IMAGES",
         highlight=False,
         soft_wrap=True,
     )
@@ -334,16 +354,10 @@ def _remaining(command: list[str]) -> list[str] | None:
     if command[0] == "search" and Run.is_run(target):
         wanted = int(command[command.index("--trials") + 1])
         return None if len(read_records(target)) >= wanted and (target / BEST).is_file() else command
-    if command[0] == "train" and target.is_file():
-        return ["train", "--resume", str(target)]  # at its end it repeats the test alone
+    if command[0] == "train" and (target.is_file() or (target.with_suffix("") / TRAIN_PLAN).is_file()):
+        # at its end it repeats the test alone
+        spread = command[command.index("--processes") : -2] if "--processes" in command else []
+        return ["train", "--resume", str(target), *spread]
     if command[0] in ("export", "report") and target.is_file():
         return None
     return command
-
-
-def _missing(command: list[str]) -> str | None:
-    """The library that an export lacks."""
-    if command[0] != "export":
-        return None
-    needed = _NEEDS.get(command[command.index("--to") + 1], ())
-    return next((name for name in needed if importlib.util.find_spec(name) is None), None)

@@ -136,6 +136,8 @@ def train(
             place, workers, data=data, data_root=data_root, download=download, epochs=epochs
         )
         only_for_fetched(training.plan.data, "data_root", "download")
+        if not training.rows:
+            progress().print(f"{resume}: stopped in its first epoch: it begins anew", highlight=False)
         _run(training, place, together, as_json)
         return
     values: dict[str, Any] = dict(pairs(changes, "--set"))

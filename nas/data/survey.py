@@ -25,7 +25,6 @@ class Survey:
         smallest, largest: names and training images (held-out ones too) of the rarest and commonest class.
         side: the median of the images' shorter sides, pixels.
         narrow, wide: the tenth and ninetieth percentile of them.
-        digest: of the data.
         remarks: of its loader.
     """
 
@@ -38,7 +37,6 @@ class Survey:
     side: int
     narrow: int
     wide: int
-    digest: str
     remarks: tuple[str, ...] = ()
 
     @property
@@ -72,7 +70,6 @@ def survey(data: DataSet) -> Survey:
         (names[ranked[0]], counts[ranked[0]]),
         (names[ranked[-1]], counts[ranked[-1]]),
         *(middle, low, high),
-        data.digest,
         data.remarks,
     )
 

@@ -6,6 +6,7 @@ To add one: a file with its writer, and its line here.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,6 +65,7 @@ class ExportFormat:
         text: whether it can be printed.
         program: whether it runs the network, so that its size may be fixed.
         library: whether it is for a library, with the weights in a file beside it.
+        needs: packages that not every installation has.
     """
 
     name: str
@@ -73,6 +75,12 @@ class ExportFormat:
     text: bool = False
     program: bool = False
     library: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> str | None:
+        """The first of `needs` that isn't installed; None: there are all."""
+        return next((name for name in self.needs if importlib.util.find_spec(name) is None), None)
 
     def write(self, spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Written:
         """Write `spec`, with the weights of `model` where there are some.
@@ -88,13 +96,19 @@ class ExportFormat:
 
 _LIBRARY = "nas.export.library:write_library"
 _PROGRAM = "nas.export.program:write_program"
+_LIBRARY_NEEDS = {"timm": ("timm", "safetensors"), "torchvision": ("safetensors",)}
+_ONNX = ("onnx", "onnxruntime", "onnxscript")
 
 EXPORTS = {
     export.name: export
     for export in (
-        ExportFormat("timm", "Python module", _LIBRARY, (".py",), text=True, library=True),
-        ExportFormat("torchvision", "Python module", _LIBRARY, (".py",), text=True, library=True),
-        ExportFormat("onnx", "ONNX model", "nas.export.onnx:write_onnx", (".onnx",), program=True),
+        *(
+            ExportFormat(name, "Python module", _LIBRARY, (".py",), text=True, library=True, needs=needs)
+            for name, needs in _LIBRARY_NEEDS.items()
+        ),
+        ExportFormat(
+            "onnx", "ONNX model", "nas.export.onnx:write_onnx", (".onnx",), program=True, needs=_ONNX
+        ),
         ExportFormat("exported", "exported program", _PROGRAM, (".pt2",), program=True),
         ExportFormat("torchscript", "TorchScript program", _PROGRAM, (".ts", ".pt", ".pth"), program=True),
         ExportFormat("yaml", "spec", "nas.export.document:write_spec", (".yaml", ".yml"), text=True),

@@ -18,7 +18,7 @@ from nas.data.labels import printable
 from nas.data.preparation import Preparation
 from nas.network.cost import cost
 from nas.report.tables import si
-from nas.training.full import FullTraining
+from nas.training.full import PLAN, SPEC, FullTraining
 from search_spaces.document import write_atomically, write_document
 from search_spaces.notation import network_words
 
@@ -31,8 +31,8 @@ def write_plan(training: FullTraining) -> None:
     """The effective settings and recipe as `train.yaml`, with the spec beside it as `spec.yaml`."""
     plan, folder = training.plan, training.outputs.folder
     document = {"spec": plan.spec.name, "digest": plan.spec.digest, **plan.to_document()}
-    write_document(folder / "train.yaml", document)
-    write_document(folder / "spec.yaml", plan.spec.to_document(), network_words(plan.spec))
+    write_document(folder / SPEC, plan.spec.to_document(), network_words(plan.spec))
+    write_document(folder / PLAN, document)
 
 
 def write_result(training: FullTraining, result: Mapping[str, Any]) -> list[Path]:

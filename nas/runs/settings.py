@@ -63,11 +63,12 @@ class SpaceSettings:
         """The space; raises `InputError` for what is none."""
         formats = parse_formats(self.exportable_to)
         if "networks" in self.document:
-            if formats:
-                raise InputError(
-                    f"exportable-to {self.exportable_to!r}: acts on spaces of decisions, this one lists its "
-                    "networks"
-                )
+            said = {"exportable-to": formats and self.exportable_to, "full-resolution": self.full_resolution}
+            for option, value in said.items():
+                if value:
+                    raise InputError(
+                        f"{option} {value!r}: acts on spaces of decisions, this one lists its networks"
+                    )
             return ListedSpace.from_document(self.document, "space")
         whole = StagedSpace.from_document(self.document, "space") if self.document else get_space(self.name)
         if self.full_resolution is not None:

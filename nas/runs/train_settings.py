@@ -121,7 +121,8 @@ class TrainSettings(EvaluatorSettings):
         made = TrainEvaluator(
             data, self.make_recipe(), proxy, workers, self.baseline_resolution, self.final, folds
         )
-        made.decided |= {"folds": folds} | ({"held_out": held_out} if decides else {})
+        if not self._earlier:
+            made.decided |= {"folds": folds} | ({"held_out": held_out} if decides else {})
         return made
 
     @property
@@ -169,7 +170,7 @@ class TrainSettings(EvaluatorSettings):
     @property
     def _earlier(self) -> bool:
         """Whether these are of a run from before `folds` were kept."""
-        return self.data_digest is not None and self.folds is None
+        return self.data_digest is not None and self.folds is None and self.held_out is None
 
     @property
     def early_stopping(self) -> str:

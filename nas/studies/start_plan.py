@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from nas.data.sources import source_of
 from nas.data.survey import Survey
 from nas.network.cost import cost
@@ -20,7 +22,6 @@ from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from nas.training.speed import Speed
-from search_spaces.architecture import Architecture
 from search_spaces.mbconv import StagedSpace
 from search_spaces.reference import efficientnet_b0
 from search_spaces.spec import NetworkSpec
@@ -62,9 +63,9 @@ class TrialTask:
     recipe: str
     changes: dict[str, Any]
 
-    def make_recipe(self, **more: Any) -> Recipe:
+    def make_recipe(self) -> Recipe:
         """The recipe."""
-        return make_recipe(self.recipe, self.changes | more)
+        return make_recipe(self.recipe, self.changes)
 
     def apply(self, specs: Sequence[NetworkSpec], classes: int, channels: int) -> list[NetworkSpec]:
         """The networks as they are trained."""
@@ -126,10 +127,8 @@ def full_target(full: int) -> float:
 
 def probes(space: StagedSpace, seed: int = 0, count: int = 3) -> list[NetworkSpec]:
     """Networks to measure the speed on: of many random ones those at the quartiles of the MACs."""
-    import numpy as np
-
     rng = np.random.default_rng(seed)
-    drawn = [space.decode(Architecture(space.sample(rng))) for _ in range(101)]
+    drawn = [space.decode(space.sample(rng)) for _ in range(101)]
     drawn.sort(key=lambda spec: cost(spec).macs)
     return [drawn[round(100 * (index + 1) / (count + 1))] for index in range(count)]
 
@@ -250,7 +249,8 @@ def make_plan(
     if measures and trials is None:
         number -= _MEASURED
     epoch_seconds = _passes_of_an_epoch(found) / full_speed.rates[0]
-    left = max(0.0, 3600 * hours - (_START_UP + math.ceil(number / at_once) * trial_seconds))
+    trainings = number + (_MEASURED if measures else 0)
+    left = max(0.0, 3600 * hours - (_START_UP + math.ceil(trainings / at_once) * trial_seconds))
     low, high = _TRAIN_EPOCHS
     train_epochs = max(low, min(high, int(left / epoch_seconds)))
     plan = StartPlan(
@@ -312,8 +312,13 @@ def _unsure(plan: StartPlan, speed: Speed, remark: str | None, hours: float) -> 
     )
     if plan.hours > 1.1 * hours:
         words.append(
-            f"it takes longer than {hours:g} h: it has no less than {_FEWEST} trials and "
-            f"{_TRAIN_EPOCHS[0]} epochs for the winner"
+            f"it takes longer than {hours:g} h: {_FEWEST} trials (or those asked for) and "
+            f"{_TRAIN_EPOCHS[0]} epochs for the winner are the least that is planned"
+        )
+    if plan.gpus:
+        words.append(
+            "each trial is given a whole GPU, and what trials train on GPUs was chosen, not measured: "
+            "`--gpus-per-trial 0.25` in the first command shares one"
         )
     words.append(
         f"a trial is a short training at {plan.task.resolution} px of a network x {plan.task.width:g}: "

@@ -6,9 +6,9 @@ never interrupted (to the bit on a CPU with the same number of threads).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,12 @@ from nas.training.checkpoint import LAST, checkpoint_file, load_checkpoint, save
 from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_device
 from nas.training.transfer import trained_weights, transfer
-from search_spaces.document import make_folder
+from search_spaces.document import make_folder, read_document
 from search_spaces.errors import InputError
-from search_spaces.spec import NetworkSpec
+from search_spaces.spec import NetworkSpec, read_spec
+
+PLAN, SPEC = "train.yaml", "spec.yaml"
+"""In a training's folder, written before its first epoch, the spec first."""
 
 Row = dict[str, float]
 
@@ -95,6 +98,16 @@ class TrainingPlan:
             "recipe": dict(vars(self.recipe))
         }
 
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], spec: NetworkSpec) -> TrainingPlan:
+        """The inverse of `to_document`; raises KeyError or TypeError where the document is none."""
+        names = [part.name for part in fields(cls) if part.name not in ("spec", "recipe")]
+        return cls(
+            spec=spec,
+            recipe=Recipe(**document["recipe"]),
+            **{name: document[name] for name in names if name in document},
+        )
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -114,6 +127,11 @@ class Outputs:
         if target.suffix == ".pt":
             return cls(target, target.with_suffix(""))
         return cls(target / LAST, target)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a training was stopped here before its first checkpoint."""
+        return (self.folder / PLAN).is_file() and not self.last.exists() and not self.best.exists()
 
     @property
     def best(self) -> Path:
@@ -207,12 +225,13 @@ class FullTraining:
                 be another training.
         """
         outputs = Outputs.at(target)
+        if outputs.begun:
+            return cls._anew(outputs, workers, ranks, device, data, data_root, download, epochs)
         if target.is_dir():
             checkpoint_file(target)  # says what there is instead
         spec, state, about = load_checkpoint(outputs.last)
         try:
-            settings = dict(about["plan"])
-            plan = TrainingPlan(spec=spec, recipe=Recipe(**settings.pop("recipe")), **settings)
+            plan = TrainingPlan.from_document(about["plan"], spec)
             rows, digest = list(about["rows"]), about["data_digest"]
             if not (rows and len(rows) == state["epoch"] == rows[-1]["epoch"] <= plan.recipe.epochs):
                 raise TypeError(f"{len(rows)} rows of epochs for a state after epoch {state['epoch']}")
@@ -230,6 +249,31 @@ class FullTraining:
             )
         training = cls(plan, outputs, rows, workers, ranks)
         training.prepare(images, state, device)
+        return training
+
+    @classmethod
+    def _anew(
+        cls,
+        outputs: Outputs,
+        workers: int,
+        ranks: Ranks,
+        device: torch.device | None,
+        data: str | None,
+        data_root: str | None,
+        download: bool,
+        epochs: int | None,
+    ) -> FullTraining:
+        """A training that was stopped before its first checkpoint, from its beginning."""
+        where = str(outputs.folder / PLAN)
+        try:
+            plan = TrainingPlan.from_document(read_document(where), read_spec(str(outputs.folder / SPEC)))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{where}: no plan of `nas train`: {error}") from None
+        if epochs is not None:
+            plan = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
+        plan = replace(plan, data=data or plan.data, data_root=data_root or plan.data_root)
+        training = cls(plan, outputs, [], workers, ranks)
+        training.prepare(load_data(plan.data, plan.data_root, download), device=device)
         return training
 
     def check_files(self) -> list[str]:

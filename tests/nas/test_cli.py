@@ -17,6 +17,7 @@ from nas.search.loop import run_in_process
 from search_spaces import read_spec, reference
 from tests.command import good, nas, refused
 from tests.nas.search.fakes import Fake
+from tests.small_space import SHALLOW
 
 
 @pytest.fixture
@@ -304,17 +305,6 @@ def test_or_resume_goes_on_with_a_run_that_is_there(tmp_path):
     shutil.rmtree(tmp_path / "x")  # the machine is lost; the command is repeated on another
     assert json.loads(good(*command))["best"] == first["best"]
     assert len(read_records(tmp_path / "x")) == 5
-
-
-SHALLOW = """
-schema: 1
-space: shallow
-network: {resolution: 16, stem: {channels: 16}, head_channels: 64, dropout: 0}
-stages:
-  - {op: [ds, mbconv3], channels: [12, 16], kernel: [3, 5], stride: 2}
-  - {op: [ds, mbconv3], channels: [24, 32], kernel: [3, 5], stride: 2}
-"""
-"""Learns something of the digits in seconds."""
 
 
 @pytest.mark.timeout(280)

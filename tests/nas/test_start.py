@@ -16,15 +16,7 @@ from nas.training.speed import Speed
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
 from tests.command import good, nas
-
-SHALLOW = """
-schema: 1
-space: shallow
-network: {resolution: 224, stem: {channels: 16}, head_channels: 32, dropout: 0}
-stages:
-  - {op: [ds, mbconv3], channels: [12, 16], kernel: [3, 5], stride: 2}
-  - {op: [ds], channels: [24, 32], kernel: [3], stride: 2}
-"""
+from tests.small_space import SHALLOW
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +80,9 @@ def test_from_a_folder_to_predictions(cluster, quick, photos, tmp_path):
     assert (other.returncode, "has its plan already; leave --hours 3" in other.stderr) == (2, True)
     third = nas("start", "digits", "--out", "mine", cwd=tmp_path)
     assert (third.returncode, "its plan is for 'imagefolder:" in third.stderr) == (2, True)
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    moved = nas("start", photos, "--out", "moved", cwd=tmp_path)
+    assert (moved.returncode, "its plan is one for" in moved.stderr) == (2, True)
 
 
 @pytest.fixture
@@ -133,6 +128,51 @@ def test_gpus_are_used_and_priced(planned):
     assert plan["plan"]["at_once"] == 2
     assert plan["plan"]["price"] == pytest.approx(3 * plan["plan"]["gpu_hours"])
     assert any("GPU hours" in line and "at 3 an hour" in line for line in plan["lines"])
+    search, train = plan["commands"][:2]
+    assert search[search.index("--gpus-per-trial") + 1] == "1"
+    assert "--processes" not in train  # on this machine
+    there = planned("digits", "--address", "auto", gpus=2)["commands"][1]
+    assert there[there.index("--processes") :][:6] == [
+        *("--processes", "1", "--gpus-per-trial", "1", "--address", "auto")
+    ]
+    assert "--gpus-per-trial" not in planned("digits")["commands"][0]
+    with pytest.raises(AssertionError, match="concurrent 5: there is room for 4"):
+        planned("digits", "--concurrent", "5", gpus=8)  # each needs a CPU besides
+
+
+@pytest.mark.parametrize(
+    ("formats", "files"),
+    [
+        ("timm,onnx", ["winner_timm.py", "winner.onnx"]),
+        ("torchvision,exported,torchscript", ["winner_torchvision.py", "winner.pt2", "winner.ts"]),
+        ("any", []),
+    ],
+)
+def test_the_winner_is_exported_to_what_was_asked_for_or_the_plan_says_not(planned, formats, files):
+    plan = planned("digits", "--exportable-to", formats)
+    exports = [command for command in plan["commands"] if command[0] == "export"]
+    assert [command[-1].rpartition("/")[2] for command in exports] == files
+    assert any("it is not exported" in line for line in plan["lines"]) == (not files)
+
+
+def test_a_missing_package_is_said_in_the_plan(planned, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said = " ".join(planned("digits")["lines"])
+    assert "timm is not installed: the export to timm will fail" in said
+    assert "onnx is not installed: the export to onnx will fail" in said
+
+
+@pytest.mark.parametrize("processes", [[], ["--processes", "1", "--gpus-per-trial", "1"]])
+def test_a_training_that_was_stopped_goes_on_whether_it_has_a_checkpoint_or_not(tmp_path, processes):
+    winner = tmp_path / "winner.pt"
+    command = ["train", "run", *processes, "--out", str(winner)]
+    assert start_command._remaining(command) == command
+    (tmp_path / "winner").mkdir()
+    (tmp_path / "winner" / "train.yaml").write_text("")
+    again = ["train", "--resume", str(winner), *processes]
+    assert start_command._remaining(command) == again
+    winner.write_bytes(b"")
+    assert start_command._remaining(command) == again
 
 
 def test_columns_and_folders_go_into_the_commands(planned, photos, tmp_path):
@@ -156,7 +196,7 @@ def test_columns_and_folders_go_into_the_commands(planned, photos, tmp_path):
         (["digits", "--trials", "0"], "trials 0: expected"),
         (["digits", "--gpu-hour", "-1"], "gpu-hour -1: expected a price"),
         (["digits", "--exportable-to", "tflite"], "exportable-to"),
-        (["digits", "--out", "full"], "out 'full': exists and has no plan.yaml"),
+        (["digits", "--out", "full"], "full': exists and has no plan.yaml"),
         (["digits", "--data-root", "x"], "--data-root: only with"),
         (["digits", "--target", "much"], "target 'much'"),
     ],

@@ -192,7 +192,7 @@ def _latency(monkeypatch, recorder):
 def _proxy(monkeypatch, recorder):
     module = sys.modules["nas.commands.proxy"]
     monkeypatch.setattr("nas.studies.proxy_design._POOL", 40)
-    images = SimpleNamespace(num_classes=10, in_channels=1, subset=lambda share: None)
+    images = SimpleNamespace(num_classes=10, in_channels=1, subset=lambda share, held_out: None)
     monkeypatch.setattr("nas.data.load.load_data", lambda *given: images)
     monkeypatch.setattr(module, "read_records", lambda folder: [SimpleNamespace(seconds=1.0)])
     monkeypatch.setattr("nas.studies.proxy_study.accuracies", lambda records: {"a": 0.1})

@@ -332,7 +332,7 @@ REFUSED = [
             ["--subset", "0.5"], ["--scheduler", "asha"], ["--concurrent", "2"], ["--cpus-per-trial", "2"],
             ["--gpus-per-trial", "1"], ["--address", "auto"], ["--retries", "3"], ["--trial-timeout", "5m"],
             ["--autoscaling"], ["--dashboard"], ["--download"], ["--proxy", "proxy.yaml"],
-            ["--cache", "off"],
+            ["--cache", "off"], ["--held-out", "9"], ["--folds", "2"], ["--full-resolution", "64"],
         )
     ),
     (["search"], ["--benchmark-data", "x"]),

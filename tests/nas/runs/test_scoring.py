@@ -55,6 +55,14 @@ def test_a_run_keeps_what_was_decided_and_an_older_one_is_left_as_it_was():
     assert len(again.evaluator.make().data.held_out) == 437
 
 
+@pytest.mark.parametrize("held_out", [None, 50])
+def test_settings_of_an_older_run_stay_so_unless_one_asks_for_more(held_out):
+    older = make_settings(data_digest=make_settings().evaluator.make().data_digest, held_out=held_out)
+    decided = older.evaluator.make().decided
+    assert ("folds" in decided) == (held_out is not None)
+    assert decided.get("held_out") == held_out
+
+
 def test_folds_are_scored_together_and_go_on_from_their_state():
     changes = {"epochs": 2, "batch": 50}
     settings = make_settings(folds=2, held_out=60, subset=0.2, recipe_changes=changes, resolution=8)

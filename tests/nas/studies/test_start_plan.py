@@ -12,7 +12,7 @@ from nas.studies.start_plan import (
 )
 from nas.training.speed import Speed
 
-FOUND = Survey(8000, 1600, 2000, 10, ("a", 900), ("b", 1000), 72, 72, 72, "0" * 16)
+FOUND = Survey(8000, 1600, 2000, 10, ("a", 900), ("b", 1000), 72, 72, 72)
 DATA = "imagefolder:/photos"
 
 

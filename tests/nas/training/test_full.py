@@ -17,6 +17,7 @@ from nas.network.builder import build
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.full import FullTraining, Outputs, TrainingPlan
 from nas.training.presets import make_recipe
+from nas.training.trainer import Trainer
 from nas.training.transfer import trained_weights, transfer
 from search_spaces import InputError, StageSpec, StemSpec, read_spec
 from tests.command import good, nas, refused
@@ -68,6 +69,33 @@ def test_resumed_equals_uninterrupted_to_the_bit(changes, tmp_path):
         [{k: v for k, v in row.items() if "second" not in k} for row in t.rows] for t in (whole, resumed)
     ]
     assert timeless[0] == timeless[1]
+
+
+def test_stopped_in_its_first_epoch_it_begins_anew(tmp_path, monkeypatch):
+    (tmp_path / "small.yaml").write_text(json.dumps(SMALL.to_document()))
+    command = [
+        "train",
+        "small.yaml",
+        "--data",
+        "digits",
+        "--epochs",
+        "2",
+        "--set",
+        "batch=100",
+        "--seed",
+        "5",
+    ]
+    good(*command, "--out", "whole.pt", cwd=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert nas(*command, "--out", "parts.pt", cwd=tmp_path).returncode == 130
+    assert not (tmp_path / "parts.pt").exists()
+    other = nas(*command, "--out", "parts.pt", cwd=tmp_path)
+    assert (other.returncode, "continue it with --resume" in other.stderr) == (2, True)
+    again = nas("train", "--resume", "parts.pt", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "stopped in its first epoch: it begins anew" in again.stderr
+    assert same(*[load_checkpoint(tmp_path / name)[1] for name in ("whole.pt", "parts.pt")])
 
 
 def test_the_command_killed_and_resumed(tmp_path):
