@@ -13,6 +13,15 @@ from typing import Any
 from search_spaces.errors import unknown
 
 
+def possible_share(share: float, train: int, classes: int) -> float:
+    """A part of the training images near `share` that can be taken: ten of each class, where there are any.
+
+    Both the part and what it leaves need images of every class; all of them where too few would be left.
+    """
+    share = max(share, min(1.0, 10 * classes / train))
+    return share if (1 - share) * train >= 2 * classes else 1.0
+
+
 @dataclass(frozen=True)
 class ProxyDefaults:
     """What the proxy task of a data set is where the user doesn't say.
@@ -31,9 +40,11 @@ class ProxyDefaults:
     subset: float
     images: int | None = None
 
-    def share(self, train: int) -> float:
-        """The part of so many training images."""
-        return self.subset if self.images is None else min(self.subset, self.images / train)
+    def share(self, train: int, classes: int) -> float:
+        """The part of so many training images of so many classes."""
+        if self.images is None or self.images >= train:
+            return self.subset
+        return possible_share(min(self.subset, self.images / train), train, classes)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,9 @@ class TrainSettings(EvaluatorSettings):
             say(f"{self.data}: {remark}")
         proxy, decides = self.make_proxy(), self._scores_anew
         wanted, there = HELD_OUT if self.held_out is None else self.held_out, len(data.held_out)
-        share = self._defaults.share(len(data.train)) if self.subset is None else self.subset
+        share = (
+            self._defaults.share(len(data.train), data.num_classes) if self.subset is None else self.subset
+        )
         data = data.subset(share, wanted if decides else None)
         held_out = len(data.held_out)  # before unreadable files are left out
         if not self.final:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.data.sources import source_of
+from nas.data.sources import possible_share, source_of
 from nas.data.survey import Survey
 from nas.network.cost import cost
 from nas.network.scaling import scale_by
@@ -241,7 +241,7 @@ def make_plan(
     scoring = decide_scoring(found.train, min(found.held_out, HELD_OUT), True)
     # scoring an image takes about a third of training on it
     passes = max(1.0, a_trial * rate / scoring.folds)
-    epochs, subset = _spread(passes, found.train, scoring.held_out)
+    epochs, subset = _spread(passes, found.train, scoring.held_out, found.classes)
     images = max(1, round(subset * found.train))
     trial_seconds = scoring.folds * epochs * (images + scoring.held_out / 3) / rate
     number = trials or max(_FEWEST, min(_MOST, int(seconds * at_once / trial_seconds)))
@@ -260,7 +260,7 @@ def make_plan(
     return replace(plan, unsure=tuple(_unsure(plan, speed, scoring.remark, hours)))
 
 
-def _spread(passes: float, train: int, held_out: int) -> tuple[int, float]:
+def _spread(passes: float, train: int, held_out: int, classes: int) -> tuple[int, float]:
     """(epochs, part of the images) for so many images trained on in all.
 
     All images, for as many epochs as there is time for; a part of them where that would be too few.
@@ -270,7 +270,7 @@ def _spread(passes: float, train: int, held_out: int) -> tuple[int, float]:
     if epochs >= low:
         return min(high, epochs), 1.0
     part = (passes / low - held_out / 3) / train
-    return low, min(1.0, max(0.01, math.floor(100 * part) / 100))
+    return low, possible_share(max(1e-4, float(f"{part:.2g}")), train, classes)
 
 
 def _unsure(plan: StartPlan, speed: Speed, remark: str | None, hours: float) -> list[str]:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from nas.data.dataset import ArraySplit, DataSet
 from nas.data.folds import fold_of, fold_parts, most_folds
 from nas.data.load import load_data
+from nas.data.sources import SOURCES, possible_share
 from search_spaces.errors import InputError
 
 
@@ -47,3 +49,16 @@ def test_files_make_no_folds(tmp_path):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name / f"{number}.png")
     with pytest.raises(InputError, match="folds 3: .* not in memory"):
         fold_of(load_data(f"imagefolder:{tmp_path}"), 1, 3)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 300])
+@pytest.mark.parametrize("train", [3000, 3001, 3005, 3299, 4000, 60_000])
+def test_the_default_part_of_photographs_can_be_taken_of_any_set(train, classes):
+    labels = np.arange(train) % classes
+    split = ArraySplit(np.zeros((train, 1, 1, 1), np.uint8), labels)
+    data = DataSet("x", split, split, split, classes, 1, 1, (0.5,), (0.5,), False, "")
+    usual = SOURCES["imagefolder"].proxy.share(train, classes)
+    for share in (usual, possible_share(0.99, train, classes)):
+        part = data.subset(share, held_out=100).train
+        assert len(np.unique(part.labels)) == classes
+    assert len(data.subset(usual, held_out=100).train) <= max(3600, 10 * classes)
