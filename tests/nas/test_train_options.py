@@ -125,7 +125,7 @@ def seen_by_train(arguments, monkeypatch):
 
     def resumed(target, workers, **options):
         seen.append((target, options))
-        return SimpleNamespace(plan=SimpleNamespace(data="fashion-mnist"), workers=workers)
+        return SimpleNamespace(rows=[{}], plan=SimpleNamespace(data="fashion-mnist"), workers=workers)
 
     def start(settings, target, placement, console):
         seen.append((settings, target, placement))
