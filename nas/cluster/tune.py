@@ -331,4 +331,8 @@ def make_scheduler(name: str, epochs: int) -> Any:
     grace = max(1, epochs // 3)
     if name == "asha":
         return tune.schedulers.ASHAScheduler("epoch", "reward", "max", max_t=epochs, grace_period=grace)
-    return tune.schedulers.MedianStoppingRule("epoch", "reward", "max", grace_period=grace)
+    # of few trials it would pause each in turn, which takes a checkpoint of Tune's and a new worker
+    never = float("inf")
+    return tune.schedulers.MedianStoppingRule(
+        "epoch", "reward", "max", grace_period=grace, min_time_slice=never
+    )

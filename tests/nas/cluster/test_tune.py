@@ -171,6 +171,7 @@ def test_schedulers_end_trials_early(tmp_path, scheduler):
     for record in records:
         assert record.reward is not None
         assert (len(record.measurements) == 9) == (record.state == "finished")
+        assert "lost" not in log_path(tmp_path, record.trial).read_text()  # ended, not begun again
 
 
 def test_an_error_in_the_loop_ends_the_search_and_is_raised(tmp_path, monkeypatch):
