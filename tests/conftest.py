@@ -64,6 +64,28 @@ def random_specs():
     return make
 
 
+@pytest.fixture(params=["here", pytest.param("on Ray", marks=pytest.mark.slow)])
+def trainings(request, monkeypatch):
+    """Where a command's trials are trained: one after the other in this process; as a slow test on Ray.
+
+    Ray's workers load torch for longer than a test's networks train. What Ray does is tested in
+    tests/nas/cluster; these are tests of what a command makes of the results.
+    """
+    if request.param == "on Ray":
+        request.getfixturevalue("cluster")
+        return
+    from nas import session
+    from nas.cluster import nodes, speed
+    from nas.training.speed import measure_speed
+
+    monkeypatch.setattr(session, "_on_ray", lambda whole, *more: session._in_process(whole))
+    monkeypatch.setattr(nodes, "connect", lambda address: None)
+    monkeypatch.setattr(speed, "count_devices", lambda: speed.Devices(2, 0, 1))
+    monkeypatch.setattr(
+        speed, "speeds_on_ray", lambda specs, recipe, seconds, *more: measure_speed(specs, recipe, seconds)
+    )
+
+
 @pytest.fixture(scope="session")
 def cluster():
     """Ray in this process, with 2 CPUs and 2 logical GPUs."""

@@ -51,7 +51,7 @@ def test_help_has_an_example_for_every_command():
         assert "Example: nas" in good(command, "--help")
 
 
-def test_a_search_on_files_decodes_them_once_and_goes_on_so(cluster, tmp_path):
+def test_a_search_on_files_decodes_them_once_and_goes_on_so(trainings, tmp_path):
     rng = np.random.default_rng(0)
     for index in range(72):
         place = tmp_path / "pictures" / ("train" if index < 60 else "val") / "ab"[index % 2]
@@ -129,7 +129,7 @@ TRAINING = ["--data", "digits", "--epochs", "1", "--subset", "0.4", "--width", "
 
 
 @pytest.mark.timeout(280)
-def test_coefficients_by_training(cluster, tmp_path):
+def test_coefficients_by_training(trainings, tmp_path):
     flags = ["--search", "--grid-step", "0.5", "--tolerance", "0.2", *TRAINING, "--json"]
     document = json.loads(good("scale", "efficientnet-b0", *flags, "--out", tmp_path / "grid"))
     products = [p["alpha"] * p["beta"] ** 2 * p["gamma"] ** 2 for p in document["grid"]]
@@ -140,7 +140,7 @@ def test_coefficients_by_training(cluster, tmp_path):
 
 
 @pytest.mark.timeout(280)
-def test_a_small_study(cluster, tmp_path):
+def test_a_small_study(trainings, tmp_path):
     flags = ["--study", "--budgets", "2", *TRAINING, "--json", "--out", tmp_path / "study"]
     document = json.loads(good("scale", "mobilenet-v2", *flags))
     modes = [point["mode"] for point in document["points"]]
@@ -308,7 +308,7 @@ def test_or_resume_goes_on_with_a_run_that_is_there(tmp_path):
 
 
 @pytest.mark.timeout(280)
-def test_the_exponent_is_measured_by_the_searchs_own_trainings(cluster, tmp_path):
+def test_the_exponent_is_measured_by_the_searchs_own_trainings(trainings, tmp_path):
     (tmp_path / "space.yaml").write_text(SHALLOW)
     command = ["search", "--space", tmp_path / "space.yaml", "--target", "0.4M", "--exponent", "auto"]
     command += ["--data", "digits", "--epochs", "4", "--resolution", "8", "--width", "1", "--trials", "2"]

@@ -42,7 +42,7 @@ def quick(monkeypatch):
 
 
 @pytest.mark.timeout(280)
-def test_from_a_folder_to_predictions(cluster, quick, photos, tmp_path):
+def test_from_a_folder_to_predictions(trainings, quick, photos, tmp_path):
     (tmp_path / "space.yaml").write_text(SHALLOW)
     begin = ["start", photos, "--space", "space.yaml", "--exportable-to", "onnx", "--hours", "0.001"]
     done = nas(*begin, "--trials", "2", "--out", "mine", cwd=tmp_path)
