@@ -113,17 +113,15 @@ def _allowed(space: StagedSpace, number: int, rule: StageRule, groups: Sequence[
     if not rows:
         raise InputError(f"stage{number}: nothing is left: {reasons.most_common(1)[0][0]}")
     if not any((number, "skip") in group.fields for group in groups):
+        # the blocks that each row leads to, behind its width
+        made = {row: stage.blocks(row[0] if number else width) for row, stage in rows.items()}  # type: ignore[arg-type]
+        networks = set(made.values())
         partly = [p for p, n in pairs.items() if 0 < sum((r[op], r[skip]) == p for r in rows) < n]
         for pair in sorted(partly, key=lambda pair: _SKIP_ORDER.index(str(pair[1]))):
             kept = {row: stage for row, stage in rows.items() if (row[op], row[skip]) != pair}
-            if _networks(kept, number, width) == _networks(rows, number, width):
+            if {made[row] for row in kept} == networks:
                 rows = kept
     return _Relation(fields, set(rows))
-
-
-def _networks(rows: dict[_Row, StageSpec], number: int, width: int) -> set[Any]:
-    """The blocks that these choices lead to, each behind its width."""
-    return {stage.blocks(row[0] if number else width) for row, stage in rows.items()}  # type: ignore[arg-type]
 
 
 def _factors(relation: _Relation) -> Iterator[_Relation]:

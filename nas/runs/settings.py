@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from controller.base import Controller
@@ -61,6 +62,10 @@ class SpaceSettings:
 
     def make(self) -> StagedSpace | ListedSpace:
         """The space; raises `InputError` for what is none."""
+        return self._space
+
+    @cached_property
+    def _space(self) -> StagedSpace | ListedSpace:  # constraining one takes a fifth of a second
         formats = parse_formats(self.exportable_to)
         if "networks" in self.document:
             said = {"exportable-to": formats and self.exportable_to, "full-resolution": self.full_resolution}

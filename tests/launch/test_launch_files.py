@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -64,11 +65,13 @@ def strict(schema):
     return [strict(item) for item in schema] if isinstance(schema, list) else schema
 
 
+@cache
 def kuberay_schema(kind):
     path = SCHEMAS / f"ray.io_{kind}.yaml.gz"
     if not path.is_file():
         pytest.skip(f"KubeRay's resource definitions are not at {SCHEMAS}")
-    definition = yaml.safe_load(gzip.decompress(path.read_bytes()))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 25,000 lines
+    definition = yaml.load(gzip.decompress(path.read_bytes()), Loader=loader)
     (version,) = (v for v in definition["spec"]["versions"] if v["name"] == "v1")
     schema = version["schema"]["openAPIV3Schema"]
     schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}

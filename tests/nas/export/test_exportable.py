@@ -54,8 +54,8 @@ def test_1000_networks_of_the_default_space_obey_the_rules():
 
 @pytest.mark.timeout(600)
 def test_networks_of_the_default_space_export():
-    export_all(drawn(default_space(), 4, seed=1))
-    for spec in drawn(default_space(), 8, seed=2):  # ONNX takes ten times as long
+    export_all(drawn(default_space(), 1, seed=1))
+    for spec in drawn(default_space(), 4, seed=2):  # ONNX takes ten times as long
         build_timm(spec)
 
 
@@ -89,7 +89,8 @@ def test_a_rule_that_is_too_lax_is_caught(monkeypatch):
 
     monkeypatch.setitem(RULES, "timm", strict._replace(stage=lax))
     with pytest.raises(InputError, match="timm"):
-        export_all(drawn(default_space(), 6, seed=1))
+        for spec in drawn(default_space(), 6, seed=1):
+            build_timm(spec)
 
 
 def test_a_rule_that_is_too_strict_is_seen(random_specs):
@@ -120,7 +121,7 @@ def test_se_of_any_rounding_and_stems_of_any_stride_export():
         )
     )
     assert len(timm_arguments(odd)["arch_def"][0]) == 2
-    for spec in (odd, *(odd.replace(stem=StemSpec(32, 3, stride)) for stride in (1, 3))):
+    for spec in (odd, odd.replace(stem=StemSpec(32, 3, 3))):
         build_timm(spec)
         build_torchvision(spec)
     model = build_timm(odd.replace(stem=StemSpec(32, 3, 1)))

@@ -59,10 +59,10 @@ def round_trip(spec, counts):
 @pytest.mark.parametrize("space", SPACES)
 def test_random_specs(space, random_specs):
     counts = {}
-    for spec in random_specs(space, 12, seed=5):
+    for spec in random_specs(space, 4, seed=5):
         round_trip(small(spec), counts)
     if space != "mnasnet":  # there nearly every network has a pooling skip
-        assert counts["timm"] >= 10
+        assert counts["timm"] >= 3
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_200_random_specs(space, random_specs):
     assert space == "mnasnet" or counts["timm"] >= 150
 
 
-LARGE = ("efficientnet-b5", "efficientnet-b6", "efficientnet-b7")
+LARGE = ("efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-b6", "efficientnet-b7")
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,15 @@ def test_programs_of_200_random_specs(space, form, random_specs):
         program_bytes(small(spec), give_sight(build(small(spec), seed=0), 3), form)
 
 
-@pytest.mark.parametrize("form", ["exported", "torchscript"])
-@pytest.mark.parametrize("name", ["mnasnet", "resnet50"])
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("exported", "mnasnet"),
+        ("torchscript", "resnet50"),
+        pytest.param("exported", "resnet50", marks=pytest.mark.slow),
+        pytest.param("torchscript", "mnasnet", marks=pytest.mark.slow),
+    ],
+)
 def test_programs_run_without_this_package(form, name, random_specs, tmp_path):
     spec = small(random_specs("mnasnet", 1, seed=2)[0] if name == "mnasnet" else reference(name))
     model = build(spec, seed=3).eval()

@@ -262,8 +262,14 @@ def test_a_resumed_run_does_not_measure_again(tmp_path, starts):
     assert "exponent -0.5: the run in" in done.stderr
 
 
-@pytest.mark.parametrize("stop", [0, 5, 20, 36])
-@pytest.mark.parametrize("again", ["resume", "or-resume", "storage"])
+STOPS = [(again, stop) for again in ("resume", "or-resume", "storage") for stop in (0, 5, 20, 36)]
+QUICK = {("resume", 5), ("or-resume", 0), ("storage", 20), ("storage", 36)}
+
+
+@pytest.mark.parametrize(
+    ("again", "stop"),
+    [pytest.param(*case, marks=[] if case in QUICK else [pytest.mark.slow]) for case in STOPS],
+)
 def test_a_stopped_measurement_goes_on_and_repeats_nothing(tmp_path, starts, stop, again):
     search = [*SEARCH, "--noise"]
     good(*search, "--out", tmp_path / "whole" / "x")
