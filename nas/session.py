@@ -87,6 +87,8 @@ def resume_search(
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
+    with Journal(folder):  # whether it can be gone on with is said before data are read and Ray is started
+        pass
     run.settings = replace(run.settings, evaluator=run.settings.evaluator.moved(data, data_root))
     run.settings.check()
     placement = placement.kept_in(folder)

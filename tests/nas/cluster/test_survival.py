@@ -14,6 +14,7 @@ import pytest
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
 from nas.search.journal import TRIALS, Journal
+from tests.command import nas as command
 
 QUICK = ["--data", "digits", "--epochs", "2", "--subset", "0.5", "--space", "accel-nasbench"]
 QUICK += ["--resolution", "8", "--width", "0.1"]
@@ -48,20 +49,8 @@ def kill_after(process, folder, count, signal_number=signal.SIGKILL, whole_group
     return process.communicate(timeout=60)
 
 
-@pytest.mark.timeout(280)
-@pytest.mark.parametrize(("kills", "trials"), [(1, 6), pytest.param(3, 16, marks=pytest.mark.slow)])
-def test_killed_and_resumed_every_trial_is_there_once(kills, trials, tmp_path):
-    rng = random.Random(0)
-    folder = tmp_path / "run"
-    stops = sorted(rng.sample(range(1, trials - 2), kills))
-    process = nas("search", *QUICK, "--trials", str(trials), "--concurrent", "2", "--out", str(folder))
-    for stop in stops:
-        kill_after(process, folder, stop)
-        time.sleep(rng.random())
-        process = nas("resume", str(folder), "--concurrent", "2", "--json")
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    document = json.loads(out)
+def check_whole(folder, trials, document):
+    """Every trial is there once, in the journal, the results and the curves."""
     lines = [json.loads(line) for line in (folder / TRIALS).read_text().splitlines()]
     assert sorted(line["trial"] for line in lines) == list(range(trials))
     assert document["trials"] == trials
@@ -81,7 +70,20 @@ def test_killed_and_resumed_every_trial_is_there_once(kills, trials, tmp_path):
     assert best == sorted(best)
 
 
-LONG = ["--data", "digits", "--epochs", "40", "--space", "accel-nasbench"]
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_killed_and_resumed_every_trial_is_there_once(tmp_path):
+    rng, kills, trials = random.Random(0), 3, 16
+    folder = tmp_path / "run"
+    stops = sorted(rng.sample(range(1, trials - 2), kills))
+    process = nas("search", *QUICK, "--trials", str(trials), "--concurrent", "2", "--out", str(folder))
+    for stop in stops:
+        kill_after(process, folder, stop)
+        time.sleep(rng.random())
+        process = nas("resume", str(folder), "--concurrent", "2", "--json")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    check_whole(folder, trials, json.loads(out))
 
 
 def epochs_logged(folder):
@@ -92,35 +94,41 @@ def epochs_logged(folder):
     return found
 
 
-@pytest.mark.timeout(250)
-def test_interrupted_once_it_keeps_what_runs_and_says_how_to_go_on(tmp_path):
-    """Ctrl-C reaches driver, Ray and workers alike; trials of 40 epochs end at their next one."""
-    folder = tmp_path / "run"
-    process = nas("search", *LONG, "--trials", "2", "--concurrent", "2", "--out", str(folder))
+@pytest.mark.timeout(280)
+def test_interrupted_then_killed_it_goes_on_and_repeats_nothing(tmp_path):
+    """Ctrl-C reaches driver, Ray and workers alike; trials of many epochs end at their next one."""
+    folder, trials = tmp_path / "run", 3
+    long = [*QUICK, "--epochs", "25"]
+    process = nas("search", *long, "--trials", str(trials), "--concurrent", "2", "--out", str(folder))
     deadline = time.monotonic() + 90
-    while not (folder / "logs").exists() or sum(map(len, epochs_logged(folder).values())) < 4:
+    while len([name for name, epochs in epochs_logged(folder).items() if epochs]) < 2:
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "stopping: no new trials; 2 running ones" in err
     assert f"nas resume {folder}" in err
     assert "Traceback" not in err
     assert len(list((folder / "checkpoints").glob("trial_*.pt"))) == 2
     before = epochs_logged(folder)
 
-    # and a resumed run goes on with the epoch after it
+    # a resumed run goes on with the epoch after it, and is killed
     process = nas("resume", str(folder), "--concurrent", "2")
     deadline = time.monotonic() + 90
     while sum(map(len, epochs_logged(folder).values())) < sum(map(len, before.values())) + 2:
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     for name, epochs in epochs_logged(folder).items():
         assert epochs[: len(before[name])] == before[name]
         assert epochs == list(range(1, len(epochs) + 1))
+
+    process = nas("resume", str(folder), "--concurrent", "2", "--json")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    check_whole(folder, trials, json.loads(out))
 
 
 @pytest.mark.slow
@@ -183,13 +191,13 @@ def test_a_full_disk_stops_the_search_and_loses_nothing(tmp_path):
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_a_folder_in_use_is_refused(tmp_path):
+def test_a_folder_in_use_is_refused(tmp_path, monkeypatch):
+    """Before anything else is done: no data are read, no Ray is started."""
     run = Run.create(tmp_path / "run", SearchSettings(trials=4))
     before = {path.name for path in run.folder.iterdir()}
+    monkeypatch.setattr("nas.session._run", None)
     with Journal(run.folder):
-        process = nas("resume", str(run.folder), "--concurrent", "1")
-        _, err = process.communicate(timeout=100)
-    assert process.returncode == 2
-    assert "another process" in err
-    assert "Traceback" not in err
+        done = command("resume", run.folder, "--concurrent", "1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "another process" in done.stderr
     assert {path.name for path in run.folder.iterdir()} - before <= {TRIALS, "proposals.jsonl", ".lock"}
