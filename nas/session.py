@@ -12,9 +12,10 @@ from rich.console import Console
 
 from nas.export.exportable import describe_space
 from nas.latency.table import LATENCY, LatencyTable
-from nas.runs.folder import Run
+from nas.runs.folder import Run, is_untouched, sweep
+from nas.runs.link import copy_of, kept_copy
 from nas.runs.measured import EXPONENT
-from nas.runs.mirror import Mirror, has_run, storage_of
+from nas.runs.mirror import Mirror, has_run
 from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import is_url
@@ -43,13 +44,13 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     settings = replace(settings, space=space)
     settings.check(lambda text: console.print(text, style="dim"))
     check_folder(folder)
-    if Run.is_run(folder) or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+    if Run.is_run(folder) or not is_untouched(folder):
         Run.create(folder, settings)  # raises, with the reason
     for above in folder.absolute().parents:
         if Run.is_run(above):
             raise InputError(f"out {folder}: is inside the run {above}; choose another --out")
     if placement.storage:
-        copy = f"{placement.storage.rstrip('/')}/{folder.name}"
+        copy = copy_of(placement.storage, folder)
         if not is_url(copy) and same_file(copy, folder):
             raise InputError(
                 f"storage {placement.storage!r}: its copy of the run would be the run itself; choose another"
@@ -92,8 +93,7 @@ def resume_search(
     run.settings = replace(run.settings, evaluator=run.settings.evaluator.moved(data, data_root))
     run.settings.check()
     placement = placement.kept_in(folder)
-    if placement.storage is None:
-        placement = replace(placement, storage=storage_of(folder))
+    placement = replace(placement, storage=kept_copy(folder, placement.storage))
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
 
 
@@ -129,7 +129,9 @@ def _run(
     study = ExponentStudy.of(settings, evaluator, costs) if settings.reward.exponent == AUTO else None
     run = Run.create(folder, settings) if new else Run(folder, settings)
     with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
-        placement.keep(folder)  # here, where no other process is on the run
+        sweep(folder)  # here, where no other process is on the run
+        run.keep_table()
+        placement.keep(folder)
         records: list[Record] = journal.records
         console.print(
             f"search in {folder}: {trials} trials, {concurrent} at once, {settings.controller.name}, "

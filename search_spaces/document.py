@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,8 @@ def _write(path: str, data: bytes) -> None:
         return
     target = Path(os.path.realpath(path))
     # the name is cut: with what is added to it, a long one would be too long
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
+    prefix = f".{target.name[:40]}."
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
@@ -133,6 +134,21 @@ def _write(path: str, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+_TEMPORARY = re.compile(r"\.(?P<of>.{1,40})\.[a-z0-9_]{8}(\.part)?", re.DOTALL)
+
+
+def is_temporary(name: str, of: Collection[str] = ()) -> bool:
+    """Whether a name is one that `write_atomically` writes to first, for a file named in `of` (or any).
+
+    A process that is killed leaves such a file behind. (Without `.part`, as earlier versions did, it is told
+    by the name alone, so there `of` is needed.)
+    """
+    found = _TEMPORARY.fullmatch(name)
+    if found is None:
+        return False
+    return found["of"] in {known[:40] for known in of} if of else name.endswith(".part")
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

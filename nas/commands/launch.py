@@ -17,7 +17,7 @@ from nas.commands.given import not_with, only_with
 from nas.launch.kuberay import ray_cluster, ray_job
 from nas.launch.request import Request
 from nas.launch.slurm import batch_script
-from nas.runs.mirror import is_copy
+from nas.runs.mirror import fetched_to, is_copy
 from search_spaces.document import dump_yaml
 from search_spaces.errors import InputError, unknown
 from search_spaces.targets import check_folder
@@ -111,7 +111,7 @@ def _complete(command: tuple[str, ...], to: str) -> tuple[tuple[str, ...], str]:
     if command[0] == "search":
         folder = f"runs/{time.strftime('%Y%m%d-%H%M%S')}"
     elif is_copy(given["run"]):
-        folder = f"runs/{given['run'].rstrip('/').rpartition('/')[2]}"
+        folder = fetched_to(given["run"])
     else:
         return command, given["run"]
     return (*command, "--out", folder), folder

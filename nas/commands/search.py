@@ -33,7 +33,8 @@ from nas.data.sources import source_of
 from nas.export.exportable import default_exports
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, Run
-from nas.runs.mirror import fetch_run, has_run, is_copy
+from nas.runs.link import copy_of
+from nas.runs.mirror import fetch_run, fetched_to, has_run, is_copy
 from nas.runs.settings import RewardSettings, SearchSettings
 from nas.runs.train_settings import TrainSettings
 from nas.search.journal import read_records
@@ -169,7 +170,7 @@ def resume(
     if folder is not None and not is_copy(run):
         raise InputError(f"out {folder!r}: only where RUN is the copy in a storage, {run!r} is none")
     if is_copy(run):
-        folder = folder or f"runs/{run.rstrip('/').rpartition('/')[2]}"
+        folder = folder or fetched_to(run)
         fetch_run(run, Path(folder), lambda text: progress().print(text, highlight=False))
         run = folder
     place = Path(run)
@@ -279,7 +280,7 @@ def _find_run(folder: Path, storage: str | None) -> bool:
     """Whether there is a run to go on with; one that only the storage has is fetched."""
     if Run.is_run(folder):
         return True
-    url = f"{storage.rstrip('/')}/{folder.name}" if storage else None
+    url = copy_of(storage, folder) if storage else None
     if url is None or not has_run(url):
         return False
     fetch_run(url, folder, lambda text: progress().print(text, highlight=False))

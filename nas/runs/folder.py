@@ -10,14 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.runs.flat import read_settings
-from nas.runs.measured import MeasuredExponent
+from nas.runs.link import STORAGE
+from nas.runs.measured import EXPONENT, MEASURED, MeasuredExponent
+from nas.runs.placement import PLACEMENT
 from nas.runs.settings import SearchSettings
+from nas.runs.status import RUNNING
 from nas.search.convergence import Convergence
 from nas.search.journal import TRIALS, Journal
 from nas.search.loop import Observer, SearchLoop
 from nas.search.results import Results
 from nas.search.trial import Record, Scored
-from search_spaces.document import read_document, write_atomically, write_document
+from search_spaces.document import is_temporary, read_document, write_atomically, write_document
 from search_spaces.errors import InputError
 from search_spaces.notation import network_notation, network_words
 from search_spaces.spec import NetworkSpec, read_spec
@@ -25,6 +28,25 @@ from search_spaces.spec import NetworkSpec, read_spec
 SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
 LATENCY_TABLE = "latency.json"
 """The run's copy of its latency table, so that it doesn't depend on the file any more."""
+
+
+_WRITTEN = (SETTINGS, BEST, PARETO, LATENCY_TABLE, PLACEMENT, STORAGE, RUNNING)
+"""What is written anew, whole, at the top of a run's folder."""
+
+
+def is_untouched(folder: Path) -> bool:
+    """Whether a new run may begin in a folder: there is none, or nothing but what a killed start has left."""
+    if not folder.exists():
+        return not folder.is_symlink()
+    return folder.is_dir() and all(is_temporary(path.name, (SETTINGS,)) for path in folder.iterdir())
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed driver has left half-written in a run's folder; none may be on it."""
+    for place, names in ((folder, _WRITTEN), (folder / EXPONENT, (Path(MEASURED).name,))):
+        for path in place.iterdir() if place.is_dir() else ():
+            if is_temporary(path.name, names):
+                path.unlink()
 
 
 class Run:
@@ -52,16 +74,17 @@ class Run:
                 f"out {folder}: there is a run already; continue it with `nas resume {folder}` "
                 "or choose another --out"
             )
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not is_untouched(folder):
             raise InputError(f"out {folder}: exists and is no run; choose another --out")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out {folder}: cannot be made: {error.strerror}") from None
-        if (table := settings.make_latency()) is not None:
-            table.write(str(folder / LATENCY_TABLE))
+        # from here on it is a run, that can be gone on with
         write_document(folder / SETTINGS, settings.to_document())
-        return cls(folder, settings)
+        run = cls(folder, settings)
+        run.keep_table()
+        return run
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -73,6 +96,12 @@ class Run:
         if (folder / LATENCY_TABLE).is_file():
             settings = replace(settings, latency_table=str(folder / LATENCY_TABLE))
         return cls(folder, settings)
+
+    def keep_table(self) -> None:
+        """Keep a copy of the latency table, unless there is one."""
+        path = self.folder / LATENCY_TABLE
+        if not path.exists() and (table := self.settings.make_latency()) is not None:
+            table.write(str(path))
 
     def keep_exponent(self, measured: MeasuredExponent) -> None:
         """Take a measured exponent over into the settings, here and in `search.yaml`, before the search."""

@@ -7,6 +7,8 @@ a run is small and goes up whole when it has changed.
 
 from __future__ import annotations
 
+import os
+import shlex
 import threading
 import time
 import uuid
@@ -15,14 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nas.runs.link import STORAGE, keep_link
 from nas.runs.measured import EXPONENT, MEASURED
 from nas.runs.storage import is_url, open_storage, write_object
 from nas.search.journal import PROPOSALS, TRIALS
-from search_spaces.document import MAX_BYTES, make_folder, write_atomically
+from search_spaces.document import MAX_BYTES, is_temporary, make_folder, write_atomically
 from search_spaces.errors import InputError
 
-STORAGE = "storage"
-"""Name of the file in a run folder that says where its copy is."""
 _WHOLE = ("search.yaml", "placement.yaml", "latency.json", "best.yaml", "pareto.csv", MEASURED)
 _GROWING = (TRIALS, PROPOSALS)
 _WRITER = "writer"
@@ -43,7 +44,7 @@ class Mirror:
         every: seconds between two looks.
 
     Raises:
-        InputError: the store can't be written.
+        InputError: the store can't be written, or has another run's copy there.
     """
 
     def __init__(self, url: str, folder: Path, every: float = 1.0) -> None:
@@ -56,16 +57,23 @@ class Mirror:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
         for name in _GROWING:
-            if len(_content(folder / name) or b"") < self._done[name]:
+            here, there = _content(folder / name) or b"", _joined(self.files, self.root, name, url)
+            if here.startswith(there):
+                continue
+            if there.startswith(here):
                 raise InputError(
-                    f"storage {url!r}: has more of {name} than {folder}: it is another run's, or this "
-                    f"folder is an old copy; `nas resume {url}` takes the newer one"
+                    f"storage {url!r}: has more of {name} than {folder}, which is an old copy: "
+                    f"`nas resume {shlex.quote(url)} --out FOLDER` takes the newer one"
                 )
+            raise InputError(
+                f"storage {url!r}: the copy there is another run's ({name} differs from {folder}'s): "
+                "choose another storage"
+            )
         try:  # only now: it takes the copy away from whoever had it
             self._put(_WRITER, self._token)
         except Exception as error:  # each store raises its own kinds
             raise InputError(f"storage {url!r}: cannot write: {error}") from None
-        write_atomically(folder / STORAGE, f"{url}\n")
+        keep_link(folder, url)
 
     def __enter__(self) -> Mirror:
         self._thread.start()
@@ -160,12 +168,17 @@ def _parts(files: Any, root: str, name: str) -> list[str]:
 def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: None) -> None:
     """Bring a run from its copy into a folder that doesn't exist yet, or is empty.
 
+    It appears there whole or not at all: until then it lies beside it, as `.NAME.unfinished`.
+
     Raises:
         InputError: there is no run, the folder is in use, or the copy has a gap.
     """
     files, root = open_storage(url)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists; remove it, or `nas resume {folder}` to go on from it")
+        raise InputError(
+            f"{folder}: exists; choose another --out, or `nas resume {shlex.quote(str(folder))}` to go on "
+            "from it"
+        )
     if not has_run(url):
         raise InputError(f"{url}: no run there (no search.yaml)")
     content: dict[str, bytes] = {}
@@ -181,27 +194,58 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
         raise
     except Exception as error:  # each store raises its own kinds
         raise InputError(f"{url}: cannot read: {error}") from None
+    unfinished = folder.with_name(f".{folder.name[:200]}.unfinished")
+    _remove_unfinished(unfinished)
     number = 0
     while has_run(part := f"{url.rstrip('/')}/{EXPONENT}/seed-{number}"):  # what its exponent is measured by
-        fetch_run(part, folder / EXPONENT / f"seed-{number}")
+        fetch_run(part, unfinished / EXPONENT / f"seed-{number}")
         number += 1
     for name, data in content.items():
-        make_folder((folder / name).parent)
-        write_atomically(folder / name, data)
-    write_atomically(folder / STORAGE, f"{url}\n")
+        make_folder((unfinished / name).parent)
+        write_atomically(unfinished / name, data)
+    keep_link(unfinished, url)
+    try:
+        os.replace(unfinished, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror or error}") from None
     say(f"{url} -> {folder}")
+
+
+def fetched_to(copy: str) -> str:
+    """Where a copy goes, if nothing else is said: `runs/NAME`; raises `InputError` if it has no name."""
+    name = copy.rstrip("/").rpartition("/")[2]
+    if name in ("", ".", "..") or "\0" in name:
+        raise InputError(f"run {copy!r}: its name says no folder: give --out")
+    return f"runs/{name}"
+
+
+def _remove_unfinished(place: Path) -> None:
+    """What a fetch that was killed has left, if it is that."""
+    if not place.exists():
+        return
+    ours = {*(Path(name).name for name in (*_WHOLE, *_GROWING)), STORAGE}
+    found = [path for path in place.rglob("*") if path.is_symlink() or not path.is_dir()]
+    odd = next((path for path in found if path.name not in ours and not is_temporary(path.name)), None)
+    if odd is not None:
+        raise InputError(f"{odd}: was not left by an unfinished fetch: move it away first")
+    for path in found:
+        path.unlink()
+    for path in sorted(place.rglob("*"), key=lambda path: len(path.parts), reverse=True):
+        path.rmdir()
+    place.rmdir()
 
 
 def _joined(files: Any, root: str, name: str, url: str) -> bytes:
     """A growing file, put together again."""
     parts = _parts(files, root, name)
-    data = files.cat(parts) if parts else {}
-    whole = b""
-    for path in parts:
+    # by their ranges: `cat` would take brackets in a path for a pattern
+    data = files.cat_ranges(parts, [None] * len(parts), [None] * len(parts), on_error="raise")
+    whole = bytearray()
+    for path, part in zip(parts, data, strict=True):
         if int(path.rsplit("/", 1)[1]) != len(whole):
             raise InputError(f"{url}: {name} has a gap at byte {len(whole)}")
-        whole += data[path] if isinstance(data, dict) else data
-    return whole
+        whole += part
+    return bytes(whole)
 
 
 def has_run(url: str) -> bool:
@@ -216,9 +260,3 @@ def has_run(url: str) -> bool:
 def is_copy(place: str) -> bool:
     """Whether a place is a storage's copy of a run, rather than a run folder."""
     return is_url(place) or (Path(place) / _WRITER).is_file()
-
-
-def storage_of(folder: Path) -> str | None:
-    """Where the copy of a run is kept; None if there is none."""
-    path = folder / STORAGE
-    return path.read_text().strip() or None if path.is_file() else None

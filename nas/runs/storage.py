@@ -1,7 +1,7 @@
 """Where running trials keep their checkpoints: a folder that every node sees, or an object store.
 
-Everything goes through fsspec, so `s3://`, `gs://` and plain folders are one code path. Reading a
-checkpoint executes none of its content.
+Everything goes through fsspec, so `s3://`, `gs://` and plain folders are one code path. A local path is
+never read as a URL, whatever is in it. Reading a checkpoint executes none of its content.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import contextlib
 import errno
 import io
 import os
+import re
 import uuid
 from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from search_spaces.errors import InputError
 
@@ -30,15 +32,20 @@ def open_storage(url: str) -> tuple[Any, str]:
     Raises:
         InputError: no such protocol, or its package isn't installed.
     """
+    if not is_url(url):
+        return LocalFileSystem(), os.path.abspath(url)
     try:
         return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
     except (ValueError, ImportError) as error:
         raise InputError(f"storage {url!r}: {error}") from None
 
 
+_URL = re.compile(r"([a-z][a-z0-9+.-]*::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
 def is_url(text: str) -> bool:
-    """Whether a text names an object store rather than a local path."""
-    return "://" in text
+    """Whether a text names an object store rather than a local path: it begins with a scheme."""
+    return _URL.match(text) is not None
 
 
 def write_object(files: Any, path: str, data: bytes) -> None:
@@ -105,10 +112,18 @@ class Checkpoints:
             files.rm_file(self._path(root, trial))
 
     def clear(self) -> None:
-        """Remove all of them."""
+        """Remove all of them, by name: whatever else lies there stays, and its folder with it."""
         files, root = open_storage(self.url)
-        if files.exists(root):
-            files.rm(root, recursive=True)
+        if not files.exists(root):
+            return
+        listed = files.ls(root, detail=False)
+        ours = [path for path in listed if _OURS.fullmatch(path.rstrip("/").rpartition("/")[2])]
+        for path in ours:
+            with contextlib.suppress(FileNotFoundError):
+                files.rm_file(path)
+        if len(ours) == len(listed):
+            with contextlib.suppress(OSError, NotImplementedError):  # an object store has no folders
+                files.rmdir(root)
 
     def mark(self) -> str:
         """Leave a mark, by which a node can tell that it sees this very place."""
@@ -135,3 +150,5 @@ class Checkpoints:
 
 
 _MARK = "mark"
+_OURS = re.compile(r"trial_\d{6,}\.pt|mark|\.(trial_\d{6,}\.pt|mark)\.\d+\.[0-9a-f]{8}\.part")
+"""What `Checkpoints` writes, and what a writer that was killed leaves of it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from nas.latency.table import LATENCY
 from nas.network.cost import COSTS
 from nas.runs.folder import LATENCY_TABLE, Run
-from nas.runs.mirror import storage_of
+from nas.runs.link import storage_of
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import MODELS
 from nas.search.trial import Record, Scored
