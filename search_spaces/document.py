@@ -151,6 +151,13 @@ def is_temporary(name: str, of: Collection[str] = ()) -> bool:
     return found["of"] in {known[:40] for known in of} if of else name.endswith(".part")
 
 
+def remove_temporaries(folder: Path, of: Collection[str]) -> None:
+    """Remove what writers of the files named in `of` left half-written when they were killed."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if is_temporary(path.name, of):
+            path.unlink(missing_ok=True)
+
+
 def make_folder(path: str | os.PathLike[str]) -> None:
     """Make a folder with its parents, if it isn't there; raises `InputError` if it can't be made."""
     try:

@@ -31,8 +31,8 @@ def write_plan(training: FullTraining) -> None:
     """The effective settings and recipe as `train.yaml`, with the spec beside it as `spec.yaml`."""
     plan, folder = training.plan, training.outputs.folder
     document = {"spec": plan.spec.name, "digest": plan.spec.digest, **plan.to_document()}
+    write_document(folder / PLAN, document)  # first: with it, it is a training that can be gone on with
     write_document(folder / SPEC, plan.spec.to_document(), network_words(plan.spec))
-    write_document(folder / PLAN, document)
 
 
 def write_result(training: FullTraining, result: Mapping[str, Any]) -> list[Path]:

@@ -20,7 +20,13 @@ from nas.search.journal import TRIALS, Journal
 from nas.search.loop import Observer, SearchLoop
 from nas.search.results import Results
 from nas.search.trial import Record, Scored
-from search_spaces.document import is_temporary, read_document, write_atomically, write_document
+from search_spaces.document import (
+    is_temporary,
+    read_document,
+    remove_temporaries,
+    write_atomically,
+    write_document,
+)
 from search_spaces.errors import InputError
 from search_spaces.notation import network_notation, network_words
 from search_spaces.spec import NetworkSpec, read_spec
@@ -43,10 +49,8 @@ def is_untouched(folder: Path) -> bool:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed driver has left half-written in a run's folder; none may be on it."""
-    for place, names in ((folder, _WRITTEN), (folder / EXPONENT, (Path(MEASURED).name,))):
-        for path in place.iterdir() if place.is_dir() else ():
-            if is_temporary(path.name, names):
-                path.unlink()
+    remove_temporaries(folder, _WRITTEN)
+    remove_temporaries(folder / EXPONENT, (Path(MEASURED).name,))
 
 
 class Run:

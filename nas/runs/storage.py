@@ -59,7 +59,10 @@ def write_object(files: Any, path: str, data: bytes) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     part = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
     try:
-        part.write_bytes(data)
+        with part.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())  # else the name could outlive the content in a power cut
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)

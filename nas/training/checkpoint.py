@@ -7,7 +7,6 @@ network or NaN, is refused in the same words everywhere.
 from __future__ import annotations
 
 import io
-import os
 import warnings
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ from torch import Tensor
 from nas.data.preparation import Preparation
 from nas.network.builder import Network, build
 from nas.training.transfer import trained_weights
+from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
 
@@ -38,13 +38,7 @@ def save_checkpoint(path: Path, spec: NetworkSpec, state: dict[str, Any], about:
     Raises:
         InputError: the file can't be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(checkpoint_bytes(spec, state, about))
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot write: {error}") from None
+    write_atomically(path, checkpoint_bytes(spec, state, about))
 
 
 def checkpoint_bytes(spec: NetworkSpec, state: dict[str, Any], about: dict[str, Any]) -> bytes:

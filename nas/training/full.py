@@ -24,11 +24,13 @@ from nas.training.checkpoint import LAST, checkpoint_file, load_checkpoint, save
 from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_device
 from nas.training.transfer import trained_weights, transfer
-from search_spaces.document import make_folder, read_document
+from search_spaces.document import is_temporary, make_folder, read_document, remove_temporaries
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec, read_spec
 
 PLAN, SPEC = "train.yaml", "spec.yaml"
+_WRITTEN = (PLAN, SPEC, LAST, "best.pt", "confusion.csv", "MODEL_CARD.md")
+"""What is written anew, whole, into a training's folder."""
 """In a training's folder, written before its first epoch, the spec first."""
 
 Row = dict[str, float]
@@ -128,6 +130,11 @@ class Outputs:
             return cls(target, target.with_suffix(""))
         return cls(target / LAST, target)
 
+    def sweep(self) -> None:
+        """Remove what a killed training has left half-written here; none may be at it."""
+        remove_temporaries(self.folder, _WRITTEN)
+        remove_temporaries(self.last.parent, (self.last.name,))
+
     @property
     def begun(self) -> bool:
         """Whether a training was stopped here before its first checkpoint."""
@@ -140,7 +147,10 @@ class Outputs:
 
     def check_new(self, target: Path) -> None:
         """Raise `InputError` if something is there already."""
-        taken = self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir()))
+        taken = self.folder.exists() and (
+            not self.folder.is_dir()
+            or any(not is_temporary(path.name, _WRITTEN) for path in self.folder.iterdir())
+        )
         if self.last.exists() or taken:
             raise InputError(
                 f"out {target}: exists already; continue it with --resume {target}, or choose another --out"
@@ -182,6 +192,8 @@ class FullTraining:
             InputError: the data, or weights that don't fit.
         """
         plan = self.plan
+        if self.ranks.rank == 0:
+            self.outputs.sweep()
         data = data or load_data(plan.data, plan.data_root)
         self.data = data.subset(plan.subset).at(plan.spec.resolution)
         model = build(plan.spec, plan.seed)

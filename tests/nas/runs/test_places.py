@@ -1,0 +1,193 @@
+"""Where a run is, and where its copy: whatever the names, on every start, whoever wrote the folder."""
+
+import json
+import shutil
+
+import pytest
+
+from nas.runs.folder import Run
+from nas.runs.link import STORAGE, copy_of, kept_copy, storage_of
+from nas.runs.settings import SearchSettings
+from nas.runs.storage import Checkpoints, is_url, open_storage
+from nas.search.journal import TRIALS
+from search_spaces import InputError
+from tests.command import good, nas
+
+SEARCH = ["search", "--evaluator", "benchmark", "--controller", "random"]
+
+
+@pytest.fixture(autouse=True)
+def own_key(tmp_path_factory, monkeypatch):
+    """A user with folders of his own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
+def everything(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+ODD = [
+    "first::lr0.1", "file::x", "s3:x", "a?b#c%20d", "exp[seed1]", "*", "~", "{a,b}", "x:y@z", " a b ", "ü", "$HOME",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("inside", [False, True], ids=["named", "working folder"])
+def test_a_local_path_is_never_a_url(name, inside, tmp_path):
+    """A run, its copy and its checkpoints are where they were said to be; the neighbours stay as they were."""
+    here = tmp_path / name if inside else tmp_path
+    here.mkdir(exist_ok=True)
+    good(*SEARCH, "--trials", "2", "--out", "first", cwd=here)
+    good(*SEARCH, "--trials", "2", "--out", "kept", cwd=here)
+    before = {other: everything(here / other) for other in ("first", "kept")}
+    out, storage = f"dl/{name}", f"kept {name}"
+    good(*SEARCH, "--trials", "2", "--seed", "1", "--out", out, "--storage", storage, cwd=here)
+    again = json.loads(good("resume", f"./{out}", "--trials", "3", "--json", cwd=here))
+    assert again["trials"] == 3
+    shutil.rmtree(here / "dl")
+    copy = here / storage / name
+    assert (copy / TRIALS).is_dir()
+    fetched = json.loads(good("resume", f"{storage}/{name}", "--out", f"back {name}", "--json", cwd=here))
+    assert fetched["trials"] == 3
+    made = {path.name for path in here.iterdir()}
+    assert made == {"first", "kept", "dl", f"kept {name}", f"back {name}"} - {"dl"}
+    assert {other: everything(here / other) for other in ("first", "kept")} == before
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_only_what_was_written_is_removed(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for neighbour in ("first", "first/trial_000001.pt", name, f"{name}/checkpoints"):
+        (tmp_path / neighbour).mkdir(exist_ok=True)
+    (tmp_path / "first" / "mine").write_text("mine")
+    (tmp_path / name / "checkpoints" / "notes.txt").write_text("mine")
+    kept = Checkpoints(f"{name}/checkpoints")
+    kept.mark()
+    for trial in (0, 1_000_000):
+        kept.save(trial, {"rows": []})
+        assert kept.load(trial) == {"rows": []}
+    (tmp_path / name / "checkpoints" / ".trial_000001.pt.77.0123abcd.part").write_text("of a killed worker")
+    kept.clear()
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == {
+        "first/mine", f"{name}/checkpoints/notes.txt",
+    }  # fmt: skip
+    (tmp_path / name / "checkpoints" / "notes.txt").unlink()
+    kept.clear()
+    assert not (tmp_path / name / "checkpoints").exists()
+
+
+def test_what_is_a_url():
+    assert all(map(is_url, ("s3://b/x", "gs://b", "file:///a", "simplecache::s3://b/x", "memory://x")))
+    for text in ("a", "/a::b", "a::b", "./s3://b", "/x/s3://b", "s3:/b", "://", "::s3://b", "c://x"):
+        assert not is_url(text)
+        files, root = open_storage(text)
+        assert type(files).__name__ == "LocalFileSystem"
+        assert root.startswith("/")
+
+
+@pytest.mark.parametrize("name", ["first::lr0.1", "a?versionId=1", "a#b", "a%2Fb", "a*", "[x]", "a\\b"])
+def test_a_name_with_another_meaning_in_a_url_is_refused(name, tmp_path):
+    done = nas(*SEARCH, "--out", name, "--storage", f"file://{tmp_path}/kept", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "would be read otherwise in a URL" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("storage", ["kept", "file://{}/kept"])
+def test_one_place_on_every_start(storage, tmp_path):
+    """Search, search again, lost and again, three times; resumed by folder with the storage named, and without."""
+    storage = storage.format(tmp_path)
+    again = [*SEARCH, "--out", "runs/x", "--or-resume", "--storage", storage, "--json"]
+    for trials in (2, 3, 4):  # the machine is lost after each
+        done = json.loads(good(*again, "--trials", trials, cwd=tmp_path))
+        assert done["trials"] == trials
+        shutil.rmtree(tmp_path / "runs")
+    good(*again, cwd=tmp_path)
+    for trials, more in ((25, ["--storage", storage]), (26, [])):
+        done = json.loads(good("resume", "runs/x", "--trials", trials, "--json", *more, cwd=tmp_path))
+        assert done["trials"] == trials
+    # another run of that storage, and the run itself under another name
+    good(*SEARCH, "--trials", "2", "--seed", "5", "--out", "runs/y", "--storage", storage, cwd=tmp_path)
+    (tmp_path / "runs" / "x").rename(tmp_path / "runs" / "z")
+    done = json.loads(good("resume", "runs/z", "--trials", "27", "--json", cwd=tmp_path))
+    assert done["trials"] == 27
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["x", "y"]
+    back = json.loads(good("resume", f"{storage}/x", "--out", "back", "--json", cwd=tmp_path))
+    assert back["trials"] == 27
+
+
+def test_the_copy_of_another_run_is_left_alone(tmp_path):
+    for name, seed in (("a/x", "1"), ("b/x", "2")):
+        good(*SEARCH, "--trials", "3", "--seed", seed, "--out", name, cwd=tmp_path)
+    good("resume", "a/x", "--trials", "4", "--storage", "kept", cwd=tmp_path)
+    before = everything(tmp_path / "kept")
+    done = nas("resume", "b/x", "--trials", "5", "--storage", "kept", cwd=tmp_path)
+    assert (done.returncode, "is another run's" in done.stderr) == (2, True)
+    assert everything(tmp_path / "kept") == before
+
+
+def test_a_strangers_folder_decides_nothing(tmp_path, monkeypatch):
+    """Its link is followed only where this user wrote it, or names the place again."""
+    good(*SEARCH, "--trials", "2", "--out", "x", cwd=tmp_path)
+    (tmp_path / "x" / STORAGE).write_text(f"{tmp_path}/target/x\n")
+    done = nas("resume", "x", "--trials", "3", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"give --storage {tmp_path}/target/x" in done.stderr
+    assert not (tmp_path / "target").exists()
+    good("resume", "x", "--trials", "3", "--storage", f"{tmp_path}/target/x", cwd=tmp_path)
+    assert (tmp_path / "target" / "x" / "search.yaml").is_file()
+    good("resume", "x", "--trials", "4", cwd=tmp_path)  # this user's own link by now
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user"))
+    done = nas("resume", "x", "--trials", "5", cwd=tmp_path)
+    assert (done.returncode, "was not written by you" in done.stderr) == (2, True)
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")  # who can keep no key names it each time
+    good("resume", "x", "--trials", "6", "--storage", "target", cwd=tmp_path)
+    done = nas("resume", "x", "--trials", "7", cwd=tmp_path)
+    assert (done.returncode, "was not written by you" in done.stderr) == (2, True)
+
+
+def test_links(tmp_path):
+    assert storage_of(tmp_path) is None
+    assert kept_copy(tmp_path, None) is None
+    assert copy_of("s3://b/", tmp_path / "x") == "s3://b/x"
+    assert copy_of("s3://b", tmp_path / "y" / "..") == f"s3://b/{tmp_path.name}"
+    (tmp_path / STORAGE).write_bytes(b"\xff")
+    with pytest.raises(InputError, match="cannot be read"):
+        kept_copy(tmp_path, None)
+
+
+@pytest.mark.parametrize("url", ["file:///", "memory://x/..", "s3://"])
+def test_a_copy_without_a_name_goes_nowhere(url, tmp_path):
+    done = nas("resume", url, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_killed_drivers_leave_is_swept(tmp_path):
+    """Half-written files of ours go with the next start; others stay."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / ".search.yaml.abcd1234.part").write_text("sche")  # killed before there was a run
+    good(*SEARCH, "--trials", "2", "--out", "x", cwd=tmp_path)
+    left = [
+        ".best.yaml.abcd1234",
+        ".best.yaml.abcd1234.part",
+        ".pareto.csv.abcd_234.part",
+        ".storage.abcd1234.part",
+    ]
+    mine = [".best.yaml", ".best.yaml.backup", ".notes.abcd1234", "best.yaml.abcd1234.part"]
+    for name in (*left, *mine):
+        (tmp_path / "x" / name).write_text("")
+    good("resume", "x", "--trials", "3", cwd=tmp_path)
+    there = {path.name for path in (tmp_path / "x").iterdir()}
+    assert not there & set(left)
+    assert there >= set(mine)
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "mine").write_text("")
+    done = nas(*SEARCH, "--trials", "2", "--out", "y", cwd=tmp_path)
+    assert (done.returncode, "no run" in done.stderr) == (2, True)
+
+
+def test_a_latency_table_that_was_not_kept_in_time_is_kept_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "keep_table", lambda self: None)  # killed before it
+    run = Run.create(tmp_path / "x", SearchSettings())
+    assert Run.is_run(run.folder)
