@@ -82,11 +82,11 @@ def _read(folder: Path) -> tuple[str | None, str]:
         return None, ""
     try:
         with path.open(encoding="utf-8") as stream:
-            lines = stream.read(10_000).splitlines()
+            lines = stream.read(10_000).split("\n")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     place, signature, *_ = (*lines, "", "")
-    return place.strip() or None, signature.strip()
+    return place or None, signature.strip()
 
 
 def _same(one: str, other: str) -> bool:
