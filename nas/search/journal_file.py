@@ -43,7 +43,7 @@ class JournalFiles:
         proposals: as far as they were kept.
         remarks: what was left out, made good or given anew, for the user, a line each.
         damaged: the lines of trials that were left out and say something that no other line says.
-        trials, kept: the content of both files in order: one line for each trial, none else.
+        contents: of each file, by its name, once it is in order: one line for each trial, none else.
         in_order: by the name of a file, whether it has that content already.
     """
 
@@ -94,11 +94,15 @@ def read_files(
     pieces, torn, odd = _split(path)
     proposed = _read_proposals(folder / PROPOSALS, found, space)
     at_most = 2 * (len(pieces) + proposed)
+    owners: dict[tuple[int, Architecture], set[int]] = {}
+    for trial, proposal in found.proposals.items():
+        owners.setdefault(proposal, set()).add(trial)
     lines: dict[int, _Line] = {}
     left_out: list[str] = []
     for index, (number, raw) in enumerate(pieces):
         try:
             line = _parse(number, raw, index, at_most, space, whole)
+            _check_proposal(line.record, found.proposals, owners)
         except DamagedLineError as error:
             if not (torn and index == len(pieces) - 1):
                 left_out.append(f"line {number} is left out ({error})")
@@ -125,9 +129,10 @@ def read_files(
         found.proposals[record.trial] = (record.asked_after, record.architecture)
     sorted_already = ordered == sorted(ordered, key=lambda line: line.number)
     rescored = any(line.changed for line in ordered)
-    found.in_order[TRIALS] = not (odd or torn or left_out or rescored) and sorted_already
-    if not found.in_order[TRIALS]:
-        for line in ordered:  # once lines have moved, their place no longer says in which order trials ended
+    moved = bool(left_out) or not sorted_already
+    found.in_order[TRIALS] = not (odd or rescored or moved)
+    if moved:
+        for line in ordered:  # where they stand no longer says in which order trials ended
             line.changed = line.changed or b'"ended_after"' not in line.raw
     found.contents[TRIALS] = b"".join(line.content() for line in ordered)
     return found
@@ -155,6 +160,18 @@ def _check_space(record: Record, space: SearchSpace, whole: bool) -> None:
         raise DamagedLineError("its architecture is another one than its choices and digest say")
 
 
+def _check_proposal(
+    record: Record, proposals: Proposals, owners: dict[tuple[int, Architecture], set[int]]
+) -> None:
+    """Raise `DamagedLineError` for what another trial was proposed as: its id, or what it was asked after."""
+    mine = (record.asked_after, record.architecture)
+    if record.trial not in (of := owners.get(mine, set())) and of:
+        raise DamagedLineError(f"trial {record.trial}: its architecture is what trial {min(of)} was proposed as")
+    kept = proposals.get(record.trial)
+    if kept is not None and kept[1] == record.architecture and kept != mine:
+        raise DamagedLineError(f"asked_after {record.asked_after}: {PROPOSALS} has {kept[0]}")
+
+
 def _read_proposals(path: Path, found: JournalFiles, space: SearchSpace | None) -> int:
     """Take in the proposals; how many lines there are."""
     pieces, torn, odd = _split(path)
@@ -176,7 +193,7 @@ def _read_proposals(path: Path, found: JournalFiles, space: SearchSpace | None) 
         found.proposals[trial] = (asked_after, architecture)
         kept.append(raw + b"\n")
     found.remarks += _cut(path, left_out, "the controller is asked for it again")
-    found.in_order[PROPOSALS] = not (odd or torn or left_out)
+    found.in_order[PROPOSALS] = not (odd or left_out)
     found.contents[PROPOSALS] = b"".join(kept)
     return len(pieces)
 
