@@ -23,18 +23,21 @@ _MADE_GOOD = ("reward",)
 """Results of another one are recomputed."""
 _STEERS = ("controller", "seed")
 """These decide which networks are proposed, and not what a network's result is."""
-_DECIDED = ("evaluator.data", "evaluator.surrogate", "evaluator.cache", "evaluator.held_out", "evaluator.folds")
-"""None where they weren't known yet."""
+_DECIDED = tuple(
+    f"evaluator.{name}" for name in ("data_digest", "surrogate_digest", "cache", "held_out", "folds")
+)
+"""None as long as no search has begun that decided or measured them."""
 _COMMENT = "what the trials that have ended were scored by; nas writes it, search.yaml is the one to edit"
 
 
 def basis_of(settings: SearchSettings) -> dict[str, Any]:
     """What the results of a run with these settings depend on, as plain data."""
     table = settings.make_latency()
+    line = None if table is None else [table.offset, table.slope, table.per_part]
     return {
         "space": _space(settings),
         "evaluator": {"kind": settings.evaluator.kind, **settings.evaluator.depends_on},
-        "latency_table": None if table is None else _digest(table.to_document()),
+        "latency_table": None if table is None else _digest([dict(table.entries), line]),
         "reward": asdict(settings.reward),
         "controller": asdict(settings.controller),
         "seed": settings.seed,
@@ -67,8 +70,15 @@ def write_basis(folder: Path, basis: Mapping[str, Any]) -> None:
     write_document(folder / BASIS, {"schema": SCHEMA_VERSION, **basis}, _COMMENT)
 
 
-def refusal(kept: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Why results of the kept basis don't compare with new ones; None if they do."""
+def refusal(kept: Mapping[str, Any], now: Mapping[str, Any], read: bool = False) -> str | None:
+    """Why results of the kept basis don't compare with new ones; None if they do.
+
+    With `read`, of settings as a file has them: what a search decides when it starts may not be there.
+    """
+    if read:
+        scorer = now["evaluator"].items()
+        told = {n: v for n, v in scorer if v is not None or f"evaluator.{n}" not in _DECIDED}
+        now = {**now, "evaluator": kept["evaluator"] | told}
     return _words(kept, now, lambda part: part not in (*_MADE_GOOD, *_STEERS))
 
 
@@ -89,8 +99,10 @@ def _words(kept: Mapping[str, Any], now: Mapping[str, Any], of: Any) -> str | No
     return ", ".join(changed) or None
 
 
-def _changes(kept: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(name, before, after) of what differs; what only one version of the program kept is left out at the top."""
+def _changes(
+    kept: Mapping[str, Any], now: Mapping[str, Any], within: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """(name, before, after) of what differs."""
     for name in dict.fromkeys([*kept, *now]):
         before, after, path = kept.get(name), now.get(name), f"{within}{name}"
         if isinstance(before, Mapping) and isinstance(after, Mapping):

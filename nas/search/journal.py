@@ -48,11 +48,12 @@ def read_records(
     """
     found = read_files(folder, space, reward)
     for remark in found.remarks:
-        (say or _to_stderr)(remark)
+        (say or to_stderr)(remark)
     return found.records
 
 
-def _to_stderr(text: str) -> None:
+def to_stderr(text: str) -> None:
+    """Where a remark goes that nobody asked for."""
     print(text, file=sys.stderr)
 
 
@@ -107,7 +108,7 @@ class Journal(MemoryJournal):
         remarks: what of the files was put in order, for the user, a line each.
 
     Raises:
-        InputError: another process writes to the run, or as `read_files` and `check`; nothing is changed then.
+        InputError: another process writes to the run, or as `read_files` and `check`: nothing is changed.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The files of a journal as they are read: what in them is a trial or a proposal, and what is left out.
 
-Files are edited, merged and copied by people, and disks lose blocks. Each line stands for itself, and its
-trial says where in the order of ends it belongs; so a line that is damaged, missing, there twice or in another
+Files are edited, merged and copied by people, and disks lose blocks. Each line stands for itself, and says
+where in the order of ends its trial belongs; so a line that is damaged, missing, there twice or in another
 place costs at most its own trial.
 """
 
@@ -109,7 +109,8 @@ def read_files(
                 found.damaged.append(raw)
             continue
         if (first := lines.setdefault(line.record.trial, line)) is not line:
-            left_out.append(f"line {number} is left out (trial {line.record.trial} is in line {first.number})")
+            where = f"trial {line.record.trial} is in line {first.number}"
+            left_out.append(f"line {number} is left out ({where})")
             found.damaged += [raw] if raw != first.raw else []
         elif line.more:
             names = ", ".join(map(ascii, sorted(line.more)))
@@ -166,7 +167,7 @@ def _check_proposal(
     """Raise `DamagedLineError` for what another trial was proposed as: its id, or what it was asked after."""
     mine = (record.asked_after, record.architecture)
     if record.trial not in (of := owners.get(mine, set())) and of:
-        raise DamagedLineError(f"trial {record.trial}: its architecture is what trial {min(of)} was proposed as")
+        raise DamagedLineError(f"trial {record.trial}: it is what trial {min(of)} was proposed as")
     kept = proposals.get(record.trial)
     if kept is not None and kept[1] == record.architecture and kept != mine:
         raise DamagedLineError(f"asked_after {record.asked_after}: {PROPOSALS} has {kept[0]}")
@@ -247,7 +248,7 @@ def _rescore(path: Path, lines: list[_Line], reward: Reward, remarks: list[str])
             ) from None
         except (TrialFailedError, OverflowError, ZeroDivisionError) as error:
             raise InputError(
-                f"{path}: line {line.number}: trial {record.trial} has no reward by the run's targets: {error}"
+                f"{path}: line {line.number}: trial {record.trial} has no such reward: {error}"
             ) from None
         if not math.isclose(value, record.reward, rel_tol=_SAME, abs_tol=_SAME):
             line.record, line.changed = replace(record, reward=value), True

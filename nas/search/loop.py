@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from nas.network.cost import COSTS, cost
 from nas.search.convergence import Convergence
 from nas.search.evaluator import Evaluator
 from nas.search.journal import MemoryJournal
-from nas.search.retrace import Retrace
+from nas.search.retrace import Replay
 from nas.search.reward import Reward
 from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Scored, Trial, make_record
 from search_spaces.architecture import Architecture
@@ -68,8 +68,6 @@ class SearchLoop:
         running: the trials under evaluation, by id.
         stopping: set to start nothing any more; what was proposed and has no result yet is started
             again by a resumed run.
-        retraced: whether a resumed run's controller repeated the journal's proposals exactly, so that
-            the run goes on as if it had never stopped.
         ask_seconds: what each ask of the controller took.
     """
 
@@ -97,29 +95,26 @@ class SearchLoop:
         self._waiting: dict[str, list[Trial]] = {}  # by the digest of each network that is out
         self._known: dict[str, Record] = {}
         self._exhausted = False
-        self.retraced = True
         self._metrics_kept = controller.metrics
         self._versions = _versions()
         self._to_start: list[Trial] = []
-        self._ended: dict[int, Record] = {record.trial: record for record in self.records}
         for record in self.records:
             self._known.setdefault(record.digest, record)
         self._failures: list[str] = []  # of this process, until one of its evaluations has a result
         self._works = False
-        self._told = 0
-        self._retrace = Retrace.of(self.records, journal.proposals)
-        self._places = {
-            trial: place for place, trial in enumerate(self._retrace.tells) if trial in self._retrace.lost
-        }
         self._handed: set[int] = set()
-        self._awaited: int | None = None
-        self._replay: Iterator[int] | None = self._replayed()
+        self._replay = Replay(journal, self._ask, controller.amend, self._teach)
         self._advance()
 
     @property
     def records(self) -> list[Record]:
         """The ended trials."""
         return self.journal.records
+
+    @property
+    def retraced(self) -> bool:
+        """Whether a resumed run's controller repeats the journal's proposals, as far as it has been."""
+        return self._replay.exact
 
     @property
     def done(self) -> bool:
@@ -129,7 +124,7 @@ class SearchLoop:
     @property
     def complete(self) -> bool:
         """Whether the search has all its trials, or has converged or exhausted its space."""
-        return self._replay is None and self._nothing_new and not self.running and not self._to_start
+        return self._replay.over and self._nothing_new and not self.running and not self._to_start
 
     @property
     def _nothing_new(self) -> bool:
@@ -151,7 +146,7 @@ class SearchLoop:
             return None
         if self._to_start:
             return self._start(self._to_start.pop(0))
-        if self._replay is not None:
+        if not self._replay.over:
             return self._next_lost()
         while not self._nothing_new:
             try:
@@ -159,7 +154,7 @@ class SearchLoop:
             except SpaceExhaustedError:
                 self._exhausted = True
                 break
-            self.journal.propose(proposal.id, self._told, proposal.architecture)
+            self.journal.propose(proposal.id, self._replay.told, proposal.architecture)
             trial = self._trial(proposal)
             if not self._settle(trial):
                 return self._start(trial)
@@ -267,18 +262,16 @@ class SearchLoop:
             costs=trial.costs,
             versions=self._versions,
             asked_after=asked_after,
-            ended_after=self._places.get(trial.id, self._told),
+            ended_after=self._replay.place(trial.id),
             **outcome,
         )
 
     def _keep(self, record: Record) -> None:
-        if self._replay is None or record.trial == self._awaited:  # else it is told when its turn comes
+        if self._replay.give(record):  # else it is told when its turn comes
             record.controller.update(self._teach(record))
-            self._told += 1
         # if this fails the search ends, and what the controller just learned ends with it: a resumed
         # run learns from the journal alone
         self.journal.append(record)
-        self._ended[record.trial] = record
         self._known.setdefault(record.digest, record)
         for observer in self.observers:
             observer.ended(record)
@@ -338,70 +331,36 @@ class SearchLoop:
         seed = int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
         return Trial(proposal, spec, space.choices(proposal.architecture), costs, seed)
 
-    def _replayed(self) -> Iterator[int]:
-        """Bring the controller to where the journal ends, by the same asks and tells in the same order.
-
-        Yields:
-            the id of a trial whose result the journal has lost, until it has that again.
-        """
-        asks, tells = self._retrace.asks, self._retrace.tells
-        for id, asked_after in enumerate(asks):
-            while self._told < min(asked_after, len(tells)):
-                yield from self._retell(tells[self._told])
-            proposal, known = self._ask(), self.journal.proposals.get(id)
-            if known is None:
-                self.journal.propose(id, self._told, proposal.architecture)
-            elif proposal != Proposal(id, known[1]):
-                # made by another version: what was evaluated counts, not what would be proposed now
-                self.controller.amend(id, known[1])
-                self.retraced = False
-        while self._told < len(tells):
-            yield from self._retell(tells[self._told])
-
-    def _retell(self, trial: int | None) -> Iterator[int]:
-        """Tell the controller of the next end."""
-        place = self._told
-        while self._told == place:
-            if trial is None or trial in self._ended:
-                if trial is not None:
-                    self._teach(self._ended[trial])
-                self._told += 1
-            else:
-                yield trial  # `_keep` tells it when it has ended
-
     def _advance(self) -> None:
-        """Go on with the replay as far as the results are there."""
-        while self._replay is not None:
-            self._awaited = next(self._replay, None)
-            if self._awaited is None:
-                self._replay = None
-                self._queue_pending()
-            elif self._awaited in self._handed or self._hand(self._awaited):
+        """Go on with the replay as far as the results are there; at its end start what was running."""
+        while not self._replay.over:
+            lost = self._replay.advance()
+            if lost is None:
+                for proposal in self.controller.pending:
+                    self._queue(proposal)
+            elif lost in self._handed or self._hand(lost):
                 return
 
-    def _hand(self, id: int) -> bool:
-        """Queue a lost trial, unless its network's result is known; whether there is now one to wait for."""
-        self._handed.add(id)
-        trial = self._trial(Proposal(id, self.journal.proposals[id][1]))
+    def _queue(self, proposal: Proposal) -> None:
+        """Have it started, unless its network's result is known or on its way."""
+        trial = self._trial(proposal)
         if not self._settle(trial):
             self._to_start.append(trial)
-        return id not in self._ended
+
+    def _hand(self, lost: int) -> bool:
+        """Queue a lost trial; whether there is now one to wait for."""
+        self._handed.add(lost)
+        self._queue(Proposal(lost, self.journal.proposals[lost][1]))
+        return not self._replay.has(lost)
 
     def _next_lost(self) -> Trial | None:
         """Another lost trial to start beside the one that the replay waits for."""
-        for id in self._retrace.lost:
+        for id in self._replay.lost:
             if id not in self._handed and id in self.journal.proposals:
                 self._hand(id)
                 if self._to_start:
                     return self._start(self._to_start.pop(0))
         return None
-
-    def _queue_pending(self) -> None:
-        """Start again what was proposed and had not ended."""
-        for proposal in self.controller.pending:
-            trial = self._trial(proposal)
-            if not self._settle(trial):
-                self._to_start.append(trial)
 
     def _check_failures(self) -> None:
         count = len(self._failures)
