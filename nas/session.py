@@ -251,8 +251,9 @@ def _measure(
 
 
 _NOT_RETRACED = (
-    "the controller would have proposed other networks than the journal has (another version, other settings, "
-    "or lines of it are lost): its trials are kept, it goes on from them, but not exactly as it would have"
+    "the controller would have proposed other networks than the journal has (another version, other "
+    "settings, or lines of it are lost): its trials are kept, it goes on from them, but not exactly as it "
+    "would have"
 )
 
 

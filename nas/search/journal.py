@@ -16,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nas.search.journal_file import PROPOSALS, TRIALS, JournalFiles, dump_line, read_files
+from nas.search.journal_file import PROPOSALS as PROPOSALS
+from nas.search.journal_file import TRIALS as TRIALS
+from nas.search.journal_file import JournalFiles, dump_line, read_files
 from nas.search.reward import Reward
 from nas.search.trial import Record
 from search_spaces.architecture import Architecture
