@@ -136,6 +136,7 @@ class Controller(ABC):
         """
         self._check_pending(id)
         self.space.check(architecture)
+        self._proposed.discard(self._pending[id])  # or what was never evaluated would use the space up
         self._pending[id] = architecture
         self._proposed.add(architecture)
         self._asked(Proposal(id, architecture))

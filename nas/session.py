@@ -20,7 +20,7 @@ from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import is_url
 from nas.search.evaluator import Evaluator
-from nas.search.journal import Journal
+from nas.search.journal import check_unused
 from nas.search.loop import SearchLoop, run_in_process
 from nas.search.results import Results
 from nas.search.reward import AUTO
@@ -88,8 +88,7 @@ def resume_search(
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
-    with Journal(folder):  # whether it can be gone on with is said before data are read and Ray is started
-        pass
+    check_unused(folder)  # before data are read and Ray is started
     run.settings = replace(run.settings, evaluator=run.settings.evaluator.moved(data, data_root))
     run.settings.check()
     placement = placement.kept_in(folder)
@@ -128,7 +127,8 @@ def _run(
     costs = _costs(evaluator, settings.make_latency())
     study = ExponentStudy.of(settings, evaluator, costs) if settings.reward.exponent == AUTO else None
     run = Run.create(folder, settings) if new else Run(folder, settings)
-    with Journal(folder) as journal, _mirror(placement.storage, folder) as mirror:
+    say = _yellow(console)
+    with run.journal(say) as journal, _mirror(placement.storage, folder) as mirror:
         sweep(folder)  # here, where no other process is on the run
         run.keep_table()
         placement.keep(folder)
@@ -157,18 +157,17 @@ def _run(
 
         try:
             loop = run.loop(journal, trials, (progress, events, keeper), costs)
-            if not loop.retraced:
-                console.print(
-                    "this run was made by another version: its trials are kept, the controller goes on "
-                    "from them, but not exactly as it would have",
-                    style="yellow",
-                )
+            exact = loop.retraced
+            if not exact:
+                say(_NOT_RETRACED)
             try:
                 if not loop.done:
                     with progress:
                         runner(loop, tick)
             finally:
                 incumbent = loop.controller.incumbent() if evaluator.noisy else None
+                if exact and not loop.retraced:  # once the journal had its lost trials again
+                    say(_NOT_RETRACED)
             if loop.converged:
                 expected = loop.convergence.trials_per_improvement if loop.convergence else None
                 console.print(
@@ -231,7 +230,7 @@ def _measure(
         begun = Run.open(folder) if Run.is_run(folder) else Run.create(folder, settings)
         trials = begun.settings.trials
         copy = f"{placement.storage}/{part}" if placement.storage else None
-        with Journal(folder) as journal, _mirror(copy, folder) as mirror:
+        with begun.journal(_yellow(console)) as journal, _mirror(copy, folder) as mirror:
             view = SearchProgress(console, trials, evaluator.epochs, journal.records)
 
             def tick() -> None:
@@ -253,6 +252,17 @@ def _measure(
     console.print(first, highlight=False, soft_wrap=True)
     for line in remarks:
         console.print(line, style="yellow", highlight=False, soft_wrap=True)
+
+
+_NOT_RETRACED = (
+    "the controller would have proposed other networks than the journal has (another version, other "
+    "settings, or lines of it are lost): its trials are kept, it goes on from them, but not exactly as it "
+    "would have"
+)
+
+
+def _yellow(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def _costs(evaluator: Evaluator, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:

@@ -102,11 +102,10 @@ def _finished_training(path: Path) -> Path | None:
 
 def _winner(path: Path, what: str, weights: bool) -> Found:
     from nas.runs.folder import Run
-    from nas.search.journal import read_records
     from nas.studies.stage_two import STAGE_TWO, full_results
 
     run = Run.open(path)
-    records = read_records(run.folder)
+    records = run.records()
     best = run.winner(run.results(records))
     if best is None:
         raise InputError(f"{what}: no trial has finished yet")

@@ -22,7 +22,6 @@ from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.runs.scoring import HELD_OUT
 from nas.runs.settings import SearchSettings
-from nas.search.journal import read_records
 from nas.search.trial import Record
 from nas.session import resume_search, start_search
 from nas.studies.proxy_design import ProxySetting, candidates, proxy_settings, write_proxy
@@ -128,7 +127,7 @@ def proxy(
     study = ProxyStudy(base, networks, long, sweep, seeds, tau, images.num_classes, images.in_channels)
 
     def train(name: str, settings: SearchSettings) -> list[Record]:
-        return read_records(_train(folder / name, settings, placement, console).folder)
+        return _train(folder / name, settings, placement, console).records()
 
     result = study.run(train, lambda text: console.print(text, style="bold", highlight=False))
     if result.chosen is not None:
@@ -146,7 +145,7 @@ def _train(folder: Path, settings: SearchSettings, placement: Placement, console
     differs = [name for name, value in vars(begun).items() if getattr(kept, name) != value]
     if differs:
         raise InputError(f"out {folder}: was made with another {', '.join(differs)}; choose another --out")
-    if len(read_records(folder)) == kept.trials:
+    if len(run.records()) == kept.trials:
         return run
     return resume_search(folder, placement, console)
 

@@ -230,13 +230,12 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
     """Print and draw what a run found about scaling, resumed or not; None if it isn't such a run."""
     from nas.report.scaling import coefficients_document, study_document, write_study
     from nas.report.tables import coefficients_table, study_table
-    from nas.search.journal import read_records
     from nas.studies.scaling import COEFFICIENTS, STUDY, study_points
     from nas.studies.stage_two import STAGE_TWO
 
     if not isinstance(run.space, ListedSpace):
         return None
-    records = read_records(run.folder)
+    records = run.records()
     if run.space.name == STAGE_TWO:
         return report_stage_two(run, quiet)
     if run.space.name == COEFFICIENTS:
@@ -256,10 +255,9 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
 def report_stage_two(run: Run, quiet: bool = False) -> dict[str, Any]:
     """Print which network won when all were trained fully; the same as data."""
     from nas.report.tables import stage_two_table
-    from nas.search.journal import read_records
     from nas.studies.stage_two import agreement, full_results
 
-    results = full_results(run, read_records(run.folder))
+    results = full_results(run, run.records())
     tau = agreement(results)
     if not quiet and results:
         first = max(results, key=lambda r: r.proxy_reward)

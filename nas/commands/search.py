@@ -262,7 +262,8 @@ _TRAINS = (
 
 def _check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
     """Raise `InputError` for an option that does nothing for this run."""
-    settings, written = Run.open(folder).settings, typed()
+    run, written = Run.open(folder), typed()
+    settings = run.settings
     odd = [written[name] for name in _TRAINS if name in written]
     if not isinstance(settings.evaluator, TrainSettings) and odd:
         raise InputError(
@@ -271,7 +272,7 @@ def _check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
         )
     if isinstance(settings.evaluator, TrainSettings):
         only_for_fetched(absolute_data(data or settings.evaluator.data), "data_root", "download")
-    ended = len(read_records(folder))
+    ended = len(run.records(lambda text: None))  # `resume_search` says what is wrong with them
     if trials is not None and trials < ended:
         raise InputError(f"trials {trials}: {ended} have ended already: expected at least as many")
 

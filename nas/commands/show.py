@@ -18,7 +18,6 @@ from nas.report.diagram import terminal_diagram, write_diagram
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.runs.folder import Run
 from nas.runs.measured import read_measured
-from nas.search.journal import read_records
 from search_spaces.errors import InputError
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND, network_notation
 from search_spaces.spec import NetworkSpec
@@ -85,7 +84,7 @@ def spec_document(spec: NetworkSpec) -> dict[str, Any]:
 
 def run_document(run: Run) -> dict[str, Any]:
     """A run's settings, best trial and Pareto front."""
-    records = read_records(run.folder)
+    records = run.records()
     results = run.results(records)
     best, measured = run.winner(results), read_measured(run.folder)
     return {
@@ -103,7 +102,7 @@ def run_document(run: Run) -> dict[str, Any]:
 
 def show_run(run: Run, top: int = 5) -> None:
     """Print a run: its state, the top trials, the front, and the winner."""
-    records = read_records(run.folder)
+    records = run.records()
     console = out()
     results = run.results(records)
     console.print(
@@ -145,5 +144,5 @@ def report(run: str, path: str | None) -> None:
     opened = Run.open(Path(run))
     target = Path(path) if path else opened.folder / "report.html"
     declare([Target(str(target), "HTML page")])
-    write_report(opened, read_records(opened.folder), target)
+    write_report(opened, opened.records(), target)
     out().print(f"report: {target}", highlight=False, soft_wrap=True)

@@ -25,7 +25,6 @@ from nas.export.exportable import default_exports, parse_formats
 from nas.export.formats import EXPORTS
 from nas.runs.flat import make_settings
 from nas.runs.folder import BEST, Run
-from nas.search.journal import read_records
 from nas.studies.start_plan import (
     StartPlan,
     affordable_resolution,
@@ -353,7 +352,7 @@ def _remaining(command: list[str]) -> list[str] | None:
     target = Path(command[command.index("--out") + 1])
     if command[0] == "search" and Run.is_run(target):
         wanted = int(command[command.index("--trials") + 1])
-        return None if len(read_records(target)) >= wanted and (target / BEST).is_file() else command
+        return None if len(Run.open(target).records()) >= wanted and (target / BEST).is_file() else command
     if command[0] == "train" and (target.is_file() or (target.with_suffix("") / TRAIN_PLAN).is_file()):
         # at its end it repeats the test alone
         spread = command[command.index("--processes") : -2] if "--processes" in command else []

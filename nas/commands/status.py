@@ -37,7 +37,7 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
     if not Run.is_run(folder):
         raise InputError(f"{run}: no run there (no search.yaml)")
     opened = Run.open(folder)
-    settings, records, now = opened.settings, read_records(folder), read_status(folder)
+    settings, records, now = opened.settings, opened.records(), read_status(folder)
     results = opened.results(records)
     states = results.states
     driven = is_driven(folder)

@@ -34,7 +34,6 @@ from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.runs.train_settings import TrainSettings
-from nas.search.journal import read_records
 from nas.session import start_search
 from nas.studies.stage_two import stage_two_settings
 from nas.training.presets import make_recipe
@@ -209,7 +208,7 @@ def _train_top(
     """Stage two of a search."""
     folder = run.folder
     only_for_fetched(settings.training.data, "data_root", "download")
-    settings = stage_two_settings(run, read_records(folder), top, settings)
+    settings = stage_two_settings(run, run.records(), top, settings)
     place = Path(target or f"{str(folder).rstrip('/')}-top{top}")
     finished = start_search(settings, place, placement, progress())
     document = report_stage_two(finished, quiet=as_json)

@@ -129,7 +129,7 @@ class _WithTrials:
         stamp = (state.st_size, state.st_mtime_ns)
         if path not in self._read or self._read[path][0] != stamp:
             try:
-                self._read[path] = stamp, read_records(path.parent)
+                self._read[path] = stamp, read_records(path.parent, say=lambda text: None)
             except InputError:
                 self._read[path] = stamp, []  # `nas show` says what is wrong with it
         return self._read[path][1]

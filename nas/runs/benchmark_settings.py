@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nas.benchmark.evaluator import MEASURED, BenchmarkEvaluator
 from nas.benchmark.load import load_surrogate
@@ -93,6 +93,11 @@ class BenchmarkSettings(EvaluatorSettings):
     def digest(self) -> str | None:
         """Of what it scores on, once the run has started."""
         return self.surrogate_digest
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """The surrogate, wherever its records lie."""
+        return {name: value for name, value in super().depends_on.items() if name != "records"}
 
     @property
     def accuracy_of(self) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeVar
 
 from nas.search.evaluator import Evaluator
 from nas.search.objective import CostModel
@@ -57,6 +57,14 @@ class EvaluatorSettings(ABC):
     @abstractmethod
     def accuracy_of(self) -> str:
         """What the accuracies are of, for whoever reads them."""
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """What an accuracy depends on, as plain data: results of another value don't compare.
+
+        All of the fields, unless a kind says which of its own decide nothing.
+        """
+        return asdict(self)
 
     @property
     def early_stopping(self) -> str:

@@ -9,6 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nas.runs.basis import (
+    basis_of,
+    check_basis,
+    read_basis,
+    refusal,
+    rewarded,
+    steered,
+    write_basis,
+)
 from nas.runs.flat import read_settings
 from nas.runs.link import STORAGE
 from nas.runs.measured import EXPONENT, MEASURED, MeasuredExponent
@@ -16,9 +25,10 @@ from nas.runs.placement import PLACEMENT
 from nas.runs.settings import SearchSettings
 from nas.runs.status import RUNNING
 from nas.search.convergence import Convergence
-from nas.search.journal import TRIALS, Journal
+from nas.search.journal import TRIALS, Journal, read_records, to_stderr
 from nas.search.loop import Observer, SearchLoop
 from nas.search.results import Results
+from nas.search.reward import AUTO
 from nas.search.trial import Record, Scored
 from search_spaces.document import (
     is_temporary,
@@ -116,6 +126,53 @@ class Run:
         document = read_document(path)  # what else stands there stays: a resumed run's data may have moved
         document["reward"]["exponent"] = measured.exponent
         write_document(path, document)
+        write_basis(self.folder, basis_of(self.settings))
+
+    def records(self, say: Callable[[str], None] | None = None) -> list[Record]:
+        """The ended trials, rewarded as the settings say; `say` as `read_records` takes it.
+
+        Raises:
+            InputError: as `read_records`.
+        """
+        kept, now = read_basis(self.folder), basis_of(self.settings)
+        records = read_records(self.folder, self.space, self.settings.make_reward(), say)
+        if kept is not None and records and (why := refusal(kept, now, read=True)) is not None:
+            (say or to_stderr)(f"{self.folder}: its trials were scored by other settings: {why}")
+        return records
+
+    def journal(self, say: Callable[[str], None] = lambda text: None) -> Journal:
+        """The journal, open for writing; what was put in order and what has changed is said.
+
+        Raises:
+            InputError: as `Journal`; or the ended trials would not compare with what the settings give now.
+        """
+        kept, now = read_basis(self.folder), basis_of(self.settings)
+
+        def check(records: list[Record]) -> None:
+            if not records:
+                return
+            if kept is not None:
+                check_basis(self.folder, len(records), kept, now)
+            if self.settings.reward.exponent == AUTO:
+                raise InputError(
+                    f"exponent {AUTO!r}: it is measured before a search, and {len(records)} trials of "
+                    f"{self.folder} have ended; give a number"
+                )
+
+        journal = Journal(self.folder, self.space, self.settings.make_reward(), check)
+        try:
+            if kept is not None and journal.records:
+                for word in (rewarded(kept, now), steered(kept, now)):
+                    if word is not None:
+                        say(f"{self.folder}: changed since its trials ended: {word}")
+            for remark in journal.remarks:
+                say(remark)
+            if now != kept:
+                write_basis(self.folder, now)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
 
     def loop(
         self,
@@ -146,10 +203,16 @@ class Run:
 
         A controller that knows of noise may have chosen another one than the highest reward seen.
         """
-        if results.best is not None and (self.folder / BEST).is_file():
+        if results.best is not None and (self.folder / BEST).is_file() and not self._rewarded_anew:
             digest = read_spec(str(self.folder / BEST)).digest
             return next((r for r in results.finished if r.digest == digest), results.best)
         return results.best
+
+    @property
+    def _rewarded_anew(self) -> bool:
+        """Whether `best.yaml` was chosen by another reward than the settings'."""
+        kept = read_basis(self.folder)
+        return kept is not None and rewarded(kept, basis_of(self.settings)) is not None
 
     def spec(self, record: Record) -> NetworkSpec:
         """The network of a trial."""

@@ -1,8 +1,7 @@
 """A run folder's copy in an object store or a shared folder, so that a lost machine loses no run.
 
-The journal grows by lines and objects can't be appended to, so new lines go up as objects of their
-own, named by their place in the file; putting them together gives the file again. Everything else of
-a run is small and goes up whole when it has changed.
+The journal grows by lines, and so does its copy (`nas.runs.growing`). Everything else of a run is small and
+goes up whole when it has changed.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from nas.runs.growing import GrowingCopy, trials_of
 from nas.runs.link import STORAGE, keep_link
 from nas.runs.measured import EXPONENT, MEASURED
 from nas.runs.storage import is_url, open_storage, write_object
@@ -52,28 +51,38 @@ class Mirror:
         self.files, self.root = open_storage(url)
         self.error: Exception | None = None
         self._token = uuid.uuid4().hex.encode()
-        self._done: dict[str, int] = {name: _size(self.files, self.root, name) for name in _GROWING}
+        self._growing = {name: GrowingCopy(self.files, self.root, name, url) for name in _GROWING}
         self._sent: dict[str, bytes] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
-        for name in _GROWING:
-            here, there = _content(folder / name) or b"", _joined(self.files, self.root, name, url)
-            if here.startswith(there):
-                continue
-            if there.startswith(here):
-                raise InputError(
-                    f"storage {url!r}: has more of {name} than {folder}, which is an old copy: "
-                    f"`nas resume {shlex.quote(url)} --out FOLDER` takes the newer one"
-                )
-            raise InputError(
-                f"storage {url!r}: the copy there is another run's ({name} differs from {folder}'s): "
-                "choose another storage"
-            )
+        anew = {name: content for name in _GROWING if (content := self._reordered(name)) is not None}
         try:  # only now: it takes the copy away from whoever had it
             self._put(_WRITER, self._token)
         except Exception as error:  # each store raises its own kinds
             raise InputError(f"storage {url!r}: cannot write: {error}") from None
+        for name, content in anew.items():
+            self._growing[name].replace(content)
         keep_link(folder, url)
+
+    def _reordered(self, name: str) -> bytes | None:
+        """A growing file that a resumed run has put in order since it went up; None: it has only grown."""
+        here, there = _content(self.folder / name) or b"", self._growing[name].read()
+        if here.startswith(there):
+            return None
+        ours, theirs = trials_of(here), trials_of(there)
+        shared = ours.keys() & theirs.keys()
+        same = bool(shared) and all(ours[trial] == theirs[trial] for trial in shared)
+        if same and len(ours) >= len(theirs):
+            return here[: here.rfind(b"\n") + 1]
+        if same or there.startswith(here):
+            raise InputError(
+                f"storage {self.url!r}: has more of {name} than {self.folder}, which is an old copy: "
+                f"`nas resume {shlex.quote(self.url)} --out FOLDER` takes the newer one"
+            )
+        raise InputError(
+            f"storage {self.url!r}: the copy there is another run's ({name} differs from {self.folder}'s): "
+            "choose another storage"
+        )
 
     def __enter__(self) -> Mirror:
         self._thread.start()
@@ -108,8 +117,7 @@ class Mirror:
             raise InputError("another process has taken over this run")
         for name, new in lines.items():
             if new:
-                self._put(f"{name}/{self._done[name]:015d}", new)
-                self._done[name] += len(new)
+                self._growing[name].append(new)
         for name, content in changed.items():
             self._put(name, content)
             self._sent[name] = content
@@ -117,10 +125,10 @@ class Mirror:
     def _new_lines(self, name: str) -> bytes:
         """The whole lines of a growing file that aren't up yet."""
         path = self.folder / name
-        if not path.exists() or path.stat().st_size <= self._done[name]:
+        if not path.exists() or path.stat().st_size <= self._growing[name].size:
             return b""
         with path.open("rb") as stream:
-            stream.seek(self._done[name])
+            stream.seek(self._growing[name].size)
             new = stream.read()
         return new[: new.rfind(b"\n") + 1]
 
@@ -147,24 +155,6 @@ def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def _size(files: Any, root: str, name: str) -> int:
-    """How much of a growing file is in the store."""
-    last = max(_parts(files, root, name), default=None)
-    if last is None:
-        return 0
-    return int(last.rsplit("/", 1)[1]) + int(files.size(last))
-
-
-def _parts(files: Any, root: str, name: str) -> list[str]:
-    try:
-        found = files.ls(f"{root}/{name}", detail=False, refresh=True)
-    except TypeError:  # a folder has no listing to refresh
-        found = files.ls(f"{root}/{name}", detail=False)
-    except FileNotFoundError:
-        return []
-    return sorted(path for path in found if path.rsplit("/", 1)[1].isdigit())
-
-
 def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: None) -> None:
     """Bring a run from its copy into a folder that doesn't exist yet, or is empty.
 
@@ -189,7 +179,7 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
                     raise InputError(f"{url}: {name} is larger than {MAX_BYTES} bytes")
                 content[name] = files.cat_file(f"{root}/{name}")
         for name in _GROWING:
-            content[name] = _joined(files, root, name, url)
+            content[name] = GrowingCopy(files, root, name, url).read()
     except InputError:
         raise
     except Exception as error:  # each store raises its own kinds
@@ -233,19 +223,6 @@ def _remove_unfinished(place: Path) -> None:
     for path in sorted(place.rglob("*"), key=lambda path: len(path.parts), reverse=True):
         path.rmdir()
     place.rmdir()
-
-
-def _joined(files: Any, root: str, name: str, url: str) -> bytes:
-    """A growing file, put together again."""
-    parts = _parts(files, root, name)
-    # by their ranges: `cat` would take brackets in a path for a pattern
-    data = files.cat_ranges(parts, [None] * len(parts), [None] * len(parts), on_error="raise")
-    whole = bytearray()
-    for path, part in zip(parts, data, strict=True):
-        if int(path.rsplit("/", 1)[1]) != len(whole):
-            raise InputError(f"{url}: {name} has a gap at byte {len(whole)}")
-        whole += part
-    return bytes(whole)
 
 
 def has_run(url: str) -> bool:

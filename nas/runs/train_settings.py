@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 from nas.data.place import absolute, absolute_data
@@ -183,6 +183,15 @@ class TrainSettings(EvaluatorSettings):
     def digest(self) -> str | None:
         """Of what it scores on, once the run has started."""
         return self.data_digest
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """The data, wherever they lie, the recipe and the proxy task; who is ended early decides nothing."""
+        given = {
+            name: getattr(self, name) for name in ("data_digest", "subset", "held_out", "folds", "cache")
+        }
+        more = {"baseline_resolution": self.baseline_resolution, "final": self.final}
+        return {**given, **more, "recipe": asdict(self.make_recipe()), "proxy": asdict(self.make_proxy())}
 
     @property
     def accuracy_of(self) -> str:

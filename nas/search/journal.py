@@ -8,60 +8,70 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
-from collections.abc import Iterator
+import sys
+from bisect import insort
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nas.search.journal_file import PROPOSALS as PROPOSALS
+from nas.search.journal_file import TRIALS as TRIALS
+from nas.search.journal_file import JournalFiles, dump_line, read_files
+from nas.search.reward import Reward
 from nas.search.trial import Record
 from search_spaces.architecture import Architecture
+from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
+from search_spaces.space import SearchSpace
 
-TRIALS, PROPOSALS = "trials.jsonl", "proposals.jsonl"
+DAMAGED = f"{TRIALS}.damaged"
+"""Beside the journal: lines that were taken out of it."""
 
 
-def read_records(folder: Path) -> list[Record]:
-    """The ended trials of a run, in the order they ended; a torn last line is left out.
+def read_records(
+    folder: Path,
+    space: SearchSpace | None = None,
+    reward: Reward | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[Record]:
+    """The ended trials of a run, in the order they ended; changes nothing.
+
+    Lines that are no trials are left out, and said; a torn last line is what a crash leaves.
+
+    Args:
+        folder: of the run.
+        space, reward: of the run, as `read_files` takes them.
+        say: told of what was left out or recomputed; None: it goes to stderr.
 
     Raises:
-        InputError: a line is broken (its number is named) or names a trial twice.
+        InputError: as `read_files`.
     """
-    records: list[Record] = []
-    seen: set[int] = set()
-    path = folder / TRIALS
-    for number, line in _lines(path):
-        try:
-            record = Record.from_line(line)
-        except (TypeError, KeyError) as error:
-            raise InputError(f"{path}: line {number} is no trial: {error}") from None
-        if record.trial in seen:
-            raise InputError(f"{path}: line {number}: trial {record.trial} is there twice")
-        seen.add(record.trial)
-        records.append(record)
-    return records
+    found = read_files(folder, space, reward)
+    for remark in found.remarks:
+        (say or to_stderr)(remark)
+    return found.records
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The complete lines of a file, with their numbers."""
+def to_stderr(text: str) -> None:
+    """Where a remark goes that nobody asked for."""
+    print(text, file=sys.stderr)
+
+
+def check_unused(folder: Path) -> None:
+    """Raise `InputError` if another process writes to the run in a folder."""
+    os.close(_lock(folder))
+
+
+def _lock(folder: Path) -> int:
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    # what follows the last newline was torn by a crash: its writer never saw it finished
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise InputError(
-                f"{path}: line {number} is broken; repair or remove that line to go on (nothing was changed)"
-            )
-        yield number, value
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise InputError(f"{folder}: another process is running this search") from None
+    return handle
 
 
 class MemoryJournal:
@@ -91,7 +101,7 @@ class MemoryJournal:
             raise ValueError(f"trial {record.trial} is in the journal already")
         self._write_record(record)
         self._ended.add(record.trial)
-        self.records.append(record)
+        insort(self.records, record, key=_place)
 
     def _write_record(self, record: Record) -> None:
         """Keep it where it outlives the process; here, nowhere."""
@@ -100,31 +110,39 @@ class MemoryJournal:
 class Journal(MemoryJournal):
     """A run's journal, open for writing by one process at a time.
 
+    What in its files is damaged, out of order or rewarded otherwise is put in order first: a line for each
+    trial, the lines that were taken out in a file beside it.
+
     When `append` returns, the trial is on disk; if it can't be written, `append` raises InputError and the
     file is as it was.
 
     Args:
         folder: of the run; it exists.
+        space, reward: of the run, as `read_files` takes them.
+        check: called with the ended trials before anything is changed; may refuse to go on with them.
+
+    Attributes:
+        remarks: what of the files was put in order, for the user, a line each.
 
     Raises:
-        InputError: another process writes to the run, or a line is broken (nothing is changed then).
+        InputError: another process writes to the run, or as `read_files` and `check`: nothing is changed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        space: SearchSpace | None = None,
+        reward: Reward | None = None,
+        check: Callable[[list[Record]], None] = lambda records: None,
+    ) -> None:
         super().__init__()
         self.folder = folder
-        self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        self._lock = _lock(folder)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise InputError(f"{folder}: another process is running this search") from None
-        try:
-            self.records = read_records(folder)
-            for _, line in _lines(folder / PROPOSALS):
-                self.proposals[line["trial"]] = (line["asked_after"], Architecture(line["architecture"]))
-            for record in self.records:
-                self.proposals[record.trial] = (record.asked_after, record.architecture)
+            found = read_files(folder, space, reward, whole=True)
+            check(found.records)
+            self.records, self.proposals, self.remarks = found.records, found.proposals, found.remarks
+            self._put_in_order(found)
             self._ended = {record.trial for record in self.records}
             self._trials = self._open(TRIALS)
             self._proposals = self._open(PROPOSALS)
@@ -132,12 +150,18 @@ class Journal(MemoryJournal):
             os.close(self._lock)
             raise
 
+    def _put_in_order(self, found: JournalFiles) -> None:
+        if found.damaged:
+            path = self.folder / DAMAGED
+            before = path.read_bytes() if path.is_file() else b""
+            write_atomically(path, before + b"".join(line + b"\n" for line in found.damaged))
+        for name, in_order in found.in_order.items():
+            if not in_order:
+                write_atomically(self.folder / name, found.contents[name])
+
     def _open(self, name: str) -> int:
-        """A descriptor for appending, after cutting off what a crash left of a last line."""
-        handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        content = os.pread(handle, os.fstat(handle).st_size, 0)
-        os.ftruncate(handle, content.rfind(b"\n") + 1)
-        return handle
+        """A descriptor for appending."""
+        return os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
 
     def propose(self, trial: int, asked_after: int, architecture: Architecture) -> None:
         """Note a proposal. Not forced to disk: losing one costs no result."""
@@ -150,7 +174,7 @@ class Journal(MemoryJournal):
         os.fsync(self._trials)
 
     def _write(self, handle: int, line: dict[str, Any]) -> None:
-        data = json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        data = dump_line(line)
         end = os.lseek(handle, 0, os.SEEK_END)
         try:
             if os.write(handle, data) != len(data):
@@ -174,3 +198,7 @@ class Journal(MemoryJournal):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _place(record: Record) -> int:
+    return record.ended_after or 0

@@ -18,6 +18,7 @@ from nas.network.cost import COSTS, cost
 from nas.search.convergence import Convergence
 from nas.search.evaluator import Evaluator
 from nas.search.journal import MemoryJournal
+from nas.search.retrace import Replay
 from nas.search.reward import Reward
 from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Scored, Trial, make_record
 from search_spaces.architecture import Architecture
@@ -41,7 +42,7 @@ class Observer(Protocol):
 
 
 class AllTrialsFailedError(InputError):
-    """The first trials all failed: the set-up is at fault, and going on would only repeat it."""
+    """The first trials of this process all failed: the set-up is at fault, going on would only repeat it."""
 
 
 class SearchLoop:
@@ -52,7 +53,8 @@ class SearchLoop:
     for. Every proposal counts as a trial, so the search ends also when the controller has converged.
 
     Args:
-        controller: fresh, as at the start of the run; a journal with trials is replayed into it.
+        controller: fresh, as at the start of the run; a journal with trials is replayed into it, up to the
+            first whose result the journal has lost: that is evaluated again before the replay goes on.
         reward: of an accuracy and the costs.
         journal: open for writing, or one of this process's memory.
         trials: how many to end with.
@@ -66,8 +68,6 @@ class SearchLoop:
         running: the trials under evaluation, by id.
         stopping: set to start nothing any more; what was proposed and has no result yet is started
             again by a resumed run.
-        retraced: whether a resumed run's controller repeated the journal's proposals exactly, so that
-            the run goes on as if it had never stopped.
         ask_seconds: what each ask of the controller took.
     """
 
@@ -95,16 +95,26 @@ class SearchLoop:
         self._waiting: dict[str, list[Trial]] = {}  # by the digest of each network that is out
         self._known: dict[str, Record] = {}
         self._exhausted = False
-        self.retraced = True
         self._metrics_kept = controller.metrics
         self._versions = _versions()
         self._to_start: list[Trial] = []
-        self._replay()
+        for record in self.records:
+            self._known.setdefault(record.digest, record)
+        self._failures: list[str] = []  # of this process, until one of its evaluations has a result
+        self._works = False
+        self._handed: set[int] = set()
+        self._replay = Replay(journal, self._ask, controller.amend, self._teach)
+        self._advance()
 
     @property
     def records(self) -> list[Record]:
         """The ended trials."""
         return self.journal.records
+
+    @property
+    def retraced(self) -> bool:
+        """Whether a resumed run's controller repeats the journal's proposals, as far as it has been."""
+        return self._replay.exact
 
     @property
     def done(self) -> bool:
@@ -114,7 +124,7 @@ class SearchLoop:
     @property
     def complete(self) -> bool:
         """Whether the search has all its trials, or has converged or exhausted its space."""
-        return self._nothing_new and not self.running and not self._to_start
+        return self._replay.over and self._nothing_new and not self.running and not self._to_start
 
     @property
     def _nothing_new(self) -> bool:
@@ -129,20 +139,22 @@ class SearchLoop:
         """The next evaluation to start; None if there is none now (see `done`).
 
         Raises:
-            AllTrialsFailedError: none of the first trials gave a result.
+            AllTrialsFailedError: none of this process's first trials gave a result.
         """
         self._check_failures()
         if self.stopping:
             return None
         if self._to_start:
             return self._start(self._to_start.pop(0))
+        if not self._replay.over:
+            return self._next_lost()
         while not self._nothing_new:
             try:
                 proposal = self._ask()
             except SpaceExhaustedError:
                 self._exhausted = True
                 break
-            self.journal.propose(proposal.id, len(self.records), proposal.architecture)
+            self.journal.propose(proposal.id, self._replay.told, proposal.architecture)
             trial = self._trial(proposal)
             if not self._settle(trial):
                 return self._start(trial)
@@ -228,9 +240,15 @@ class SearchLoop:
     def _end(self, trial: Trial, **outcome: object) -> None:
         self.running.pop(trial.id, None)
         record = self._record(trial, **outcome)
+        self._works = self._works or record.state != FAILED
+        if not self._works:
+            self._failures.append(record.reason or "")
+        followers = self._waiting.pop(trial.digest, [])
         self._keep(record)
-        for follower in self._waiting.pop(trial.digest, []):
+        self._advance()
+        for follower in followers:
             self._copy(follower, record)
+            self._advance()
 
     def _record(self, trial: Trial, **outcome: object) -> Record:
         asked_after, architecture = self.journal.proposals[trial.id]
@@ -244,11 +262,13 @@ class SearchLoop:
             costs=trial.costs,
             versions=self._versions,
             asked_after=asked_after,
+            ended_after=self._replay.place(trial.id),
             **outcome,
         )
 
     def _keep(self, record: Record) -> None:
-        record.controller.update(self._teach(record))
+        if self._replay.give(record):  # else it is told when its turn comes
+            record.controller.update(self._teach(record))
         # if this fails the search ends, and what the controller just learned ends with it: a resumed
         # run learns from the journal alone
         self.journal.append(record)
@@ -282,6 +302,7 @@ class SearchLoop:
         return False
 
     def _copy(self, trial: Trial, source: Record) -> None:
+        original = source.trial if source.same_as is None else source.same_as
         self._keep(
             self._record(
                 trial,
@@ -290,7 +311,7 @@ class SearchLoop:
                 accuracy=source.accuracy,
                 measurements=source.measurements,
                 reason=source.reason,
-                same_as=source.trial if source.same_as is None else source.same_as,
+                same_as=None if original == trial.id else original,  # what was copied of it is left of it
                 worker=source.worker,
             )
         )
@@ -310,32 +331,43 @@ class SearchLoop:
         seed = int.from_bytes(hashlib.sha256(text).digest()[:4], "big") >> 1
         return Trial(proposal, spec, space.choices(proposal.architecture), costs, seed)
 
-    def _replay(self) -> None:
-        """Bring the controller to where the journal ends, by the same asks and tells in the same order."""
-        told = 0
-        for id, (asked_after, architecture) in sorted(self.journal.proposals.items()):
-            while told < min(asked_after, len(self.records)):
-                self._teach(self.records[told])
-                told += 1
-            if self._ask() != Proposal(id, architecture):
-                # made by another version: what was evaluated counts, not what would be proposed now
-                self.controller.amend(id, architecture)
-                self.retraced = False
-        for record in self.records[told:]:
-            self._teach(record)
-        for record in self.records:
-            self._known.setdefault(record.digest, record)
-        ended = {record.trial for record in self.records}
-        for proposal in self.controller.pending:
-            trial = self._trial(proposal)
-            if proposal.id not in ended and not self._settle(trial):
-                self._to_start.append(trial)
+    def _advance(self) -> None:
+        """Go on with the replay as far as the results are there; at its end start what was running."""
+        while not self._replay.over:
+            lost = self._replay.advance()
+            if lost is None:
+                for proposal in self.controller.pending:
+                    self._queue(proposal)
+            elif lost in self._handed or self._hand(lost):
+                return
+
+    def _queue(self, proposal: Proposal) -> None:
+        """Have it started, unless its network's result is known or on its way."""
+        trial = self._trial(proposal)
+        if not self._settle(trial):
+            self._to_start.append(trial)
+
+    def _hand(self, lost: int) -> bool:
+        """Queue a lost trial; whether there is now one to wait for."""
+        self._handed.add(lost)
+        self._queue(Proposal(lost, self.journal.proposals[lost][1]))
+        return not self._replay.has(lost)
+
+    def _next_lost(self) -> Trial | None:
+        """Another lost trial to start beside the one that the replay waits for."""
+        for id in self._replay.lost:
+            if id not in self._handed and id in self.journal.proposals:
+                self._hand(id)
+                if self._to_start:
+                    return self._start(self._to_start.pop(0))
+        return None
 
     def _check_failures(self) -> None:
-        first = self.records[:_GIVE_UP_AFTER]
-        if len(first) == _GIVE_UP_AFTER and all(r.state == FAILED for r in self.records):
+        count = len(self._failures)
+        if count >= _GIVE_UP_AFTER and not self._works:
+            resumed = "" if count == len(self.records) else "since it was resumed, "
             raise AllTrialsFailedError(
-                f"the first {len(self.records)} trials all failed; the last: {self.records[-1].reason}"
+                f"{resumed}the first {count} trials all failed; the last: {self._failures[-1]}"
             )
 
 

@@ -70,6 +70,8 @@ class Record:
         versions: of the packages that decide a result.
         asked_after: how many trials had ended when this one was proposed; with it a resumed run
             retraces the controller's steps.
+        ended_after: how many trials had ended when this one did: its place among them, wherever its line
+            stands; None in a run of an earlier version, where the line's own place says it.
     """
 
     trial: int
@@ -91,6 +93,7 @@ class Record:
     seconds: float = 0
     versions: dict[str, str] = field(default_factory=dict)
     asked_after: int = 0
+    ended_after: int | None = None
 
     def to_line(self) -> dict[str, Any]:
         """As plain data for one line of JSON."""

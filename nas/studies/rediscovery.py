@@ -11,7 +11,6 @@ from nas.benchmark.landmarks import true_rewards
 from nas.network.cost import cost
 from nas.runs.benchmark_settings import BenchmarkSettings
 from nas.runs.folder import Run
-from nas.search.journal import read_records
 from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.errors import InputError
 from search_spaces.notation import stage_words
@@ -104,7 +103,7 @@ def trace_rediscovery(run: Run, random: int = 10_000) -> Rediscovery:
     """
     if not isinstance(run.settings.evaluator, BenchmarkSettings):
         raise InputError(f"{run.folder}: not a search on the benchmark")
-    records = read_records(run.folder)
+    records = run.records()
     winner = run.winner(run.results(records))
     if winner is None:
         raise InputError(f"{run.folder}: no trial gave a result")

@@ -194,7 +194,6 @@ def _proxy(monkeypatch, recorder):
     monkeypatch.setattr("nas.studies.proxy_design._POOL", 40)
     images = SimpleNamespace(num_classes=10, in_channels=1, subset=lambda share, held_out: None)
     monkeypatch.setattr("nas.data.load.load_data", lambda *given: images)
-    monkeypatch.setattr(module, "read_records", lambda folder: [SimpleNamespace(seconds=1.0)])
     monkeypatch.setattr("nas.studies.proxy_study.accuracies", lambda records: {"a": 0.1})
     monkeypatch.setattr("nas.studies.proxy_study.correlate", lambda one, other: Correlation(0.5, 0.4, 0.6, 9))
     monkeypatch.setattr("nas.studies.proxy_study.variance", recorder("variance", lambda runs: _Spread()))

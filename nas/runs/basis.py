@@ -1,0 +1,131 @@
+"""What a run's results depend on, kept beside them: trials compare only while it stays the same.
+
+`search.yaml` says what a run is to do, and may be edited; `basis.yaml` says what the trials that have ended
+were scored by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nas.runs.settings import SearchSettings
+from search_spaces.document import check_schema, read_document, write_document
+from search_spaces.errors import InputError
+
+SCHEMA_VERSION = 1
+BASIS = "basis.yaml"
+_MADE_GOOD = ("reward",)
+"""Results of another one are recomputed."""
+_STEERS = ("controller", "seed")
+"""These decide which networks are proposed, and not what a network's result is."""
+_DECIDED = tuple(
+    f"evaluator.{name}" for name in ("data_digest", "surrogate_digest", "cache", "held_out", "folds")
+)
+"""None as long as no search has begun that decided or measured them."""
+_COMMENT = "what the trials that have ended were scored by; nas writes it, search.yaml is the one to edit"
+
+
+def basis_of(settings: SearchSettings) -> dict[str, Any]:
+    """What the results of a run with these settings depend on, as plain data."""
+    table = settings.make_latency()
+    line = None if table is None else [table.offset, table.slope, table.per_part]
+    return {
+        "space": _space(settings),
+        "evaluator": {"kind": settings.evaluator.kind, **settings.evaluator.depends_on},
+        "latency_table": None if table is None else _digest([dict(table.entries), line]),
+        "reward": asdict(settings.reward),
+        "controller": asdict(settings.controller),
+        "seed": settings.seed,
+    }
+
+
+def _space(settings: SearchSettings) -> dict[str, Any]:
+    """Its parts, as digests: a document may be large."""
+    space = asdict(settings.space)
+    parts = {name: _digest(part) for name, part in space.pop("document").items()}
+    return space | {"document": parts}
+
+
+def _digest(part: Any) -> str:
+    return hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_basis(folder: Path) -> dict[str, Any] | None:
+    """What is kept in a run's folder; None if nothing. Raises `InputError` for a broken file."""
+    path = folder / BASIS
+    if not path.is_file():
+        return None
+    document = read_document(path)
+    check_schema(document, str(path), SCHEMA_VERSION)
+    return {name: value for name, value in document.items() if name != "schema"}
+
+
+def write_basis(folder: Path, basis: Mapping[str, Any]) -> None:
+    """Keep it in a run's folder."""
+    write_document(folder / BASIS, {"schema": SCHEMA_VERSION, **basis}, _COMMENT)
+
+
+def refusal(kept: Mapping[str, Any], now: Mapping[str, Any], read: bool = False) -> str | None:
+    """Why results of the kept basis don't compare with new ones; None if they do.
+
+    With `read`, of settings as a file has them: what a search decides when it starts may not be there.
+    """
+    if read:
+        scorer = now["evaluator"].items()
+        told = {n: v for n, v in scorer if v is not None or f"evaluator.{n}" not in _DECIDED}
+        now = {**now, "evaluator": kept["evaluator"] | told}
+    return _words(kept, now, lambda part: part not in (*_MADE_GOOD, *_STEERS))
+
+
+def steered(kept: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """What else of the search has changed, in words; None if nothing."""
+    return _words(kept, now, lambda part: part in _STEERS)
+
+
+def rewarded(kept: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """What of the reward has changed, in words; None if nothing."""
+    return _words(kept, now, lambda part: part in _MADE_GOOD)
+
+
+def _words(kept: Mapping[str, Any], now: Mapping[str, Any], of: Any) -> str | None:
+    changed = [
+        _change(name, before, after) for name, before, after in _changes(kept, now) if of(name.split(".")[0])
+    ]
+    return ", ".join(changed) or None
+
+
+def _changes(
+    kept: Mapping[str, Any], now: Mapping[str, Any], within: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """(name, before, after) of what differs."""
+    for name in dict.fromkeys([*kept, *now]):
+        before, after, path = kept.get(name), now.get(name), f"{within}{name}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _changes(before, after, f"{path}.")
+        elif before != after and not (before is None and path in _DECIDED):
+            yield path, before, after
+
+
+def _change(name: str, before: Any, after: Any) -> str:
+    if name.startswith("space.document") or name == "latency_table":
+        return f"{name} is another one"
+    return f"{name} was {_quoted(before)}, is {_quoted(after)}"
+
+
+def _quoted(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else ascii(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def check_basis(folder: Path, trials: int, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise `InputError` if the ended trials of a run would not compare with those to come."""
+    if (why := refusal(kept, now)) is not None:
+        raise InputError(
+            f"{folder}: its {trials} trials were scored by other settings than those of search.yaml: {why}; "
+            "put that back, or start a new search: their results would not compare"
+        )
