@@ -55,7 +55,7 @@ class Encoding:
 
 
 def _contrasts(count: int) -> Floats:
-    """Polynomial contrasts of `count` ordered choices, shape (count, count - 1 or `_CONTRASTS`), linear first.
+    """Polynomial contrasts of `count` ordered choices, (count, count - 1 or `_CONTRASTS`), linear first.
 
     Orthogonalised from Legendre polynomials, which stay between -1 and 1: powers would overflow.
     """

@@ -23,6 +23,7 @@ from nas.runs.measured import read_measured
 from nas.runs.train_settings import TrainSettings
 from nas.search.results import Results
 from nas.search.trial import FAILED, FINISHED, Record, Scored
+from search_spaces.counting import count_text
 from search_spaces.document import dump_yaml, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
@@ -86,7 +87,7 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         ("its MACs", si(best.macs)),
         ("its parameters", si(best.costs["params"])),
         ("trials", f"{len(records):,}" + (f", {results.failed} failed" if results.failed else "")),
-        ("space", f"{run.space.size:.3g}"),
+        ("space", count_text(run.space.size)),
     ]
     shown = "".join(f"<div><span class=faint>{name}</span><b>{value}</b></div>" for name, value in cards)
     return (
