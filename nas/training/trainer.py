@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from nas.data.unreadable import SPLITS
 from nas.errors import TrialFailedError
+from nas.network.at_once import images_at_once
 from nas.training.batches import Batches
 from nas.training.graphed import GraphedStep
 from nas.training.optimizer import freeze, least_images, lr_factor, make_optimizer
@@ -61,6 +62,10 @@ class Trainer:
         self.model = model.to(device=self.device, memory_format=self.format)  # type: ignore[call-overload]
         self._frozen = freeze(self.model, frozen)
         self._least = least_images(self.model, frozen)
+        spec = getattr(
+            model, "spec", None
+        )  # of a model that isn't ours a training step's batch is known to fit
+        self._at_once = None if spec is None else images_at_once(spec, batches.data.resolution)
         self._check_parts()
         self.optimizer = make_optimizer(self.model, recipe)
         self.updates = 0
@@ -269,7 +274,7 @@ class Trainer:
         model: nn.Module = self.model if self.ema is None else self.ema
         model.eval()
         sums = torch.zeros(4, device=self.device, dtype=torch.float64)
-        for images, labels in self.batches.evaluation(split):
+        for images, labels in self.batches.evaluation(split, self._at_once):
             with self._autocast():
                 logits: Tensor = model(images.to(memory_format=self.format)).float()
             classes = logits.shape[1]
