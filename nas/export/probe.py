@@ -105,7 +105,7 @@ def give_sight(
 
 
 def _at_once(model: nn.Module, size: Size) -> int:
-    """Images of that size for the statistics: eight, of a large network as many as its memory allows, but two."""
+    """Images of that size for the statistics: eight, fewer of a large network, two at least."""
     return max(2, images_at_once(model.spec, max(size), most=8)) if isinstance(model, Network) else 8
 
 

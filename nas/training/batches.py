@@ -98,7 +98,7 @@ class Batches:
         There are `steps` batches in every rank; one whose files are all unreadable here is empty.
         """
         order = torch.Generator().manual_seed(seed)  # the same in all ranks
-        generator = torch.Generator().manual_seed(seed + 1 + self.ranks.rank)
+        generator = torch.Generator(self.device).manual_seed(seed + 1 + self.ranks.rank)
         pixels = round(self.recipe.shift * self.data.resolution)
         for images, labels in self._raw_train(order):
             if not len(labels):
@@ -129,9 +129,7 @@ class Batches:
         part: Split = getattr(self.data, split)
         size = at_once or max(1, self.recipe.batch // self.ranks.size)
         if isinstance(part, FileSplit):
-            raw: Iterator[tuple[Tensor, Tensor]] = self._decode(
-                split, part, seed=0, batch=size * self.ranks.size
-            )
+            raw: Iterator[tuple[Tensor, Tensor]] = self._decode(split, part, 0, size * self.ranks.size)
         else:
             images, labels = self._arrays(split, part)
             images, labels = (x[self.ranks.rank :: self.ranks.size] for x in (images, labels))
