@@ -114,10 +114,10 @@ def _load(model: str) -> Any:
     if Path(model).suffix.lower() == ".onnx":
         from nas.export.onnx import load_onnx
 
-        run, preparation = load_onnx(Path(model))
+        run, read = load_onnx(Path(model))
         # the file doesn't say what its network is: it takes no more memory than the largest one known
-        at_once = images_at_once(resolve_spec("efficientnet-b7"), preparation.resolution, _AT_ONCE)
-        return run, preparation, at_once, (model,)
+        largest = resolve_spec("efficientnet-b7")
+        return run, read, images_at_once(largest, read.resolution, _AT_ONCE), (model,)
     found = find_network(model, weights=True)
     if found.checkpoint is None:
         raise InputError(
