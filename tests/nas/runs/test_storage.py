@@ -7,7 +7,7 @@ import pytest
 
 from nas.commands.common import seconds
 from nas.launch.outputs import pack, unpack
-from nas.runs.link import copy_of, keep_link, kept_copy, storage_of
+from nas.runs.link import storage_of
 from nas.runs.mirror import Mirror, fetch_run, has_run
 from nas.runs.status import RunningTrial, Status, is_driven, read_status
 from nas.runs.storage import Checkpoints, open_storage
