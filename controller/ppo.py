@@ -135,7 +135,8 @@ class PPO(Controller):
         keep = self.baseline_decay
         self._scale = keep * self._scale + (1 - keep) * deviation if self._scale else deviation
         self._baseline = keep * self._baseline + (1 - keep) * reward.mean().item()
-        return advantage / (self._scale + 1e-8)
+        # the floor keeps rounding errors of equal rewards small; it is as large as the rewards are
+        return advantage / (self._scale + 1e-8 * abs(self._baseline) or 1.0)
 
     def _state(self) -> dict[str, Any]:
         optimizer = self.optimizer.state_dict()["state"]

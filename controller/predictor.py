@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.polynomial.legendre import legvander
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
@@ -22,6 +23,9 @@ Floats = NDArray[np.float64]
 _CURVE = 0.6
 """Size of each further contrast against the one before: choices are mostly ordered (kernel 3, 5, 7), and
 their effects mostly bend little."""
+
+_CONTRASTS = 36
+"""Of one decision, at most: the next one's part in a kernel, 0.6^72, is below what a double can hold."""
 
 _CONSTANT = 4.0
 _JITTER = 1e-5
@@ -51,12 +55,15 @@ class Encoding:
 
 
 def _contrasts(count: int) -> Floats:
-    """Polynomial contrasts of `count` ordered choices, shape (count, count - 1), linear ones first."""
+    """Polynomial contrasts of `count` ordered choices, (count, count - 1 or `_CONTRASTS`), linear first.
+
+    Orthogonalised from Legendre polynomials, which stay between -1 and 1: powers would overflow.
+    """
     if count == 1:
         return np.zeros((1, 0))
-    steps = np.arange(count) - (count - 1) / 2
-    basis, _ = np.linalg.qr(np.vander(steps, count, increasing=True))
-    sizes = _CURVE ** np.arange(count - 1)
+    degree = min(count - 1, _CONTRASTS)
+    basis, _ = np.linalg.qr(legvander(np.linspace(-1, 1, count), degree))
+    sizes = _CURVE ** np.arange(degree)
     table: Floats = basis[:, 1:] * sizes * np.sqrt(count / (count - 1))
     return table
 

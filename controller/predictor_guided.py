@@ -34,6 +34,8 @@ _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
 _WINDOW = 50
+_MOVES = 500
+"""Changes of one decision that are looked at around an architecture; of more, as many at random."""
 
 
 @lru_cache(maxsize=1)
@@ -181,8 +183,11 @@ class PredictorGuided(Controller):
         return np.concatenate([anywhere, self._neighbours(best[:_STARTS]), children])
 
     def _neighbours(self, architectures: Rows) -> Rows:
-        """All one-decision changes of each, shape (n x changes, decisions)."""
-        position, shift = self._moves.T
+        """One-decision changes of each, all or `_MOVES` of them, shape (n x changes, decisions)."""
+        moves = self._moves
+        if len(moves) > _MOVES:
+            moves = moves[self.rng.choice(len(moves), _MOVES, replace=False)]
+        position, shift = moves.T
         count = len(position)
         changed = np.repeat(architectures, count, axis=0)
         index = np.arange(len(changed))

@@ -132,6 +132,7 @@ def _run(
         sweep(folder)  # here, where no other process is on the run
         run.keep_table()
         placement.keep(folder)
+        run.keep_trials(trials)
         records: list[Record] = journal.records
         console.print(
             f"search in {folder}: {trials} trials, {concurrent} at once, {settings.controller.name}, "
@@ -145,7 +146,7 @@ def _run(
         if records:
             console.print(f"{len(records)} trials are in the journal already", highlight=False)
         events = TensorBoardWriter(run, records)
-        progress = SearchProgress(console, trials, evaluator.epochs, records)
+        progress = SearchProgress(console, trials, evaluator.epochs, records, settings.make_reward())
         results = run.results(records)
         keeper = _Results(run, results)
         incumbent = None

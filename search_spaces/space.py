@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from search_spaces.architecture import Architecture
+from search_spaces.counting import MOST_DIGITS, count_text
 from search_spaces.decision import Choice, Decision
 from search_spaces.errors import InputError, unknown
 from search_spaces.spec import NetworkSpec
@@ -29,6 +30,9 @@ class SearchSpace(ABC):
     Attributes:
         name: what the space is called on the command line and in journals.
         decisions: in the order of an architecture's indices; names are unique.
+
+    Raises:
+        InputError: no decisions, two of one name, or 10^4000 architectures or more.
     """
 
     def __init__(self, name: str, decisions: tuple[Decision, ...]) -> None:
@@ -38,6 +42,11 @@ class SearchSpace(ABC):
             raise InputError(f"search space {name!r}: two decisions share a name")
         self.name = name
         self.decisions = decisions
+        if self.size >= 10**MOST_DIGITS:
+            raise InputError(
+                f"search space {name!r}: {count_text(self.size)} architectures: expected fewer than "
+                f"1e{MOST_DIGITS}"
+            )
 
     @cached_property
     def size(self) -> int:

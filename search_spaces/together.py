@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.counting import MOST_DIGITS
 from search_spaces.decision import Choice, Decision
 from search_spaces.document import check_fields
 from search_spaces.errors import InputError
@@ -14,6 +15,7 @@ from search_spaces.errors import InputError
 StageField = tuple[int, str]
 """A stage's number and a field of it."""
 
+_NUMBER_BITS = 1024
 _LABELS = {"kernel": "k", "se_ratio": "se", "channels": "c", "repeats": "r"}
 
 
@@ -104,7 +106,9 @@ class Exportable:
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `from_document`."""
-        return {"to": list(self.to), "of": self.of}
+        # a document has no number of more than 300 digits: that count is written as text
+        whole = self.of if self.of.bit_length() <= _NUMBER_BITS else str(self.of)
+        return {"to": list(self.to), "of": whole}
 
     @staticmethod
     def from_document(row: Mapping[str, Any], where: str) -> Exportable:
@@ -113,6 +117,8 @@ class Exportable:
         to, of = found["to"], found["of"]
         if not isinstance(to, list) or not to or not all(isinstance(name, str) for name in to):
             raise InputError(f"{where}: to {to!r}: expected a list of names")
+        if isinstance(of, str) and re.fullmatch(rf"[1-9][0-9]{{0,{MOST_DIGITS - 1}}}", of):
+            of = int(of)
         if not isinstance(of, int) or isinstance(of, bool) or of < 1:
             raise InputError(f"{where}: of {of!r}: expected an integer of at least 1")
         return Exportable(tuple(to), of)

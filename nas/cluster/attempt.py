@@ -53,7 +53,8 @@ class Attempt:
             before: the attempt that was lost; its measurements and losses count on. None: this is the first.
         """
         number = before.view.attempt + 1 if before else 1
-        attempt = cls(trial, RunningTrial(trial.id, trial.costs["macs"], epochs, attempt=number))
+        view = RunningTrial(trial.id, trial.costs["macs"], epochs, attempt=number, costs=trial.costs)
+        attempt = cls(trial, view)
         if before:
             attempt.began, attempt.rows, attempt.last = before.began, before.rows, before.last
             attempt.losses, attempt.blameless = before.losses, before.blameless

@@ -13,7 +13,8 @@ from nas.benchmark.load import CACHE
 from nas.benchmark.surrogate import FAMILIES
 from nas.commands.common import out, print_json, progress
 from nas.commands.outputs import OutPath, Target, declare
-from nas.report.tables import comparison_table, plan_table, rediscovery_tables, si
+from nas.network.cost_words import si
+from nas.report.tables import comparison_table, plan_table, rediscovery_tables
 from nas.runs.flat import make_settings
 from nas.runs.placement import Placement
 from nas.session import start_search

@@ -10,10 +10,11 @@ from nas.commands.common import out, print_json
 from nas.commands.given import only_with
 from nas.commands.networks import resolve_network
 from nas.commands.outputs import OutPath, Target, declare
-from nas.export.exportable import ANY, exportable_space, parse_formats, share_text
+from nas.export.exportable import ANY, exportable_space, parse_formats
 from nas.export.expressible import RULES
 from nas.network.cost import cost
 from nas.report.tables import cost_table
+from search_spaces.counting import share_text
 from search_spaces.document import dump_yaml, write_document
 from search_spaces.notation import WORDS_LEGEND
 from search_spaces.registry import SPACES, get_space

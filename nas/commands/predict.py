@@ -16,11 +16,15 @@ from nas.commands.common import out, print_json, progress
 from nas.commands.networks import find_network
 from nas.commands.outputs import OutPath, Target, declare
 from nas.data.labels import printable
+from nas.network.at_once import images_at_once
+from nas.network.resolve import resolve_spec
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
 
 _TABLE = "table of predictions"
 _SHOWN = 40
+_AT_ONCE = 64
+"""Images, at most: predictions appear as they are made."""
 _NAMED = 5
 """Unreadable files that are named."""
 
@@ -38,7 +42,7 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
     images are prepared as in its training, and classes go by their names. Where the images lie in
     folders named as classes, it says how many predictions agree.
     """
-    classify, preparation, inputs = _load(model)
+    classify, preparation, at_once, inputs = _load(model)
     if not 1 <= top <= len(preparation.classes):
         raise InputError(f"top {top}: expected 1 to {len(preparation.classes)}, the number of classes")
     if table == "-" and as_json:
@@ -55,7 +59,7 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
     found = []
     with Progress(console=progress(), transient=True, disable=len(paths) < _SHOWN) as bar:
         task = bar.add_task("images", total=len(paths))
-        for one in predict(classify, preparation, paths, top):
+        for one in predict(classify, preparation, paths, top, at_once):
             found.append(one)
             bar.advance(task)
     unread = [one for one in found if one.problem is not None]
@@ -106,11 +110,14 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
 
 
 def _load(model: str) -> Any:
-    """(what classifies, how its images are prepared, the files that were read)."""
+    """(what classifies, how its images are prepared, how many at once, the files that were read)."""
     if Path(model).suffix.lower() == ".onnx":
         from nas.export.onnx import load_onnx
 
-        return *load_onnx(Path(model)), (model,)
+        run, read = load_onnx(Path(model))
+        # the file doesn't say what its network is: it takes no more memory than the largest one known
+        largest = resolve_spec("efficientnet-b7")
+        return run, read, images_at_once(largest, read.resolution, _AT_ONCE), (model,)
     found = find_network(model, weights=True)
     if found.checkpoint is None:
         raise InputError(
@@ -119,13 +126,14 @@ def _load(model: str) -> Any:
         )
     from nas.training.checkpoint import load_model
 
-    _, network, preparation = load_model(found.checkpoint)
+    spec, network, preparation = load_model(found.checkpoint)
     if preparation is None:
         raise InputError(
             f"{found.checkpoint}: an earlier version kept neither its classes' names nor how its images are "
             f"prepared; trained on by nas train --from {found.checkpoint} it will have them"
         )
-    return network.eval(), preparation, found.inputs
+    at_once = images_at_once(spec, preparation.resolution, _AT_ONCE)
+    return network.eval(), preparation, at_once, found.inputs
 
 
 def _files(images: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -106,14 +106,14 @@ def show_run(run: Run, top: int = 5) -> None:
     console = out()
     results = run.results(records)
     console.print(
-        f"{run.folder}: {len(records)} of {run.settings.trials} trials ended, {results.failed} failed",
+        f"{run.folder}: {len(records)} of {run.goal(len(records))} trials ended, {results.failed} failed",
         highlight=False,
     )
     best = run.winner(results)
     if best is None:
         return
     rows = [(record, run.spec(record)) for record in results.ranked[:top]]
-    console.print(trials_table(f"Top {len(rows)} by reward", rows, run.spec(best)))
+    console.print(trials_table(f"Top {len(rows)} by reward", rows, run.spec(best), results.costs))
     console.print(pareto_table(results))
     console.print(f"Accuracy: {run.settings.evaluator.accuracy_of}.", highlight=False)
     console.print(f"Winner: trial {best.trial}, reward {best.reward:.4f}", highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import click
 from rich.table import Table
 
 from nas.commands.common import out, print_json
-from nas.report.tables import si
+from nas.network.cost_words import cost_label, si
 from nas.runs.folder import Run
 from nas.runs.logs import LOGS, log_path
 from nas.runs.status import Status, is_driven, read_status
@@ -37,8 +38,8 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
     if not Run.is_run(folder):
         raise InputError(f"{run}: no run there (no search.yaml)")
     opened = Run.open(folder)
-    settings, records, now = opened.settings, opened.records(), read_status(folder)
-    results = opened.results(records)
+    records, now = opened.records(), read_status(folder)
+    results, trials = opened.results(records), opened.goal(len(records))
     states = results.states
     driven = is_driven(folder)
     best = None if results.best is None else results.best.reward
@@ -47,7 +48,7 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
             {
                 "run": run,
                 "driven": driven,
-                "trials": settings.trials,
+                "trials": trials,
                 "ended": states,
                 "best_reward": best,
                 "now": None if now is None else asdict(now),
@@ -58,15 +59,15 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none ended"
     doing = "running" if driven else "not running here"
     reward = "" if best is None else f", best reward {best:.4f}"
-    console.print(f"{run}: {doing}; {counts} of {settings.trials} trials{reward}", highlight=False)
+    console.print(f"{run}: {doing}; {counts} of {trials} trials{reward}", highlight=False)
     # the driver may be on another machine that shares the folder: then only its file tells
     if now is not None and (driven or time.time() - now.at < 15):
-        _show_running(console, now)
-    elif not driven and len(records) < settings.trials:
+        _show_running(console, now, results.costs)
+    elif not driven and len(records) < trials:
         console.print(f"go on with: nas resume {run}", highlight=False)
 
 
-def _show_running(console: Any, now: Status) -> None:
+def _show_running(console: Any, now: Status, costs: Sequence[str]) -> None:
     hosts = {node["id"]: node["address"] for node in now.nodes}
     total: dict[str, float] = {}
     for node in now.nodes:
@@ -77,7 +78,7 @@ def _show_running(console: Any, now: Status) -> None:
     if now.dashboard:
         console.print(f"Ray dashboard: {now.dashboard}", highlight=False)
     table = Table(box=None, pad_edge=False)
-    for name in ("trial", "node", "GPU", "MACs", "epoch", "accuracy", "images/s", "since"):
+    for name in ("trial", "node", "GPU", *map(cost_label, costs), "epoch", "accuracy", "images/s", "since"):
         table.add_column(name, justify="left" if name in ("trial", "node") else "right")
     for trial in sorted(now.running, key=lambda t: t.trial):
         again = f" (attempt {trial.attempt})" if trial.attempt > 1 else ""
@@ -85,7 +86,7 @@ def _show_running(console: Any, now: Status) -> None:
             f"{trial.trial}{again}",
             hosts.get(trial.node or "", "starting" if trial.since else "waiting"),
             trial.gpus,
-            si(trial.macs),
+            *(si(trial.costs[name]) if name in trial.costs else "" for name in costs),
             f"{trial.epoch}/{trial.epochs}",
             "" if trial.accuracy is None else f"{trial.accuracy:.4f}",
             "" if trial.images_per_second is None else f"{trial.images_per_second:,.0f}",

@@ -273,7 +273,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         say(f"{len(training.rows)} of {epochs} epochs are done already")
     make_folder(str(training.outputs.folder))
     write_plan(training)
-    curves = TrainingCurves(training.outputs.folder, training.rows)
+    curves = TrainingCurves(training.outputs.folder, training.rows, training.times)
     again = f"nas train --resume {shlex.quote(str(target))}"
 
     def tick(row: dict[str, float]) -> None:

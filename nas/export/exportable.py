@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nas.export.expressible import RULES, join_names, rules_of
 from search_spaces.architecture import Architecture
 from search_spaces.constrain import constrain
+from search_spaces.counting import count_text, share_text
 from search_spaces.errors import InputError, unknown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
@@ -87,13 +88,3 @@ def describe_space(space: StagedSpace | ListedSpace) -> str:
         return f"{name}: all of its {count_text(kept.of)} architectures"
     part = share_text(space.size, kept.of)
     return f"{name}: {count_text(space.size)} of {count_text(kept.of)} architectures ({part})"
-
-
-def count_text(count: int) -> str:
-    """A number of architectures: exact below a million, `5.1e16` above."""
-    return f"{count:,}" if count < 10**6 else f"{count:.3g}".replace("e+", "e")
-
-
-def share_text(count: int, of: int) -> str:
-    """A part of the whole, as text: `2.3%`, or `all`."""
-    return "all" if count == of else f"{100 * count / of:.2g}%"

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from nas.network.at_once import images_at_once
 from nas.network.blocks import Block
+from nas.network.builder import Network
 from search_spaces.errors import InputError
 
 Size = tuple[int, int]
@@ -95,11 +97,16 @@ def give_sight(
             if isinstance(block, Block) and block.shortcut is not None:
                 norms = [layer for layer in block.layers.modules() if isinstance(layer, nn.BatchNorm2d)]
                 norms[-1].weight.mul_(0.15)
-        given = [images(channels, size, batch=8, seed=seed) for size in sizes]
+        given = [images(channels, size, _at_once(model, size), seed) for size in sizes]
         with _statistics_from_data(model):
             model(given[0])
         _normalise_logits(model, given)
     return model
+
+
+def _at_once(model: nn.Module, size: Size) -> int:
+    """Images of that size for the statistics: eight, fewer of a large network, two at least."""
+    return max(2, images_at_once(model.spec, max(size), most=8)) if isinstance(model, Network) else 8
 
 
 def _normalise_logits(model: nn.Module, given: list[Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.report.tables import cost_label, si
+from nas.network.cost_words import cost_label, si
 from nas.runs.folder import Run
 from nas.runs.measured import read_measured
 from nas.search.exponent_fit import SizedAccuracy, change_of, doublings, fit_exponent, gain

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from nas.network.cost import cost
-from nas.report.tables import si
+from nas.network.cost_words import si
 from search_spaces.block import OPS
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError

@@ -37,11 +37,15 @@ class Events:
         folder: where; made if it isn't there.
         flush: seconds between writes to disk.
 
+    Attributes:
+        moment: the wall time of what is written next, Unix time; None: now.
+
     All methods raise OSError where the file can't be written.
     """
 
     def __init__(self, folder: Path, flush: float = 120) -> None:
         self.folder = folder
+        self.moment: float | None = None
         self._file = EventFileWriter(str(folder), flush_secs=flush)
 
     def scalar(self, tag: str, value: float, step: int) -> None:
@@ -139,4 +143,4 @@ class Events:
         self._write(summary=summary_pb2.Summary(value=values), step=step)
 
     def _write(self, **content: Any) -> None:
-        self._file.add_event(event_pb2.Event(wall_time=time.time(), **content))
+        self._file.add_event(event_pb2.Event(wall_time=self.moment or time.time(), **content))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nas.network.cost import COSTS, cost
-from nas.report.tables import cost_label, si
+from nas.network.cost_words import cost_label, si
 from nas.search.results import Results
 from nas.search.trial import Record
 from search_spaces.decision import Decision

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nas.export.exportable import describe_space
 from nas.network.cost import COSTS, cost
+from nas.network.cost_words import cost_label, costs_text, si
 from nas.network.scaling import family
 from nas.report.aim import aim_remarks
 from nas.report.charts import Line, Mark, chart
@@ -17,12 +18,13 @@ from nas.report.diagram import to_svg
 from nas.report.figures import REFERENCES
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
-from nas.report.tables import cost_label, part_words, si
-from nas.runs.folder import Run
+from nas.report.tables import part_words
+from nas.runs.folder import LATENCY_TABLE, SETTINGS, Run
 from nas.runs.measured import read_measured
 from nas.runs.train_settings import TrainSettings
 from nas.search.results import Results
 from nas.search.trial import FAILED, FINISHED, Record, Scored
+from search_spaces.counting import count_text
 from search_spaces.document import dump_yaml, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
@@ -83,12 +85,14 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
     cards = [
         ("best reward", f"{best.reward:.4f}"),
         ("its accuracy", f"{best.accuracy:.4f}"),
-        ("its MACs", si(best.macs)),
-        ("its parameters", si(best.costs["params"])),
+        *((f"its {cost_label(name)}", si(best.costs[name])) for name in results.costs),
+        *([] if "params" in results.costs else [("its params", si(best.costs["params"]))]),
         ("trials", f"{len(records):,}" + (f", {results.failed} failed" if results.failed else "")),
-        ("space", f"{run.space.size:.3g}"),
+        ("space", count_text(run.space.size)),
     ]
-    shown = "".join(f"<div><span class=faint>{name}</span><b>{value}</b></div>" for name, value in cards)
+    shown = "".join(
+        f"<div><span class=faint>{_text(name)}</span><b>{value}</b></div>" for name, value in cards
+    )
     return (
         f'<p class="faint">{when}Space {_text(describe_space(run.space))}; '
         f"controller {_text(settings.controller.name)}, "
@@ -206,7 +210,7 @@ def _top(run: Run, results: Results) -> str:
         spec = run.spec(record)
         parts.append(
             f"<details><summary>{rank}. trial {record.trial}: reward {record.reward:.4f}, accuracy "
-            f"{record.accuracy:.4f}, {si(record.macs)} MACs</summary>"
+            f"{record.accuracy:.4f}, {_text(costs_text(record.costs, results.costs))}</summary>"
             f'<div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
             f'<p class="wide">To paste: <code>{_text(network_notation(spec))}</code></p></details>'
         )
@@ -217,36 +221,37 @@ def _top(run: Run, results: Results) -> str:
 def _importance(run: Run, results: Results) -> str:
     if not isinstance(run.space, StagedSpace):
         return ""
-    found = importances(results.finished, run.space.decisions)
+    found = importances(results.finished, run.space.decisions, results.cost)
     if not found:
         return ""
+    label = cost_label(results.cost)
     widest = max(item.accuracy_span for item in found) or 1.0
     rows = []
     for item in found:
         ranked = sorted(item.effects, key=lambda effect: -effect.accuracy)
         choices = ", ".join(
-            f"{_text(str(e.choice))} {100 * e.accuracy:+.2f} / {'+' if e.macs > 0 else '-'}{si(abs(e.macs))}"
+            f"{_text(str(e.choice))} {100 * e.accuracy:+.2f} / {'+' if e.cost > 0 else '-'}{si(abs(e.cost))}"
             for e in ranked
         )
         bar = f'<span class="bar" style="width:{max(1, round(120 * item.accuracy_span / widest))}px"></span>'
         rows.append(
-            (_text(item.decision), f"{100 * item.accuracy_span:.2f}", si(item.macs_span), bar, choices)
+            (_text(item.decision), f"{100 * item.accuracy_span:.2f}", si(item.cost_span), bar, choices)
         )
     table = _table(
         (
             "decision",
             "accuracy, points",
-            "MACs",
+            label,
             "",
-            "its choices: points of accuracy / MACs, against the average",
+            f"its choices: points of accuracy / {label}, against the average",
         ),
         rows,
         numbers=0,
     )
     return (
         "<h2>What matters</h2><p class=faint>From its worst to its best choice, a decision moves accuracy "
-        "and MACs by so much: coefficients of a ridge regression on all choices at once over the finished "
-        f"trials. Interactions between decisions are not in them.</p>{table}"
+        f"and {_text(label)} by so much: coefficients of a ridge regression on all choices at once over the "
+        f"finished trials. Interactions between decisions are not in them.</p>{table}"
     )
 
 
@@ -280,7 +285,12 @@ def _again(run: Run, records: Sequence[Record]) -> str:
     versions = records[-1].versions if records else {}
     shown = ", ".join(f"{name} {value}" for name, value in versions.items())
     digest = settings.evaluator.digest
-    command = shlex.join(["nas", "search", "--config", f"{run.folder}/search.yaml", "--out", "runs/again"])
+    words = ["nas", "search", "--config", f"{run.folder}/{SETTINGS}"]
+    if len(records) != settings.trials:  # of an interrupted run, or one that converged
+        words += ["--trials", str(len(records))]
+    if (table := run.folder / LATENCY_TABLE).is_file():  # the run's own copy
+        words += ["--latency-table", str(table)]
+    command = shlex.join([*words, "--out", "runs/again"])
     what = "data" if settings.evaluator.kind == "train" else "surrogate"
     kept = f"digest of the {what}: {digest or 'not kept'}"
     return (

@@ -20,13 +20,13 @@ class Effect:
         choice: the value.
         trials: that had it.
         accuracy: difference, a fraction.
-        macs: difference, multiply-adds.
+        cost: difference, in the cost's own unit.
     """
 
     choice: Choice
     trials: int
     accuracy: float
-    macs: float
+    cost: float
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,15 @@ class Importance:
         return max(values) - min(values)
 
     @property
-    def macs_span(self) -> float:
+    def cost_span(self) -> float:
         """From the cheapest choice to the dearest."""
-        values = [effect.macs for effect in self.effects]
+        values = [effect.cost for effect in self.effects]
         return max(values) - min(values)
 
 
-def importances(done: Sequence[Scored], decisions: Sequence[Decision]) -> list[Importance]:
+def importances(
+    done: Sequence[Scored], decisions: Sequence[Decision], cost: str = "macs"
+) -> list[Importance]:
     """The decisions that varied among finished trials, the one that moves accuracy most first.
 
     A search tries good choices together, so a choice's plain average would also take the credit of
@@ -67,20 +69,20 @@ def importances(done: Sequence[Scored], decisions: Sequence[Decision]) -> list[I
     if not columns:
         return []
     encoded = np.stack([rows[:, index] == choice for index, choice in columns], axis=1).astype(float)
-    targets = np.asarray([(r.accuracy, r.macs) for r in done])
+    targets = np.asarray([(r.accuracy, r.costs[cost]) for r in done])
     scale = targets.std(axis=0)
     scale[scale == 0] = 1
     fitted = Ridge(alpha=1.0).fit(encoded, (targets - targets.mean(axis=0)) / scale)
     effects = fitted.coef_.T * scale
     found: dict[int, list[Effect]] = {}
-    for (index, choice), column, (accuracy, macs) in zip(columns, encoded.T, effects, strict=True):
+    for (index, choice), column, (accuracy, moved) in zip(columns, encoded.T, effects, strict=True):
         found.setdefault(index, []).append(
-            Effect(decisions[index].choices[choice], int(column.sum()), float(accuracy), float(macs))
+            Effect(decisions[index].choices[choice], int(column.sum()), float(accuracy), float(moved))
         )
     result = []
     for index, group in found.items():
         weights = [effect.trials for effect in group]
-        mean = np.average([(e.accuracy, e.macs) for e in group], axis=0, weights=weights)
-        centred = (Effect(e.choice, e.trials, e.accuracy - mean[0], e.macs - mean[1]) for e in group)
+        mean = np.average([(e.accuracy, e.cost) for e in group], axis=0, weights=weights)
+        centred = (Effect(e.choice, e.trials, e.accuracy - mean[0], e.cost - mean[1]) for e in group)
         result.append(Importance(decisions[index].name, tuple(centred)))
     return sorted(result, key=lambda found: -found.accuracy_span)

@@ -11,9 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from nas.network.cost_words import cost_label, costs_text, si
 from nas.report.remarks import suspicious
-from nas.report.tables import si
 from nas.search.results import Results
+from nas.search.reward import Reward
 from nas.search.trial import Measurement, Record, Scored, Trial
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -27,12 +28,20 @@ class SearchProgress:
         trials: how many the search will have.
         epochs: of a trial.
         records: trials that ended in an earlier part of the run.
+        reward: of the search, whose targeted costs are shown; None: MACs.
     """
 
-    def __init__(self, console: Console, trials: int, epochs: int, records: list[Record]) -> None:
+    def __init__(
+        self,
+        console: Console,
+        trials: int,
+        epochs: int,
+        records: list[Record],
+        reward: Reward | None = None,
+    ) -> None:
         self.console, self.trials, self.epochs = console, trials, epochs
         self.ended_count = 0
-        self.results = Results()
+        self.results = Results((), reward)
         self.history: list[float] = []
         self.running: dict[int, tuple[Trial, Measurement]] = {}
         for record in records:
@@ -104,19 +113,21 @@ class SearchProgress:
             parts.append(
                 Text(
                     f"best: reward {best.reward:.4f}, accuracy {best.accuracy:.4f}, "
-                    f"{si(best.macs)} MACs (trial {best.trial})"
+                    f"{costs_text(best.costs, self.results.costs)} (trial {best.trial})"
                 )
             )
             parts.append(Text(f"best reward so far: {self._sparkline()}"))
         table = Table(box=None, pad_edge=False)
-        for name in ("running", "MACs", "epoch", "accuracy", "images/s"):
+        costs = self.results.costs
+        for name in ("running", *map(cost_label, costs), "epoch", "accuracy", "images/s"):
             table.add_column(name, justify="left" if name == "running" else "right", no_wrap=True)
         shown = list(self.running.values())[:8]
         for trial, row in shown:
             accuracy = f"{row['accuracy']:.4f}" if row else ""
             epoch = f"{row.get('epoch', 0):g}/{self.epochs}"
             speed = f"{row['images_per_second']:,.0f}" if "images_per_second" in row else ""
-            table.add_row(f"trial {trial.id}", si(trial.costs["macs"]), epoch, accuracy, speed)
+            shown_costs = (si(trial.costs[name]) for name in costs)
+            table.add_row(f"trial {trial.id}", *shown_costs, epoch, accuracy, speed)
         if len(self.running) > len(shown):
             table.add_row(f"and {len(self.running) - len(shown)} more")
         return Group(*parts, table)
@@ -144,7 +155,7 @@ class SearchProgress:
         same = "" if record.same_as is None else f" (same network as trial {record.same_as})"
         return (
             f"{head}: reward {record.reward:.4f}, accuracy {record.accuracy:.4f}, "
-            f"{si(record.macs)} MACs, {record.seconds:.1f} s{same}{star}"
+            f"{costs_text(record.costs, self.results.costs)}, {record.seconds:.1f} s{same}{star}"
         )
 
 

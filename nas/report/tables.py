@@ -9,6 +9,7 @@ from rich.table import Table
 
 from nas.benchmark.plan import WorkerPlan
 from nas.network.cost import Cost, cost
+from nas.network.cost_words import cost_label, si
 from nas.network.scaling import MODES
 from nas.search.results import Results
 from nas.search.trial import Record
@@ -22,27 +23,6 @@ from search_spaces.spec import NetworkSpec
 
 _MOST_STAGES = 4
 """Lines that a trial's differences take in a table."""
-
-
-def si(value: float) -> str:
-    """A count with a suffix: 385.8M, 1.83G, 5288."""
-    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if abs(value) >= size:
-            return f"{value / size:.4g}{suffix}"
-    return f"{value:.4g}"
-
-
-def cost_label(name: str) -> str:
-    """What people read for a cost, with its unit."""
-    names = {
-        "macs": "MACs",
-        "params": "params",
-        "activations": "activations",
-        "inference_memory": "inference memory, bytes",
-        "training_memory": "training memory, bytes",
-        "benchmark_macs": "MACs (the benchmark's count)",
-    }
-    return names.get(name, f"{name}, ms" if name.startswith("latency") else name)
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
@@ -101,9 +81,18 @@ def cost_table(spec: NetworkSpec, counted: Cost) -> Table:
     return table
 
 
-def trials_table(title: str, rows: Sequence[tuple[Record, NetworkSpec]], beside: NetworkSpec) -> Table:
-    """Trials, and the stages in which each differs from the network `beside`: that one is shown in full."""
-    table = _table(title, ("trial", "differs from the winner in"), ("accuracy", "MACs", "reward"))
+def trials_table(
+    title: str,
+    rows: Sequence[tuple[Record, NetworkSpec]],
+    beside: NetworkSpec,
+    costs: Sequence[str] = ("macs",),
+) -> Table:
+    """Trials with these costs, and the stages in which each differs from the network `beside`.
+
+    That one is shown in full.
+    """
+    labels = map(cost_label, costs)
+    table = _table(title, ("trial", "differs from the winner in"), ("accuracy", *labels, "reward"))
     for record, network in rows:
         reward, accuracy = record.reward, record.accuracy
         differing = _differences(network, beside)
@@ -113,7 +102,7 @@ def trials_table(title: str, rows: Sequence[tuple[Record, NetworkSpec]], beside:
             str(record.trial),
             "\n".join(differing) or "nothing: it is the winner",
             "" if accuracy is None else f"{accuracy:.4f}",
-            si(record.macs),
+            *(si(record.costs[name]) for name in costs),
             "failed" if reward is None else f"{reward:.4f}",
         )
     return table
@@ -144,7 +133,7 @@ def pareto_table(results: Results, limit: int = 12) -> Table:
     if len(front) > limit:
         shown = [front[round(i * (len(front) - 1) / (limit - 1))] for i in range(limit)]
     more = f", {len(shown)} of {len(front)} shown" if len(shown) < len(front) else ""
-    costs = [objective.cost for objective in results.objectives] or ["macs"]
+    costs = results.costs
     title = " and ".join(cost_label(name) for name in costs)
     table = _table(f"Pareto front of accuracy against {title}{more}", ("trial",), ())
     columns = list(dict.fromkeys([*costs, "macs", "params"]))
@@ -305,10 +294,11 @@ def proxy_table(tried: Sequence[Tried], chosen: Tried | None) -> Table:
 
 def stage_two_table(results: Sequence[FullResult]) -> Table:
     """Networks after their full training, best first, with the place that the search gave them."""
+    costs = results[0].costs if results else {}
     table = _table(
         "Trained fully, highest reward first; accuracies of the last epoch",
         ("trial",),
-        ("place", "proxy reward", "reward", "held-out", "test", "MACs"),
+        ("place", "proxy reward", "reward", "held-out", "test", *(cost_label(name) for name in costs)),
     )
     places = sorted(results, key=lambda r: -r.proxy_reward)
     for index, result in enumerate(results):
@@ -319,6 +309,6 @@ def stage_two_table(results: Sequence[FullResult]) -> Table:
             f"{result.reward:.4f}",
             f"{result.held_out_accuracy:.4f}",
             f"{result.test_accuracy:.4f}",
-            si(result.macs),
+            *(si(result.costs[name]) for name in costs),
         )
     return table

@@ -12,18 +12,20 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from controller.pareto import hypervolume
+from nas.network.cost_words import cost_label, si
 from nas.network.scaling import MODES
 from nas.report.diagram import draw_diagram
 from nas.report.events import POINTS, PROJECTOR, Events
 from nas.report.figures import choices_figure, pareto_figure, pixels
-from nas.report.tables import si
-from nas.report.trial_table import METRICS, as_value
+from nas.report.moments import Moments, epoch_moments
+from nas.report.trial_table import as_value, metric_names
 from nas.runs.folder import Run
 from nas.search.trial import Measurement, Record, Scored, Trial
 from nas.studies.scaling import BASELINE, StudyPoint
@@ -38,13 +40,12 @@ _SHARE = 0.01
 """Part of the search's time that drawing may take."""
 _TOP = 10
 
+_SEARCH = {
+    "reward: best and average": ["best/reward", "average/reward"],
+    "accuracy: best and average": ["best/accuracy", "average/accuracy"],
+    "hypervolume of the front": ["front/hypervolume"],
+}
 _LAYOUT = {
-    "search": {
-        "reward: best and average": ["best/reward", "average/reward"],
-        "accuracy: best and average": ["best/accuracy", "average/accuracy"],
-        "cost of the best, MACs": ["best/macs"],
-        "hypervolume of the front": ["front/hypervolume"],
-    },
     "cluster": {
         "trials at once": ["cluster/concurrency"],
         "failed trials": ["trials/failed"],
@@ -82,7 +83,9 @@ class TensorBoardWriter:
         self._hook = _quiet_writers()
         self._writer = Events(folder, flush=10)
         own = _CONTROLLERS.get(run.settings.controller.name)
-        layout = _LAYOUT | ({"controller": own} if own else {})
+        shown = {f"{cost_label(name)} of the best": [f"best/{name}"] for name in self._results.costs}
+        layout = {"search": _SEARCH | shown, **_LAYOUT} | ({"controller": own} if own else {})
+        self._moments = Moments()
         self._writer.layout(layout)
         self._announce_trials()
         # a list of networks (a grid, a study) has no decisions to look at
@@ -98,7 +101,7 @@ class TensorBoardWriter:
     def _announce_trials(self) -> None:
         """Name the decisions and metrics, for the HParams dashboard to be there; its rows it reads itself."""
         domains = {d.name: [as_value(choice) for choice in d.choices] for d in self.run.space.decisions}
-        self._writer.trial_columns(domains, METRICS)
+        self._writer.trial_columns(domains, metric_names(self._results.costs))
 
     def started(self, trial: Trial) -> None:
         """Nothing to draw yet."""
@@ -110,8 +113,10 @@ class TensorBoardWriter:
         """Add a trial's points; draw, if it is time to."""
         self._records.append(record)
         step = len(self._records)
+        self._writer.moment = self._moments.of(record)  # a resumed run's earlier trials keep theirs
         for tag, value in self._points(record).items():
             self._writer.scalar(tag, value, step)
+        self._writer.moment = None
         # half as many again as last time, and only within the share of time that drawing may take
         if self._drawable and not replayed and step >= 10 and step >= 1.5 * self._drawn_at:
             allowed = _SHARE * (time.monotonic() - self._began)
@@ -121,9 +126,9 @@ class TensorBoardWriter:
     def _points(self, record: Record) -> dict[str, float]:
         results = self._results
         results.add(record)
+        costs = dict.fromkeys(("macs", "params", *results.costs))
         points: dict[str, float] = {
-            "trial/macs": record.macs,
-            "trial/params": record.costs["params"],
+            **{f"trial/{name}": record.costs[name] for name in costs},
             "trials/failed": results.failed,
         }
         if record.same_as is None:
@@ -138,8 +143,7 @@ class TensorBoardWriter:
             points |= {
                 "best/reward": results.best.reward,
                 "best/accuracy": results.best.accuracy,
-                "best/macs": results.best.macs,
-                f"best/{results.cost}": results.best.costs[results.cost],
+                **{f"best/{name}": results.best.costs[name] for name in ("macs", *results.costs)},
                 "front/hypervolume": self._hypervolume(front),
                 "front/size": len(front),
             }
@@ -184,13 +188,13 @@ class TensorBoardWriter:
         self._spent += time.monotonic() - began
 
     def _top(self) -> str:
-        lines = ["| trial | reward | accuracy | MACs | params | network |", "|---|---|---|---|---|---|"]
+        costs = list(dict.fromkeys((*self._results.costs, "params")))
+        names = ["trial", "reward", "accuracy", *map(cost_label, costs), "network"]
+        lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
         for r in self._results.ranked[:_TOP]:
             network = network_words(self.run.spec(r))
-            lines.append(
-                f"| {r.trial} | {r.reward:.4f} | {r.accuracy:.4f} | {si(r.macs)} | {si(r.costs['params'])} "
-                f"| {network} |"
-            )
+            values = " | ".join(si(r.costs[name]) for name in costs)
+            lines.append(f"| {r.trial} | {r.reward:.4f} | {r.accuracy:.4f} | {values} | {network} |")
         return "\n".join([*lines, "", f"{WORDS_LEGEND}."])
 
     def _final(self) -> None:
@@ -208,7 +212,7 @@ class TensorBoardWriter:
                 "trial": r.trial,
                 "reward": f"{r.reward:.4f}",
                 "accuracy": f"{r.accuracy:.4f}",
-                "MACs": si(r.macs),
+                **{cost_label(name): si(r.costs[name]) for name in self._results.costs},
             }
             for r in scored
         ]
@@ -275,7 +279,7 @@ def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     for record in records:
         writer = Events(place / f"trial_{record.trial:06d}")
-        for row in record.measurements:
+        for row, writer.moment in zip(record.measurements, epoch_moments(record), strict=True):
             # a benchmark's answer is of no training
             trained = "held_out_loss" in row
             named = _tags(row) if trained else {f"epoch/{k}": v for k, v in row.items() if k != "epoch"}
@@ -291,15 +295,17 @@ class TrainingCurves:
     Args:
         folder: of the training.
         rows: the measurements of the epochs so far.
+        times: when each was measured, Unix time; of those of an earlier version none is known.
     """
 
-    def __init__(self, folder: Path, rows: Iterable[Measurement]) -> None:
+    def __init__(self, folder: Path, rows: Sequence[Measurement], times: Sequence[float] = ()) -> None:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._hook = _quiet_writers()
         self._writer = Events(folder)
-        for row in rows:
+        for row, self._writer.moment in zip_longest(rows, times):
             self.add(row)
+        self._writer.moment = None
 
     def add(self, row: Measurement) -> None:
         """The measurements of an epoch; raises OSError if the events can't be written."""

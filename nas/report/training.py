@@ -17,7 +17,7 @@ import yaml
 from nas.data.labels import printable
 from nas.data.preparation import Preparation
 from nas.network.cost import cost
-from nas.report.tables import si
+from nas.network.cost_words import si
 from nas.training.full import PLAN, SPEC, FullTraining
 from search_spaces.document import write_atomically, write_document
 from search_spaces.notation import network_words

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from tensorboard.data import provider
 from tensorboard.plugins.base_plugin import TBLoader
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
+from nas.network.cost_words import cost_label
+from nas.report.moments import Moments
 from nas.search.journal import TRIALS, read_records
 from nas.search.trial import FAILED, Record
 from search_spaces.decision import Choice
 from search_spaces.errors import InputError
 
-METRICS = ("reward", "accuracy", "MACs", "params", "seconds")
+_METRICS = ("reward", "accuracy", "MACs", "params", "seconds")
 
 
 class TrialTableLoader(TBLoader):  # type: ignore[misc]
@@ -53,11 +55,11 @@ class _WithTrials:
     def list_scalars(self, ctx: Any = None, **query: Any) -> Any:
         """The event files' scalars, and each trial's metrics."""
         found = dict(self.inner.list_scalars(ctx, **query))
-        for name, record in self._trials():
+        for name, record, moment in self._trials():
             found[name] = {
                 metric: provider.ScalarTimeSeries(
                     max_step=0,
-                    max_wall_time=record.started,
+                    max_wall_time=moment,
                     plugin_content=b"",
                     description="",
                     display_name=metric,
@@ -69,9 +71,9 @@ class _WithTrials:
     def read_last_scalars(self, ctx: Any = None, **query: Any) -> Any:
         """The same, with values."""
         found = dict(self.inner.read_last_scalars(ctx, **query))
-        for name, record in self._trials():
+        for name, record, moment in self._trials():
             found[name] = {
-                metric: provider.ScalarDatum(step=0, wall_time=record.started, value=value)
+                metric: provider.ScalarDatum(step=0, wall_time=moment, value=value)
                 for metric, value in _metrics(record).items()
             }
         return found
@@ -80,22 +82,22 @@ class _WithTrials:
         """The event files' tensors, and where a session begins and ends for each trial."""
         found = dict(self.inner.list_tensors(ctx, **query))
         if query.get("plugin_name") == metadata.PLUGIN_NAME:
-            for name, record in self._trials():
-                found[name] = self._session(name, record)
+            for name, record, moment in self._trials():
+                found[name] = self._session(name, record, moment)
         return found
 
     @staticmethod
-    def _session(name: str, record: Record) -> dict[str, Any]:
+    def _session(name: str, record: Record, moment: float) -> dict[str, Any]:
         """What a trial's own event file would have held for the dashboard."""
         status = api_pb2.STATUS_FAILURE if record.state == FAILED else api_pb2.STATUS_SUCCESS
         # a group of its own, or trials of equal networks would share a row
-        start = plugin_data_pb2.SessionStartInfo(group_name=name, start_time_secs=record.started)
+        start = plugin_data_pb2.SessionStartInfo(group_name=name, start_time_secs=moment - record.seconds)
         for decision, value in _choices(record).items():
             if isinstance(value, float):
                 start.hparams[decision].number_value = value
             else:
                 start.hparams[decision].string_value = value
-        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=record.started + record.seconds)
+        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=moment)
         version = metadata.PLUGIN_DATA_VERSION
         contents = {
             metadata.SESSION_START_INFO_TAG: plugin_data_pb2.HParamsPluginData(
@@ -108,7 +110,7 @@ class _WithTrials:
         return {
             tag: provider.TensorTimeSeries(
                 max_step=0,
-                max_wall_time=record.started,
+                max_wall_time=moment,
                 plugin_content=content.SerializeToString(),
                 description="",
                 display_name="",
@@ -116,13 +118,14 @@ class _WithTrials:
             for tag, content in contents.items()
         }
 
-    def _trials(self) -> Iterator[tuple[str, Record]]:
-        """The name of each trial's row, and the trial."""
+    def _trials(self) -> Iterator[tuple[str, Record, float]]:
+        """The name of each trial's row, the trial, and when it ended."""
         for path in sorted(self.logdir.rglob(TRIALS)):
             place = os.path.relpath(path.parent, self.logdir)
             prefix = "" if place == "." else f"{place}/"
+            moments = Moments()
             for record in self._records(path):
-                yield f"{prefix}trial {record.trial:06d}", record
+                yield f"{prefix}trial {record.trial:06d}", record, moments.of(record)
 
     def _records(self, path: Path) -> list[Record]:
         state = path.stat()
@@ -147,4 +150,12 @@ def as_value(choice: Choice) -> float | str:
 
 def _metrics(record: Record) -> dict[str, float]:
     values = (record.reward, record.accuracy, record.macs, record.costs.get("params"), record.seconds)
-    return {name: float(value) for name, value in zip(METRICS, values, strict=True) if value is not None}
+    found = {cost_label(name): value for name, value in record.costs.items()}  # those announced are shown
+    found |= {name: value for name, value in zip(_METRICS, values, strict=True) if value is not None}
+    return {name: float(value) for name, value in found.items()}
+
+
+def metric_names(costs: Iterable[str]) -> list[str]:
+    """The table's columns of results, with these costs' first."""
+    head, tail = _METRICS[:2], _METRICS[2:]
+    return list(dict.fromkeys((*head, *map(cost_label, costs), *tail)))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nas.network.cost_words import costs_text
 from nas.runs.basis import (
     basis_of,
     check_basis,
@@ -174,6 +175,18 @@ class Run:
             raise
         return journal
 
+    def keep_trials(self, trials: int) -> None:
+        """Take another number of trials over into the settings, here and in `search.yaml`."""
+        if trials == self.settings.trials:
+            return
+        self.settings = replace(self.settings, trials=trials)
+        path = self.folder / SETTINGS
+        write_document(path, {**read_document(path), "trials": trials})  # what else stands there stays
+
+    def goal(self, ended: int) -> int:
+        """How many trials the run goes on to; of a run of an earlier version never fewer than have ended."""
+        return max(self.settings.trials, ended)
+
     def loop(
         self,
         journal: Journal,
@@ -232,7 +245,7 @@ class Run:
         accuracy = f"accuracy {best.accuracy:.4f} ({self.settings.evaluator.accuracy_of})"
         comment = (
             f"trial {best.trial} of {self.folder.name}: reward {best.reward:.4f}, {accuracy}, "
-            f"{best.macs / 1e6:.1f}M MACs\n"
+            f"{costs_text(best.costs, results.costs)}\n"
             f"{network_words(self.spec(best))}"
         )
         write_document(self.folder / BEST, self.spec(best).to_document(), comment)

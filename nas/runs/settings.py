@@ -24,6 +24,7 @@ from nas.runs.evaluators import EVALUATORS
 from nas.runs.train_settings import TrainSettings
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
+from nas.search.reach import check_reach
 from nas.search.reward import AUTO, Reward, check_measurable, parse_target, reward_of
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, unknown
@@ -172,7 +173,7 @@ class SearchSettings:
             check_cost(name, self.evaluator, self.latency_table is not None)
 
     def check(self, say: Callable[[str], None] = lambda text: None) -> None:
-        """Raise `InputError` unless a search can start with these: space, table, evaluator, controller.
+        """Raise `InputError` unless a search can start with these: all parts, and how they fit.
 
         `say` is told what takes long.
         """
@@ -180,7 +181,21 @@ class SearchSettings:
         if latency is not None:
             latency.check(space)
         self.evaluator.check(space, say)
+        check_reach(space, self.make_reward(), self._costs(latency))
         make_controller(self.controller.name, space, self.seed, self.controller.options)
+
+    def _costs(self, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
+        """The targeted costs that are no analytic ones."""
+        names = set(self.reward.targets)
+        scorer = self.evaluator.make() if names & set(self.evaluator.measures) else None
+
+        def costs(spec: NetworkSpec) -> dict[str, float]:
+            measured = {} if scorer is None else scorer.costs(spec)
+            return (
+                measured if latency is None or LATENCY not in names else measured | {LATENCY: latency(spec)}
+            )
+
+        return costs
 
     def over(
         self,

@@ -35,6 +35,7 @@ class RunningTrial:
         node: id of Ray's node.
         worker: `host:pid`.
         gpus: ids of its GPUs.
+        costs: of the network, by name.
     """
 
     trial: int
@@ -48,6 +49,7 @@ class RunningTrial:
     node: str | None = None
     worker: str | None = None
     gpus: str = ""
+    costs: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

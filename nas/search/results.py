@@ -76,9 +76,14 @@ class Results:
         return self.states[FAILED]
 
     @property
+    def costs(self) -> list[str]:
+        """The costs that are shown of a trial: the targeted ones, or MACs."""
+        return [objective.cost for objective in self.objectives] or ["macs"]
+
+    @property
     def cost(self) -> str:
-        """The cost that pictures show: the first targeted one, or MACs."""
-        return self.objectives[0].cost if self.objectives else "macs"
+        """The one of them that pictures show, the first."""
+        return self.costs[0]
 
     @property
     def target(self) -> float | None:

@@ -20,6 +20,12 @@ from search_spaces.spec import NetworkSpec
 _SUFFIXES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 
 FORMS = ("soft", "hard", "absolute")
+LARGEST = 1e30
+"""What costs multiply an accuracy by, or divide it by, at most: pictures draw in single precision, and
+predictors square."""
+FARTHEST = 1e9
+"""What costs take off an accuracy in the absolute form, at most: a double still tells accuracies apart."""
+_LOG_RATIO = 690.0
 AUTO = "auto"
 """For the exponent: measured on the data."""
 
@@ -56,6 +62,11 @@ class Objective:
         """How much the cost is of its target, above 1 where it is missed; of numbers or arrays."""
         return self.target / value if self.cost.startswith("throughput") else value / self.target
 
+    def log_ratio(self, value: float) -> float:
+        """The natural logarithm of `ratio`, which may be no number that a double holds."""
+        log = math.log(value) - math.log(self.target)
+        return -log if self.cost.startswith("throughput") else log
+
 
 @dataclass(frozen=True)
 class Reward:
@@ -65,7 +76,8 @@ class Reward:
     - `hard`: exponents 0 and -1: free below the target, in proportion beyond it.
     - `absolute`: accuracy + sum of w x |cost / target - 1| (Bender et al. 2020, eq. 1), w = -0.07.
 
-    With no objective the reward is the accuracy.
+    With no objective the reward is the accuracy. Costs multiply or divide an accuracy by at most `LARGEST`
+    and take off at most `FARTHEST`: a network beyond has no reward.
 
     Raises:
         InputError: an unknown form, or a cost named twice.
@@ -89,10 +101,13 @@ class Reward:
             costs: the value of each objective's cost.
 
         Raises:
-            TrialFailedError: the accuracy is NaN, infinite or no fraction: a trial without a result.
+            TrialFailedError: the accuracy is NaN, infinite or no fraction, or `beyond`: a trial without a
+                result.
         """
         if not 0 <= accuracy <= 1:
             raise TrialFailedError(f"accuracy {accuracy} is not a fraction")
+        if (reason := self.beyond(costs)) is not None:
+            raise TrialFailedError(reason)
         reward = accuracy
         for objective in self.objectives:
             ratio = objective.ratio(costs[objective.cost])
@@ -103,6 +118,30 @@ class Reward:
                 reward *= ratio**exponent
         return reward
 
+    def beyond(self, costs: Mapping[str, float]) -> str | None:
+        """Why a network of these costs has no reward; None: it has one."""
+        size = 0.0  # of the factors' logarithms: none of them, nor any product of some, is beyond it
+        for objective in self.objectives:
+            value = costs[objective.cost]
+            if not (value > 0 and math.isfinite(value)):
+                return f"{objective.cost} {value:g}: expected a positive number"
+            log = objective.log_ratio(value)
+            exponent = objective.below if log <= 0 else objective.above
+            size += abs(exponent * log)
+            far = abs(log) > _LOG_RATIO or (
+                abs(exponent) * math.expm1(log) > FARTHEST
+                if self.form == "absolute"
+                else size > math.log(LARGEST)
+            )
+            if far:
+                limit = f"{-FARTHEST:g}" if self.form == "absolute" else f"{1 / LARGEST:g} to {LARGEST:g}"
+                return (
+                    f"target {objective.target:g} for {objective.cost}: a network with {value:.4g}, weighed "
+                    f"by w = {exponent:g}, has a reward beyond {limit}; expected a target nearer to the "
+                    "networks', or an exponent nearer to 0"
+                )
+        return None
+
     def line(self, costs: Callable[[str], NDArray[np.float64]]) -> tuple[NDArray[np.float64], ...]:
         """(slope, offset) with reward = slope x accuracy + offset, for many networks at once.
 
@@ -110,16 +149,18 @@ class Reward:
             costs: the values of a cost by its name, shape (n,).
 
         Returns:
-            two arrays of shape (n,), or of shape () if there is no objective.
+            two arrays of shape (n,), or of shape () if there is no objective; of networks without a reward
+            (`beyond`) what is at the limit.
         """
         slope, offset = np.ones(()), np.zeros(())
         for objective in self.objectives:
-            ratio = objective.ratio(costs(objective.cost))
-            exponent = np.where(ratio <= 1, objective.below, objective.above)
-            if self.form == "absolute":
-                offset = offset + exponent * abs(ratio - 1)
-            else:
-                slope = slope * ratio**exponent
+            with np.errstate(over="ignore", divide="ignore"):
+                ratio = np.clip(objective.ratio(costs(objective.cost)), 1e-300, 1e300)
+                exponent = np.where(ratio <= 1, objective.below, objective.above)
+                if self.form == "absolute":
+                    offset = np.maximum(offset + exponent * abs(ratio - 1), -FARTHEST)
+                else:
+                    slope = np.clip(slope * ratio**exponent, 1 / LARGEST, LARGEST)
         return slope, offset
 
 

@@ -99,7 +99,7 @@ def candidates(space: StagedSpace | ListedSpace, count: int, seed: int) -> dict[
     if not isinstance(count, int) or not 3 <= count <= 200:
         raise InputError(f"candidates {count!r}: expected an integer from 3 to 200")
     if space.size < count:
-        raise InputError(f"candidates {count}: space {space.name!r} has only {space.size:g} networks")
+        raise InputError(f"candidates {count}: space {space.name!r} has only {space.size:,} networks")
     rng = np.random.default_rng(seed)
     pool = {spec.digest: spec for spec in (space.decode(space.sample(rng)) for _ in range(_POOL))}
     specs = sorted(pool.values(), key=lambda spec: cost(spec).macs)

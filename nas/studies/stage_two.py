@@ -72,6 +72,7 @@ class FullResult:
         test_accuracy, test_top5: of the same on the test split; the latter None with five classes or less.
         epoch: the last.
         macs: of the full network.
+        costs: of the same, the targeted ones by name; MACs without a target.
         digest: of the spec.
         checkpoint: path or URL of the trained weights.
     """
@@ -87,6 +88,7 @@ class FullResult:
     macs: int
     digest: str
     checkpoint: str
+    costs: dict[str, float]
 
 
 def full_results(run: Run, records: Sequence[Record]) -> list[FullResult]:
@@ -95,7 +97,8 @@ def full_results(run: Run, records: Sequence[Record]) -> list[FullResult]:
     # with --storage they are kept there, and not in the run folder
     models = f"{storage_of(run.folder) or run.folder}/{MODELS}"
     results = []
-    for record in run.results(records).ranked:
+    found = run.results(records)
+    for record in found.ranked:
         known = entry(run.space, record)
         last = record.measurements[-1]
         results.append(
@@ -111,6 +114,7 @@ def full_results(run: Run, records: Sequence[Record]) -> list[FullResult]:
                 macs=int(record.macs),
                 digest=record.digest,
                 checkpoint=f"{models}/trial_{record.trial:06d}.pt",
+                costs={name: record.costs[name] for name in found.costs},
             )
         )
     return results

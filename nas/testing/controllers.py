@@ -161,6 +161,40 @@ class ControllerContract:
         assert json.dumps(controller.state_dict()) == before
         controller.fail(proposal.id, "diverged")
 
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("size", [1e-30, 1e30])
+    def test_rewards_of_any_size_leave_finite_numbers(
+        self, make: Make, space: SearchSpace, size: float
+    ) -> None:
+        controller = make(space)
+        for _ in range(40):
+            proposal = controller.ask()
+            controller.tell(proposal.id, size * _reward(proposal.architecture), _METRICS)
+        json.dumps(controller.state_dict(), allow_nan=False)
+        json.dumps(controller.metrics, allow_nan=False)
+
+    @pytest.mark.filterwarnings("error")
+    def test_a_decision_of_many_choices_leaves_finite_numbers(self, make: Make) -> None:
+        stages = [{"op": ["ds"], "channels": [*range(8, 8 * 401, 8)], "repeats": [1, 2, 3]}]
+        space = StagedSpace.from_document({"schema": 1, "space": "wide", "stages": stages})
+        controller = make(space)
+        for _ in range(14):
+            proposal = controller.ask()
+            controller.tell(proposal.id, 1 - proposal.architecture[0] / 400, _METRICS)
+        assert controller.incumbent() is not None
+        json.dumps([controller.state_dict(), controller.metrics], allow_nan=False)
+
+    @pytest.mark.filterwarnings("error")
+    def test_more_architectures_than_a_float_counts(self, make: Make) -> None:
+        stage = {"op": ["ds"], "channels": [*range(8, 168, 8)], "repeats": [*range(1, 11)]}
+        space = StagedSpace.from_document({"schema": 1, "space": "vast", "stages": [stage] * 140})
+        assert space.size > 10**320
+        controller = make(space)
+        for _ in range(3):
+            proposal = controller.ask()
+            assert space.contains(proposal.architecture)
+            controller.tell(proposal.id, 0.5, _METRICS)
+
     def test_failures_alone_do_not_stop_it(self, make: Make, space: SearchSpace) -> None:
         controller = make(space)
         for _ in range(60):

@@ -1,7 +1,12 @@
-"""Augmentation and normalisation of whole batches, on the device where they will be used."""
+"""Augmentation and normalisation of whole batches, on the device where they will be used.
+
+What is random of an image is drawn there too: a number drawn on the CPU would have to be waited for at every
+step. A policy's choices of operations are Python's.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -25,7 +30,7 @@ def random_shift(images: Tensor, pixels: int, generator: torch.Generator) -> Ten
     Args:
         images: square ones, (N, C, S, S).
         pixels: at most so far; 0 returns the images as they are.
-        generator: a CPU generator, so that the same seed gives the same shifts on every device.
+        generator: on the images' device.
     """
     if not pixels:
         return images
@@ -38,17 +43,16 @@ def random_crop(images: Tensor, side: int, generator: torch.Generator) -> Tensor
     Args:
         images: one or more, S at least `side`.
         side: pixels; S returns the images as they are.
-        generator: a CPU generator, so that the same seed gives the same crops on every device.
+        generator: on the images' device.
     """
     room = images.shape[-1] - side
     if not room:
         return images
     n = len(images)
-    offsets = torch.randint(room + 1, (2, n, 1), generator=generator)
+    offsets = torch.randint(room + 1, (2, n, 1), generator=generator, device=images.device)
     if images.device.type == "cpu":  # eight times as fast as by an index, a launch for each image on a GPU
         corners = zip(images, *offsets[:, :, 0].tolist(), strict=True)
         return torch.stack([image[:, y : y + side, x : x + side] for image, y, x in corners])
-    offsets = offsets.to(images.device)
     rows = offsets[0] + torch.arange(side, device=images.device)
     columns = offsets[1] + torch.arange(side, device=images.device)
     index = torch.arange(n, device=images.device).view(n, 1, 1)
@@ -64,8 +68,8 @@ def centre_crop(images: Tensor, side: int) -> Tensor:
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image (N, C, H, W) left to right with a chance of one half."""
-    chosen = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
+    chosen = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 class AugmentPolicy:
@@ -114,14 +118,14 @@ def random_erase(images: Tensor, chance: float, generator: torch.Generator) -> T
     if not chance:
         return images
     n, _, height, width = images.shape
-    draw = torch.rand((5, n), generator=generator)
+    draw = torch.rand((5, n), generator=generator, device=images.device)
     area = (0.02 + draw[1] * (0.33 - 0.02)) * height * width
-    aspect = torch.exp((2 * draw[2] - 1) * torch.log(torch.tensor(3.3)))
+    aspect = torch.exp((2 * draw[2] - 1) * math.log(3.3))
     h = (area * aspect).sqrt().clamp(1, height).round()
     w = (area / aspect).sqrt().clamp(1, width).round()
     top, left = (draw[3] * (height - h + 1)).floor(), (draw[4] * (width - w + 1)).floor()
-    rows, columns = torch.arange(height), torch.arange(width)
+    rows, columns = (torch.arange(side, device=images.device) for side in (height, width))
     inside_rows = (rows >= top[:, None]) & (rows < (top + h)[:, None])
     inside_columns = (columns >= left[:, None]) & (columns < (left + w)[:, None])
     erased = inside_rows[:, :, None] & inside_columns[:, None, :] & (draw[0] < chance)[:, None, None]
-    return images.masked_fill(erased.unsqueeze(1).to(images.device), 0)
+    return images.masked_fill(erased.unsqueeze(1), 0)

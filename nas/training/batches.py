@@ -29,7 +29,6 @@ from nas.training.recipe import Recipe
 
 Sample = tuple[Tensor, int] | tuple[str, str]
 
-_EVALUATION_BATCH = 500
 _PREFETCH = 4
 """Batches that each decoding process has ready."""
 _GPU_SHARE = 0.25
@@ -99,7 +98,7 @@ class Batches:
         There are `steps` batches in every rank; one whose files are all unreadable here is empty.
         """
         order = torch.Generator().manual_seed(seed)  # the same in all ranks
-        generator = torch.Generator().manual_seed(seed + 1 + self.ranks.rank)
+        generator = torch.Generator(self.device).manual_seed(seed + 1 + self.ranks.rank)
         pixels = round(self.recipe.shift * self.data.resolution)
         for images, labels in self._raw_train(order):
             if not len(labels):
@@ -118,18 +117,22 @@ class Batches:
                 images, labels = self.mixing(images, labels)
             yield images, labels
 
-    def evaluation(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+    def evaluation(self, split: str, at_once: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """All of `held_out` or `test` in order, or this process's part of it: (images, labels).
 
         What can't be read is left out, and so are batches of nothing else.
+
+        Args:
+            split: which.
+            at_once: images of a batch in this process, at most; None: as many as in a training step.
         """
         part: Split = getattr(self.data, split)
+        size = at_once or max(1, self.recipe.batch // self.ranks.size)
         if isinstance(part, FileSplit):
-            raw: Iterator[tuple[Tensor, Tensor]] = self._decode(split, part, seed=0)
+            raw: Iterator[tuple[Tensor, Tensor]] = self._decode(split, part, 0, size * self.ranks.size)
         else:
             images, labels = self._arrays(split, part)
             images, labels = (x[self.ranks.rank :: self.ranks.size] for x in (images, labels))
-            size = _EVALUATION_BATCH
             raw = zip(torch.split(images, size), torch.split(labels, size), strict=True)
         for batch, labels in raw:
             if not len(labels):
@@ -169,7 +172,7 @@ class Batches:
         part = self.data.train
         if isinstance(part, FileSplit):
             seed = int(torch.randint(1 << 31, (), generator=generator))
-            yield from self._decode("train", part, seed)
+            yield from self._decode("train", part, seed, self.recipe.batch)
             return
         images, labels = self._arrays("train", part)
         order = torch.randperm(len(part), generator=generator).to(images.device)
@@ -188,11 +191,11 @@ class Batches:
             self._on_device[name] = images.to(place), labels.to(place)
         return self._on_device[name]
 
-    def _decode(self, name: str, split: FileSplit, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _decode(self, name: str, split: FileSplit, seed: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         if name not in self._loaders:
             self._loaders[name] = self._loader(name, split)
         loader, order = self._loaders[name]
-        order.seed = seed
+        order.seed, order.batch = seed, batch  # another network may be evaluated now
         self.lost[name] = 0
         known = self._unreadable.setdefault(name, {})
         try:
@@ -215,8 +218,7 @@ class Batches:
 
     def _loader(self, name: str, split: FileSplit) -> tuple[DataLoader[Sample], _Order]:
         train = name == "train"
-        batch = self.recipe.batch if train else _EVALUATION_BATCH
-        order = _Order(len(split), batch, train, self.ranks)
+        order = _Order(len(split), train, self.ranks)
         files = _Decoded(split, self.data.resolution, self.policy if train else None, train)
         ahead = {"prefetch_factor": _PREFETCH, "persistent_workers": True} if self.workers else {}
         loader: DataLoader[Sample] = DataLoader(
@@ -238,9 +240,9 @@ def _has_room(device: torch.device, size: int) -> bool:
 class _Order(Sampler[list[tuple[int, int]]]):
     """Batches of (index, seed): what is drawn for an image depends on the seed, not on who decodes it."""
 
-    def __init__(self, length: int, batch: int, train: bool, ranks: Ranks) -> None:
-        self.length, self.batch, self.train, self.ranks = length, batch, train, ranks
-        self.seed = 0
+    def __init__(self, length: int, train: bool, ranks: Ranks) -> None:
+        self.length, self.train, self.ranks = length, train, ranks
+        self.seed, self.batch = 0, 1  # of the present pass, the batch of all ranks together
 
     def __len__(self) -> int:
         whole = self.length // self.batch

@@ -6,6 +6,7 @@ never interrupted (to the bit on a CPU with the same number of threads).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
@@ -165,6 +166,7 @@ class FullTraining:
         plan: what decides it.
         outputs: where it writes.
         rows: the measurements of the epochs so far.
+        times: when each was measured, Unix time; empty where an earlier version kept none.
         workers: decoding processes, for files.
         ranks: of this process.
     """
@@ -174,6 +176,7 @@ class FullTraining:
     rows: list[Row] = field(default_factory=list)
     workers: int = 1
     ranks: Ranks = ALONE
+    times: list[float] = field(default_factory=list)
 
     def prepare(
         self,
@@ -259,7 +262,7 @@ class FullTraining:
                 f"data {plan.data!r}: its digest is {images.digest}, the training was started with "
                 f"{digest}: it would not be the same training"
             )
-        training = cls(plan, outputs, rows, workers, ranks)
+        training = cls(plan, outputs, rows, workers, ranks, _times(about))
         training.prepare(images, state, device)
         return training
 
@@ -317,6 +320,7 @@ class FullTraining:
         while not self.done:
             row = self.trainer.run_epoch()
             self.rows.append(row)
+            self.times.append(time.time())
             if self.ranks.rank == 0:
                 # the best first: an interruption in between repeats the epoch, and writes both
                 if self.best_epoch is row:
@@ -329,6 +333,7 @@ class FullTraining:
         about = {
             "plan": self.plan.to_document(),
             "rows": self.rows,
+            "times": self.times,
             "data_digest": self.data.digest,
             "spec_digest": self.plan.spec.digest,
             "input": Preparation.of(self.data).to_document(),
@@ -339,7 +344,7 @@ class FullTraining:
         """Go to where the last checkpoint is that other processes have written; InputError if it is none."""
         _, state, about = load_checkpoint(self.outputs.last)
         self.trainer.load_state_dict(state)
-        self.rows = list(about["rows"])
+        self.rows, self.times = list(about["rows"]), _times(about)
 
     def result(self) -> dict[str, Any]:
         """Scores on the test split of the last and the best epoch, and the last one's confusion table.
@@ -381,3 +386,11 @@ class FullTraining:
             return self.trainer.evaluate("test")
         finally:
             self.trainer.load_state_dict(kept)
+
+
+def _times(about: Mapping[str, Any]) -> list[float]:
+    """When the epochs of a checkpoint were measured; empty where it doesn't say."""
+    times = about.get("times")
+    if not isinstance(times, list) or len(times) != len(about["rows"]):
+        return []
+    return [float(at) for at in times if isinstance(at, (int, float))]

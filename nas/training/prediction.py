@@ -12,7 +12,6 @@ from torch import Tensor
 from nas.data.images import UnreadableImageError
 from nas.data.preparation import Preparation
 
-_BATCH = 64
 _THREADS = 4
 """Pillow decodes outside Python's lock."""
 
@@ -42,7 +41,7 @@ class Prediction:
 
 
 def predict(
-    classify: Classifier, preparation: Preparation, paths: Sequence[str], top: int = 1
+    classify: Classifier, preparation: Preparation, paths: Sequence[str], top: int = 1, at_once: int = 1
 ) -> Iterator[Prediction]:
     """A prediction for each path, in order.
 
@@ -51,6 +50,7 @@ def predict(
         preparation: of its inputs.
         paths: of image files.
         top: classes for each image.
+        at_once: images in memory (`nas.network.at_once`).
     """
 
     def read(path: str) -> Tensor | str:
@@ -60,8 +60,8 @@ def predict(
             return str(error)
 
     with ThreadPoolExecutor(_THREADS) as pool, torch.inference_mode():
-        for start in range(0, len(paths), _BATCH):
-            names = paths[start : start + _BATCH]
+        for start in range(0, len(paths), at_once):
+            names = paths[start : start + at_once]
             found = list(pool.map(read, names))
             images = [image for image in found if isinstance(image, Tensor)]
             rows = iter(_most_probable(classify(torch.stack(images)), top) if images else ())

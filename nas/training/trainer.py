@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
 from nas.data.unreadable import SPLITS
 from nas.errors import TrialFailedError
+from nas.network.at_once import images_at_once
+from nas.training.average import MovingAverage
 from nas.training.batches import Batches
 from nas.training.graphed import GraphedStep
 from nas.training.optimizer import freeze, least_images, lr_factor, make_optimizer
@@ -30,6 +31,16 @@ def pick_device() -> torch.device:
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     return torch.device("cuda")
+
+
+def pick_precision(device: torch.device) -> torch.dtype | None:
+    """What mixed precision computes in: bfloat16 where a GPU has it in hardware, else float16; None: no GPU.
+
+    Torch itself says yes to bfloat16 on GPUs before compute capability 8.0, where it is emulated, and slow.
+    """
+    if device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 class Trainer:
@@ -61,24 +72,21 @@ class Trainer:
         self.model = model.to(device=self.device, memory_format=self.format)  # type: ignore[call-overload]
         self._frozen = freeze(self.model, frozen)
         self._least = least_images(self.model, frozen)
+        spec = getattr(model, "spec", None)  # of other models a training step's batch is known to fit
+        self._at_once = None if spec is None else images_at_once(spec, batches.data.resolution)
         self._check_parts()
         self.optimizer = make_optimizer(self.model, recipe)
         self.updates = 0
-        self.ema: AveragedModel | None = None
-        if recipe.ema:
-            self.ema = AveragedModel(
-                self.model,
-                multi_avg_fn=self._average,  # type: ignore[arg-type]
-                use_buffers=True,
-            )
-        self.precision = self._precision()
+        self.ema = MovingAverage(self.model) if recipe.ema else None
+        self.precision = pick_precision(self.device) if recipe.mixed_precision else None
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision is torch.float16
         )  # float16 alone needs its loss scaled
         self.epoch = 0
         self._forward: nn.Module = self.model
         if batches.ranks.size > 1:
-            self._forward = DistributedDataParallel(self.model)
+            # BN's statistics are agreed on once an epoch (`_agree`), so no step sends them around
+            self._forward = DistributedDataParallel(self.model, broadcast_buffers=False)
             # counts are agreed on beside the device, which never has to be waited for
             group = distributed.new_group(backend="gloo")
             self._counting = cast("distributed.ProcessGroup", group)  # not one of those that it leaves out
@@ -119,18 +127,6 @@ class Trainer:
         found: list[dict[str, str]] = [{}] * self.batches.ranks.size
         distributed.all_gather_object(found, self.batches.unreadable, group=self._counting)
         return {path: reason for part in found for path, reason in part.items()}
-
-    def _average(self, averages: list[Tensor], values: list[Tensor], count: object) -> None:
-        decay = min(self.recipe.ema, (1 + self.updates) / (10 + self.updates))
-        if torch.is_floating_point(averages[0]):
-            torch._foreach_lerp_(averages, values, 1 - decay)
-        else:  # BN's counter of batches
-            torch._foreach_copy_(averages, values)
-
-    def _precision(self) -> torch.dtype | None:
-        if not self.recipe.mixed_precision or self.device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision is None:
@@ -198,7 +194,7 @@ class Trainer:
         """The mean loss of all ranks, and rank 0's BN statistics in all, so that they judge alike."""
         distributed.all_reduce(total)
         total /= self.batches.ranks.size
-        for module in (self.model, *([] if self.ema is None else [self.ema])):
+        for module in (self.model, *([] if self.ema is None else [self.ema.module])):
             for buffer in module.buffers():
                 distributed.broadcast(buffer, 0)
 
@@ -224,7 +220,8 @@ class Trainer:
             self.scaler.update()
         self.updates += 1
         if self.ema is not None:
-            self.ema.update_parameters(self.model)
+            # with the warm-up of TensorFlow's moving average
+            self.ema.update(self.model, min(self.recipe.ema, (1 + self.updates) / (10 + self.updates)))
         total += loss.detach()
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -269,7 +266,7 @@ class Trainer:
         model: nn.Module = self.model if self.ema is None else self.ema
         model.eval()
         sums = torch.zeros(4, device=self.device, dtype=torch.float64)
-        for images, labels in self.batches.evaluation(split):
+        for images, labels in self.batches.evaluation(split, self._at_once):
             with self._autocast():
                 logits: Tensor = model(images.to(memory_format=self.format)).float()
             classes = logits.shape[1]

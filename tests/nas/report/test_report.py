@@ -112,7 +112,7 @@ def test_importance_divides_the_credit():
     class Seen:
         architecture: tuple
         accuracy: float
-        macs: float
+        costs: dict
         state: str = "finished"
 
     rng = np.random.default_rng(0)
@@ -120,12 +120,12 @@ def test_importance_divides_the_credit():
     for _ in range(400):
         a = int(rng.integers(2))
         b = a if rng.random() < 0.8 else 1 - a
-        records.append(Seen((a, b, 0), 0.5 + 0.1 * a + 0.001 * rng.normal(), 1e8 + 5e7 * b))
+        records.append(Seen((a, b, 0), 0.5 + 0.1 * a + 0.001 * rng.normal(), {"macs": 1e8 + 5e7 * b}))
     decisions = [Decision("a", (3, 5)), Decision("b", ("x", "y")), Decision("c", (1,))]
     first, second = importances(records, decisions)
     assert (first.decision, second.decision) == ("a", "b")
     assert first.accuracy_span == pytest.approx(0.1, abs=0.005)
     assert second.accuracy_span < 0.005
-    assert second.macs_span == pytest.approx(5e7, rel=0.05)
-    assert first.macs_span < 5e6
+    assert second.cost_span == pytest.approx(5e7, rel=0.05)
+    assert first.cost_span < 5e6
     assert importances(records[:5], decisions) == []

@@ -10,7 +10,7 @@ import time
 import urllib.parse
 import urllib.request
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from PIL import Image
@@ -20,6 +20,9 @@ from nas.search.journal import read_records
 from nas.search.trial import make_record
 from tests.nas.cluster.local_cluster import free_port
 from tests.nas.report.conftest import TRIALS
+
+LABEL = "MACs (the benchmark's count)"
+"""Of the cost that the run targets."""
 
 
 class Server:
@@ -145,6 +148,7 @@ def test_the_hparams_table_lists_every_trial(server, run):
         values = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
         assert values["reward"] == pytest.approx(record.reward)
         assert values["MACs"] == record.macs
+        assert values[LABEL] == record.costs["benchmark_macs"]
         rewards.append(values["reward"])
     assert rewards == sorted(rewards, reverse=True)
 
@@ -172,7 +176,7 @@ def test_graph_text_histograms_and_projector(server, run):
     (tensor,) = server.get("plugin/projector/info", run=projected)["embeddings"]
     assert tensor["tensorShape"][0] == TRIALS
     metadata = server.get("plugin/projector/metadata", run=projected, name=tensor["tensorName"]).decode()
-    assert metadata.splitlines()[0].split("\t") == ["trial", "reward", "accuracy", "MACs"]
+    assert metadata.splitlines()[0].split("\t") == ["trial", "reward", "accuracy", LABEL]
     assert len(metadata.splitlines()) == TRIALS + 1
 
 
@@ -195,8 +199,11 @@ def test_a_resumed_writer_draws_the_same_curves(run, tmp_path):
     for folder in (copy.folder, run.folder):
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
         events.Reload()
-        drawn.append({t: [(p.step, p.value) for p in events.Scalars(t)] for t in events.Tags()["scalars"]})
-    assert drawn[0] == drawn[1]
+        drawn.append({t: events.Scalars(t) for t in events.Tags()["scalars"]})
+    assert drawn[0] == drawn[1]  # their wall times too: each trial's own, whenever it is drawn
+    ends = [record.started + record.seconds for record in records]
+    times = [point.wall_time for point in drawn[0]["trial/reward"]]
+    assert times == pytest.approx(list(accumulate(ends, max)))
 
 
 def test_failures_and_stopped_trials_are_no_best(run, tmp_path):
@@ -220,8 +227,8 @@ def test_failures_and_stopped_trials_are_no_best(run, tmp_path):
 def test_curves_of_single_trials_on_demand(run, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    rows = [{"epoch": e, "accuracy": e / 10, "loss": 1 / e} for e in (1, 2, 3)]
-    record = replace(read_records(run.folder)[0], measurements=rows)
+    rows = [{"epoch": e, "accuracy": e / 10, "loss": 1 / e, "seconds": 10.0 * e} for e in (1, 2, 3)]
+    record = replace(read_records(run.folder)[0], measurements=rows, started=1e9, seconds=70.0)
     place = write_trial_curves(tmp_path, [record])
     events = EventAccumulator(str(place / f"trial_{record.trial:06d}"))
     events.Reload()
@@ -230,3 +237,4 @@ def test_curves_of_single_trials_on_demand(run, tmp_path):
         (2, 0.2),
         (3, 0.3),
     ]
+    assert [p.wall_time for p in events.Scalars("epoch/accuracy")] == [1e9 + 20, 1e9 + 40, 1e9 + 70]

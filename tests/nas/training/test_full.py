@@ -154,13 +154,17 @@ def test_the_curves_have_no_gap_when_resumed(tmp_path):
     training = trained(tmp_path / "t.pt", stop_after=2)
     TrainingCurves(tmp_path / "t", training.rows).close()
     resumed = FullTraining.resume(tmp_path / "t.pt")
-    curves = TrainingCurves(tmp_path / "t", resumed.rows)
+    assert resumed.times == training.times
+    curves = TrainingCurves(tmp_path / "t", resumed.rows, resumed.times)
     resumed.run(curves.add)
     curves.tested(resumed.result()["test"], 3)
     curves.close()
     events = EventAccumulator(str(tmp_path / "t"))
     events.Reload()
     assert [event.step for event in events.Scalars("held_out/accuracy")] == [1, 2, 3]
+    times = [event.wall_time for event in events.Scalars("held_out/accuracy")]
+    assert times[:2] == training.times  # when they were trained, not when the file was written anew
+    assert times[1] < resumed.times[2] <= times[2]
     assert [event.step for event in events.Scalars("test/accuracy")] == [3]
 
 

@@ -52,7 +52,8 @@ def spoil(split, indices):
 def of_step(data, step, epoch=0):
     """The images of a step, in the order in which ranks take them in turns."""
     generator = torch.Generator().manual_seed(_mix(SEED, epoch))
-    order = _Order(len(data.train), BATCH, True, ALONE)
+    order = _Order(len(data.train), True, ALONE)
+    order.batch = BATCH
     order.seed = int(torch.randint(1 << 31, (), generator=generator))
     return [index for index, _ in list(order)[step]]
 
