@@ -13,6 +13,7 @@ import numpy as np
 from search_spaces.architecture import Architecture
 from search_spaces.decision import Choice, Decision
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import check_name
 from search_spaces.spec import NetworkSpec
 
 
@@ -32,6 +33,7 @@ class SearchSpace(ABC):
     """
 
     def __init__(self, name: str, decisions: tuple[Decision, ...]) -> None:
+        check_name("search space", "name", name)
         if not decisions:
             raise InputError(f"search space {name!r} has no decisions")
         if len({decision.name for decision in decisions}) != len(decisions):

@@ -17,6 +17,7 @@ from nas.runs.logs import LOGS, log_path
 from nas.runs.status import Status, is_driven, read_status
 from nas.search.journal import PROPOSALS, TRIALS, read_records
 from search_spaces.errors import InputError
+from search_spaces.quoting import displayed, printable, shell_command
 
 
 @click.command(epilog="Example: nas status runs/first")
@@ -63,7 +64,7 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
     if now is not None and (driven or time.time() - now.at < 15):
         _show_running(console, now)
     elif not driven and len(records) < settings.trials:
-        console.print(f"go on with: nas resume {run}", highlight=False)
+        console.print(f"go on with: {shell_command('nas', 'resume', folder)}", highlight=False)
 
 
 def _show_running(console: Any, now: Status) -> None:
@@ -133,10 +134,12 @@ def logs(trial: int, run: str) -> None:
     if not path.is_file():
         if record is not None and record.same_as is not None:
             raise InputError(
-                f"trial {trial}: has trial {record.same_as}'s result: nas logs {record.same_as} {run}"
+                f"trial {trial}: has trial {record.same_as}'s result: "
+                f"{shell_command('nas', 'logs', record.same_as, folder)}"
             )
         raise InputError(f"trial {trial}: no log of it in {folder / LOGS}")
-    click.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
+    # what a trial printed is shown, not obeyed
+    click.echo(displayed(path.read_text(encoding="utf-8", errors="replace")), nl=False)
     if record is not None:
         value = "" if record.reward is None else f", reward {record.reward:.4f}"
-        click.echo(f"{record.state}{value}" + (f": {record.reason}" if record.reason else ""))
+        click.echo(printable(f"{record.state}{value}" + (f": {record.reason}" if record.reason else "")))

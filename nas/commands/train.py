@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -43,6 +42,7 @@ from nas.training.recipe import Recipe
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
+from search_spaces.quoting import file_stem, shell_command
 from search_spaces.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def train(
         source = load_checkpoint(Path(start))[0]
     named = network or source
     assert named is not None
-    path = Path(target or f"{named.name}-{data.partition(':')[0]}.pt")
+    path = Path(target or f"{file_stem(named.name)}-{data.partition(':')[0]}.pt")
 
     from nas.training.full import FullTraining, Outputs, TrainingPlan
 
@@ -275,7 +275,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
     make_folder(str(training.outputs.folder))
     write_plan(training)
     curves = TrainingCurves(training.outputs.folder, training.rows)
-    again = f"nas train --resume {shlex.quote(str(target))}"
+    again = shell_command("nas", "train", "--resume", target)
 
     def tick(row: dict[str, float]) -> None:
         curves.add(row)

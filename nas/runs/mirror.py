@@ -20,6 +20,7 @@ from nas.runs.storage import is_url, open_storage, write_object
 from nas.search.journal import PROPOSALS, TRIALS
 from search_spaces.document import MAX_BYTES, make_folder, write_atomically
 from search_spaces.errors import InputError
+from search_spaces.quoting import shell_command
 
 STORAGE = "storage"
 """Name of the file in a run folder that says where its copy is."""
@@ -59,7 +60,7 @@ class Mirror:
             if len(_content(folder / name) or b"") < self._done[name]:
                 raise InputError(
                     f"storage {url!r}: has more of {name} than {folder}: it is another run's, or this "
-                    f"folder is an old copy; `nas resume {url}` takes the newer one"
+                    f"folder is an old copy; `{shell_command('nas', 'resume', url)}` takes the newer one"
                 )
         try:  # only now: it takes the copy away from whoever had it
             self._put(_WRITER, self._token)
@@ -165,7 +166,8 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
     """
     files, root = open_storage(url)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists; remove it, or `nas resume {folder}` to go on from it")
+        again = shell_command("nas", "resume", folder)
+        raise InputError(f"{folder}: exists; remove it, or `{again}` to go on from it")
     if not has_run(url):
         raise InputError(f"{url}: no run there (no search.yaml)")
     content: dict[str, bytes] = {}
