@@ -126,4 +126,5 @@ def python_docstring(text: str) -> str:
 
 def file_stem(name: str) -> str:
     """A name as a file's: whatever could be a path, or hide the file, is a dash in it."""
-    return re.sub(r"[^\w.+-]+", "-", name).lstrip(".-")[:100] or "network"
+    stem = re.sub(r"[^\w.+-]+", "-", name).lstrip(".-")[:100]
+    return stem.encode()[:200].decode(errors="ignore") or "network"  # file systems count bytes, up to 255

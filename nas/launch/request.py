@@ -50,7 +50,7 @@ class Request:
             )
         if self.partition is not None and not re.fullmatch(r"\w[\w.+-]*(,\w[\w.+-]*)*", self.partition, re.A):
             raise InputError(
-                f"partition {self.partition!r}: expected names of letters, digits and _.+-, commas between them"
+                f"partition {self.partition!r}: expected names of letters, digits and _.+-, or a list a,b"
             )
         for key in self.environment:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
