@@ -17,7 +17,7 @@ from nas.runs.logs import LOGS, log_path
 from nas.runs.status import Status, is_driven, read_status
 from nas.search.journal import PROPOSALS, TRIALS, read_records
 from search_spaces.errors import InputError
-from search_spaces.quoting import displayed, printable, shell_command
+from search_spaces.quoting import shell_command
 
 
 @click.command(epilog="Example: nas status runs/first")
@@ -138,8 +138,10 @@ def logs(trial: int, run: str) -> None:
                 f"{shell_command('nas', 'logs', record.same_as, folder)}"
             )
         raise InputError(f"trial {trial}: no log of it in {folder / LOGS}")
-    # what a trial printed is shown, not obeyed
-    click.echo(displayed(path.read_text(encoding="utf-8", errors="replace")), nl=False)
+    console = out()
+    console.out(path.read_text(encoding="utf-8", errors="replace"), end="", highlight=False)
     if record is not None:
         value = "" if record.reward is None else f", reward {record.reward:.4f}"
-        click.echo(printable(f"{record.state}{value}" + (f": {record.reason}" if record.reason else "")))
+        console.out(
+            f"{record.state}{value}" + (f": {record.reason}" if record.reason else ""), highlight=False
+        )

@@ -204,8 +204,8 @@ def _top(run: Run, results: Results) -> str:
     for rank, record in enumerate(results.ranked[:_TOP], start=1):
         spec = run.spec(record)
         parts.append(
-            f"<details><summary>{rank}. trial {record.trial}: reward {record.reward:.4f}, accuracy "
-            f"{record.accuracy:.4f}, {si(record.macs)} MACs</summary>"
+            f"<details><summary>{rank}. trial {markup(str(record.trial))}: reward {record.reward:.4f}, "
+            f"accuracy {record.accuracy:.4f}, {si(record.macs)} MACs</summary>"
             f'<div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
             f'<p class="wide">To paste: <code>{markup(network_notation(spec))}</code></p></details>'
         )
