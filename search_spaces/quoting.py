@@ -20,7 +20,6 @@ from search_spaces.errors import InputError
 
 _DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that reorder the rest of a line."""
-_LONGEST_NAME = 200
 
 
 def _shown(char: str) -> bool:
@@ -32,12 +31,12 @@ def _shown(char: str) -> bool:
     return ord(char) & 0xFFFE != 0xFFFE and not 0xFDD0 <= ord(char) <= 0xFDEF
 
 
-def check_name(where: str, field: str, value: object) -> None:
-    """Raise `InputError` unless a name is a text of 1 to 200 characters, all printable, on one line."""
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
+def check_name(where: str, field: str, value: object, longest: int = 200) -> None:
+    """Raise `InputError` unless a name is a text of 1 to `longest` characters, all printable, on one line."""
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
         shown = repr(value)
         shown = f"{shown[:60]}..." if len(shown) > 60 else shown
-        raise InputError(f"{where}: {field} {shown}: expected a text of 1 to {_LONGEST_NAME} characters")
+        raise InputError(f"{where}: {field} {shown}: expected a text of 1 to {longest} characters")
     odd = next((char for char in value if not _shown(char)), None)
     if odd is not None:
         raise InputError(f"{where}: {field} {value!r}: expected printable characters only, found {odd!r}")
@@ -125,6 +124,12 @@ def python_docstring(text: str) -> str:
 
 
 def file_stem(name: str) -> str:
-    """A name as a file's: whatever could be a path, or hide the file, is a dash in it."""
-    stem = re.sub(r"[^\w.+-]+", "-", name).lstrip(".-")[:100]
-    return stem.encode()[:200].decode(errors="ignore") or "network"  # file systems count bytes, up to 255
+    """A name as a file's: whatever could be a path, or hide the file, is a dash in it.
+
+    Of a long one the middle is left out: by their ends the members of a family differ.
+    """
+    stem = re.sub(r"[^\w.+-]+", "-", name).lstrip(".-")
+    if len(stem.encode()) > 100:  # file systems count bytes, up to 255
+        ends = stem.encode()[:60], stem.encode()[-39:]
+        stem = "-".join(end.decode(errors="ignore") for end in ends)
+    return stem or "network"

@@ -33,7 +33,7 @@ class SearchSpace(ABC):
     """
 
     def __init__(self, name: str, decisions: tuple[Decision, ...]) -> None:
-        check_name("search space", "name", name)
+        check_name("search space", "name", name, 180)  # its networks' names have the trial behind it
         if not decisions:
             raise InputError(f"search space {name!r} has no decisions")
         if len({decision.name for decision in decisions}) != len(decisions):

@@ -113,7 +113,9 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
-    private_token()
+    finally:
+        if not elsewhere:
+            private_token()
     url = str(context.dashboard_url or "")
     _joined = address
     return (url if "://" in url else f"http://{url}") if url else None

@@ -17,7 +17,7 @@ from nas.runs.logs import LOGS, log_path
 from nas.runs.status import Status, is_driven, read_status
 from nas.search.journal import PROPOSALS, TRIALS, read_records
 from search_spaces.errors import InputError
-from search_spaces.quoting import shell_command
+from search_spaces.quoting import printable, shell_command
 
 
 @click.command(epilog="Example: nas status runs/first")
@@ -68,7 +68,7 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
 
 
 def _show_running(console: Any, now: Status) -> None:
-    hosts = {node["id"]: node["address"] for node in now.nodes}
+    hosts = {node["id"]: printable(str(node["address"])) for node in now.nodes}
     total: dict[str, float] = {}
     for node in now.nodes:
         for name, amount in node["resources"].items():
@@ -76,7 +76,7 @@ def _show_running(console: Any, now: Status) -> None:
     has = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
     console.print(f"cluster: {len(now.nodes)} nodes, {has}, room for {now.room} trials", highlight=False)
     if now.dashboard:
-        console.print(f"Ray dashboard: {now.dashboard}", highlight=False)
+        console.print(f"Ray dashboard: {printable(now.dashboard)}", highlight=False)
     table = Table(box=None, pad_edge=False)
     for name in ("trial", "node", "GPU", "MACs", "epoch", "accuracy", "images/s", "since"):
         table.add_column(name, justify="left" if name in ("trial", "node") else "right")
@@ -85,7 +85,7 @@ def _show_running(console: Any, now: Status) -> None:
         table.add_row(
             f"{trial.trial}{again}",
             hosts.get(trial.node or "", "starting" if trial.since else "waiting"),
-            trial.gpus,
+            printable(str(trial.gpus)),
             si(trial.macs),
             f"{trial.epoch}/{trial.epochs}",
             "" if trial.accuracy is None else f"{trial.accuracy:.4f}",
@@ -142,6 +142,5 @@ def logs(trial: int, run: str) -> None:
     console.out(path.read_text(encoding="utf-8", errors="replace"), end="", highlight=False)
     if record is not None:
         value = "" if record.reward is None else f", reward {record.reward:.4f}"
-        console.out(
-            f"{record.state}{value}" + (f": {record.reason}" if record.reason else ""), highlight=False
-        )
+        reason = f": {printable(record.reason)}" if record.reason else ""
+        console.out(f"{record.state}{value}{reason}", highlight=False)

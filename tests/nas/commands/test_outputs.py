@@ -224,7 +224,7 @@ def test_the_home_folder_and_names_of_networks(here, monkeypatch):
     assert not (here / "~").exists()
     names = ("../../etc/x", ".hidden", "a b/c", "-rf", "/", "x" * 200, "é", "\u65e5" * 90)
     assert [file_stem(name) for name in names] == [
-        "etc-x", "hidden", "a-b-c", "rf", "network", "x" * 100, "é", "\u65e5" * 66,
+        "etc-x", "hidden", "a-b-c", "rf", "network", f"{'x' * 60}-{'x' * 39}", "é", "\u65e5" * 20 + "-" + "\u65e5" * 13,
     ]  # fmt: skip
 
 
