@@ -16,6 +16,7 @@ import click
 from nas import __version__
 from nas.errors import TrialFailedError
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import printable
 
 # command -> (module, attribute): a command's libraries load only when it is called
 _COMMANDS = {
@@ -143,9 +144,8 @@ _LINE = 1000
 
 
 def _complain(message: str) -> None:
-    line = " ".join(message.split())
-    # foreign names may hold anything, e.g. what moves a terminal's cursor
-    line = "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in line)
+    # foreign names may hold anything, e.g. what moves a terminal's cursor; spaces in a path are its own
+    line = printable(" ".join(part.strip() for part in message.split("\n")))
     if len(line) > _LINE:
         line = f"{line[: _LINE - 200]} ... {line[-200:]}"
     click.echo(f"nas: error: {line}", err=True)

@@ -28,6 +28,7 @@ from nas.search.trial import Record
 from nas.studies.exponent import ExponentStudy
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
+from search_spaces.quoting import shell_command
 from search_spaces.spec import NetworkSpec
 from search_spaces.targets import check_folder, same_file
 
@@ -57,8 +58,8 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
             )
         if has_run(copy):
             raise InputError(
-                f"storage {copy!r}: there is a run already; `nas resume {copy}` goes on with it, "
-                "or choose another --out"
+                f"storage {copy!r}: there is a run already; `{shell_command('nas', 'resume', copy)}` goes "
+                "on with it, or choose another --out"
             )
         placement = replace(placement, storage=copy)
     placement = replace(
@@ -186,7 +187,7 @@ def _run(
             if isinstance(error, OSError):  # of a trial's log or the event file, say, on a full disk
                 raise InputError(
                     f"{folder}: cannot write: {error.strerror or error}; what had ended is kept, "
-                    f"continue with: nas resume {folder}"
+                    f"continue with: {shell_command('nas', 'resume', folder)}"
                 ) from None
             raise
         events.close()

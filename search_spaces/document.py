@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import printable
 
 MAX_BYTES = 1 << 20
 """Documents come from strangers too: anything larger than this is not a spec or a space."""
@@ -169,12 +170,13 @@ def make_folder(path: str | os.PathLike[str]) -> None:
 def write_document(path: str | os.PathLike[str], document: Mapping[str, Any], comment: str = "") -> None:
     """Write a document, as JSON where the name ends in `.json` and as YAML elsewhere.
 
-    `comment` stands above the YAML, a `#` before each of its lines; JSON has no place for it.
+    `comment` stands above the YAML, a `#` before each of its lines; JSON has no place for it. YAML takes
+    printable characters only, in comments too.
     """
     if Path(path).suffix == ".json":
         text = json.dumps(document, indent=2) + "\n"
     else:
-        text = "".join(f"# {line}\n" for line in comment.splitlines()) + dump_yaml(document)
+        text = "".join(f"# {printable(line)}\n" for line in comment.splitlines()) + dump_yaml(document)
     write_atomically(path, text)
 
 

@@ -9,6 +9,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.decision import Decision
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError
+from search_spaces.quoting import check_name
 from search_spaces.space import NotInSpaceError, SearchSpace
 from search_spaces.spec import NetworkSpec
 
@@ -24,7 +25,7 @@ class ListedSpace(SearchSpace):
         about: what else is known of an entry, as plain data by its label; the label is for people only.
 
     Raises:
-        InputError: `about` names an entry that isn't there.
+        InputError: a label or the name is none, or `about` names an entry that isn't there.
     """
 
     def __init__(
@@ -33,6 +34,8 @@ class ListedSpace(SearchSpace):
         networks: Mapping[str, NetworkSpec],
         about: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
+        for label in networks:
+            check_name(f"space {name!r}", "network", label)
         self.networks = dict(networks)
         self.about = {label: dict(row) for label, row in (about or {}).items()}
         if odd := set(self.about) - set(self.networks):

@@ -14,6 +14,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.counting import MOST_DIGITS, count_text
 from search_spaces.decision import Choice, Decision
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import check_name
 from search_spaces.spec import NetworkSpec
 
 
@@ -36,6 +37,7 @@ class SearchSpace(ABC):
     """
 
     def __init__(self, name: str, decisions: tuple[Decision, ...]) -> None:
+        check_name("search space", "name", name, 180)  # its networks' names have the trial behind it
         if not decisions:
             raise InputError(f"search space {name!r} has no decisions")
         if len({decision.name for decision in decisions}) != len(decisions):

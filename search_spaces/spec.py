@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from search_spaces.block import OPS, BlockSpec
 from search_spaces.document import check_fields, check_schema, read_document
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import check_name
 
 SCHEMA_VERSION = 1
 
@@ -132,7 +133,7 @@ class NetworkSpec:
     """A concrete network.
 
     Attributes:
-        name: for people; not part of the digest.
+        name: for people, 1 to 200 printable characters; not part of the digest.
         stages: at least one.
         stem: the first layer.
         head_channels: width of the 1x1 convolution before the global average pooling (0: none).
@@ -164,9 +165,8 @@ class NetworkSpec:
     stochastic_depth: float = 0.2
 
     def __post_init__(self) -> None:
+        check_name("network", "name", self.name)
         where = f"network {self.name!r}"
-        if not isinstance(self.name, str) or not self.name or len(self.name) > 200:
-            raise InputError(f"network: name {self.name!r}: expected a text of 1 to 200 characters")
         if not self.stages or not all(isinstance(stage, StageSpec) for stage in self.stages):
             raise InputError(f"{where}: stages: expected at least one StageSpec")
         object.__setattr__(self, "stages", tuple(self.stages))

@@ -13,6 +13,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from nas.cluster.token import private_token
 from nas.runs.storage import Checkpoints
 from search_spaces.errors import InputError
 
@@ -100,6 +101,8 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
     elsewhere = address or os.environ.get("RAY_ADDRESS")
     if elsewhere:
         use_token()
+    else:
+        private_token()  # Ray may make one
     try:
         context = ray.init(
             # "local" starts Ray here even beside a running cluster, which None would join silently
@@ -110,6 +113,9 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
+    finally:
+        if not elsewhere:
+            private_token()
     url = str(context.dashboard_url or "")
     _joined = address
     return (url if "://" in url else f"http://{url}") if url else None

@@ -21,6 +21,7 @@ from nas.session import start_search
 from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError, unknown
 from search_spaces.notation import WORDS_LEGEND
+from search_spaces.quoting import shell_command
 
 _RANDOM = 10_000
 
@@ -68,7 +69,7 @@ def rediscover(
     for table in rediscovery_tables(found):
         out().print(table)
     out().print(found.summary(), highlight=False, soft_wrap=True)
-    out().print(f"the run: nas show {path}", highlight=False, soft_wrap=True)
+    out().print(f"the run: {shell_command('nas', 'show', path)}", highlight=False, soft_wrap=True)
 
 
 @click.command(
@@ -289,7 +290,7 @@ def data_command(name: str, target: str | None, url: str | None, as_json: bool) 
         return
     out().print(
         f"{path}: {si(path.stat().st_size)}B, checked\n"
-        f"use it: nas search --evaluator benchmark --benchmark-data {path}",
+        f"use it: {shell_command('nas', 'search', '--evaluator', 'benchmark', '--benchmark-data', path)}",
         highlight=False,
         soft_wrap=True,
     )

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+import click
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
 from search_spaces.errors import InputError
+from search_spaces.quoting import displayed
 
 
 def out() -> Console:
@@ -23,9 +28,32 @@ def progress() -> Console:
 
 
 def _console(stream: Any) -> Console:
-    # in a file or a pipe nothing needs to fit a window: lines stay whole; what is printed are names of
-    # files and classes too, in which [red] and :car: mean themselves
-    return Console(file=stream, width=None if stream.isatty() else 120, markup=False, emoji=False)
+    # in a file or a pipe nothing needs to fit a window: lines stay whole
+    return _PlainConsole(file=stream, width=None if stream.isatty() else 120, markup=False, emoji=False)
+
+
+class _PlainConsole(Console):
+    """Prints names of files and classes too, in which [red], :car: and an escape sequence mean themselves."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text as it is laid out."""
+        return super().render_str(displayed(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is laid out already, tables and live views too; what moves the cursor is rich's own."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(displayed(segment.text), segment.style)
+
+    def out(self, *objects: Any, **options: Any) -> None:
+        """Print as it comes, without wrapping."""
+        super().out(*(displayed(str(each)) for each in objects), **options)
+
+
+def put(text: str | bytes) -> None:
+    """Content for a file on stdout, as it is; for people, on a terminal, what would command it is shown."""
+    if isinstance(text, str) and sys.stdout.isatty():
+        text = displayed(text)
+    click.echo(text, nl=False)
 
 
 def print_json(document: Any) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
-from nas.commands.common import out, print_json, progress
+from nas.commands.common import out, print_json, progress, put
 from nas.commands.given import only_with
 from nas.commands.networks import find_network
-from nas.commands.outputs import OutPath, Target, declare, file_stem
+from nas.commands.outputs import OutPath, Target, declare
 from nas.export import to_text
 from nas.export.formats import EXPORTS, Wanted, export_format
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
+from search_spaces.quoting import file_stem
 
 
 @click.command(epilog="Example: nas export winner.pt --to onnx --out winner.onnx")
@@ -67,7 +68,7 @@ def export(
             preparation = replace(preparation, resolution=network.resolution)
     made = export_to.write(network, model, Wanted(form, dynamic_size, arguments, preparation))
     if target is None:
-        click.echo(made.content, nl=False)
+        put(made.content)
         return
     remark, written = made.remark, [target]
     if made.weights is not None and beside is not None:
@@ -81,7 +82,7 @@ def export(
 
 def _finish(text: str, written: list[str], target: str | None, form: str, as_json: bool) -> None:
     if target is None:
-        click.echo(text, nl=False)
+        put(text)
         return
     write_atomically(target, text)
     _report([target, *written], form, "", as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from nas.latency.setting import Setting
 from nas.latency.table import LatencyTable
 from nas.network.cost import cost
 from search_spaces.errors import InputError
+from search_spaces.quoting import shell_command
 from search_spaces.reference import reference
 from search_spaces.registry import get_space
 
@@ -140,12 +142,13 @@ def _make(name: str, setting: Setting, checked: int, target: str, as_json: bool)
     if as_json:
         print_json({"table": target, "parts": len(table.entries), "setting": vars(setting), **about})
         return
+    use = shell_command("nas", "search", "--latency-table", Path(target), "--target", "latency=20")
     out().print(
         f"{len(table.entries):,} parts; on {about['checked']} random networks of {about['lowest']:.1f} to "
         f"{about['highest']:.1f} ms: rank correlation {about['rank_correlation']:.3f}, median error "
         f"{about['median_error']:.1%}, largest {about['largest_error']:.1%}\n"
         f"efficientnet-b0: {table(base):.2f} ms predicted\n"
-        f"wrote {target}; weigh it with: nas search --latency-table {target} --target latency=20",
+        f"wrote {target}; weigh it with: {use}",
         highlight=False,
         soft_wrap=True,
     )

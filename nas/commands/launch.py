@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.common import out, pairs, print_json, progress, put
 from nas.commands.given import not_with, only_with
 from nas.launch.kuberay import ray_cluster, ray_job
 from nas.launch.request import Request
@@ -20,6 +18,7 @@ from nas.launch.slurm import batch_script
 from nas.runs.mirror import fetched_to, is_copy
 from search_spaces.document import dump_yaml
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import shell_command
 from search_spaces.targets import check_folder
 
 TARGETS = ("job", "kuberay", "slurm")
@@ -76,7 +75,7 @@ def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> 
     else:
         text, submit = batch_script(request), ["sbatch", "--parsable"]
     if options["dry_run"]:
-        sys.stdout.write(text)
+        put(text)
         return
     said = _submit(submit, text)
     if as_json:
@@ -133,7 +132,7 @@ def _job(request: Request, options: dict[str, Any], as_json: bool) -> None:
 
     job = make_job(request, options["working_dir"] or None, hand_back=options["follow"])
     if options["dry_run"]:
-        sys.stdout.write(json.dumps({"address": options["address"], **job.to_document()}, indent=2) + "\n")
+        print_json({"address": options["address"], **job.to_document()})
         return
     folder = Path(job.folder)
     if options["follow"] and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -152,7 +151,8 @@ def _job(request: Request, options: dict[str, Any], as_json: bool) -> None:
         for text in server.follow(submitted):
             say.out(text, end="", highlight=False)
     except KeyboardInterrupt:
-        say.print(f"\nthe job goes on; end it with: ray job stop --address {options['address']} {submitted}")
+        stop = shell_command("ray", "job", "stop", "--address", options["address"], submitted)
+        say.print(f"\nthe job goes on; end it with: {stop}", highlight=False, soft_wrap=True)
         raise
     unpack(server.fetch(submitted, file_name(submitted), MAX_UNPACKED), folder)
     if reason := server.failed(submitted):

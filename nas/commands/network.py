@@ -6,7 +6,7 @@ import warnings
 
 import click
 
-from nas.commands.common import out, print_json
+from nas.commands.common import out, print_json, put
 from nas.commands.given import only_with
 from nas.commands.networks import resolve_network
 from nas.commands.outputs import OutPath, Target, declare
@@ -117,7 +117,7 @@ def space(space: str | None, exportable_to: str, target: str | None, as_json: bo
         if as_json:
             print_json(document)
         else:
-            click.echo(dump_yaml(document), nl=False)
+            put(dump_yaml(document))
         return
     declare([Target(target, "space")], [space])
     write_document(target, document)

@@ -7,7 +7,6 @@ the home folder; the name's suffix says what is in it.
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -124,11 +123,6 @@ def owner(folder: Path) -> str | None:
     if (folder / "search.yaml").is_file() or (folder / "trials.jsonl").is_file():
         return "run"
     return "training" if (folder / "train.yaml").is_file() else None
-
-
-def file_stem(name: str) -> str:
-    """A network's name as a file's: whatever could be a path, or hide the file, is a dash in it."""
-    return re.sub(r"[^\w.+-]+", "-", name).lstrip(".-")[:100] or "network"
 
 
 def _check_suffix(target: Target, where: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,14 +10,14 @@ from typing import Any
 
 import click
 
-from nas.commands.common import out, print_json, progress
+from nas.commands.common import out, print_json, progress, put
 from nas.commands.networks import find_network
 from nas.commands.outputs import OutPath, Target, declare
-from nas.data.labels import printable
 from nas.network.at_once import images_at_once
 from nas.network.resolve import resolve_spec
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
+from search_spaces.quoting import csv_table, printable, shell_command
 
 _TABLE = "table of predictions"
 _SHOWN = 40
@@ -74,7 +72,7 @@ def predict_command(model: str, images: tuple[str, ...], top: int, table: str | 
     if table is not None:
         text = _csv(read, preparation.classes)
         if table == "-":
-            click.echo(text, nl=False)
+            put(text)
             return
         write_atomically(table, text.encode("utf-8", "surrogateescape"))  # names of files may be no UTF-8
     agreement = _agreement(read, folders, preparation.classes)
@@ -128,9 +126,10 @@ def _load(model: str) -> Any:
 
     spec, network, preparation = load_model(found.checkpoint)
     if preparation is None:
+        again = shell_command("nas", "train", "--from", found.checkpoint)
         raise InputError(
             f"{found.checkpoint}: an earlier version kept neither its classes' names nor how its images are "
-            f"prepared; trained on by nas train --from {found.checkpoint} it will have them"
+            f"prepared; trained on by {again} it will have them"
         )
     at_once = images_at_once(spec, preparation.resolution, _AT_ONCE)
     return network.eval(), preparation, at_once, found.inputs
@@ -177,18 +176,13 @@ def _agreement(
 
 
 def _csv(found: Sequence[Any], classes: Sequence[str]) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(
-        [
-            "image",
-            *(f"{name}{n}" for n in range(1, len(found[0].top) + 1) for name in ("class", "probability")),
-        ]
+    numbers = range(1, len(found[0].top) + 1)
+    head = ["image", *(f"{name}{n}" for n in numbers for name in ("class", "probability"))]
+    rows = (
+        [one.path, *(cell for index, value in one.top for cell in (classes[index], f"{value:.6f}"))]
+        for one in found
     )
-    for one in found:
-        pairs = ((classes[index], f"{value:.6f}") for index, value in one.top)
-        writer.writerow([one.path, *(cell for pair in pairs for cell in pair)])
-    return table.getvalue()
+    return csv_table([head, *rows])
 
 
 def _show(found: Sequence[Any], names: Sequence[str], table: str | None) -> None:

@@ -28,6 +28,7 @@ from nas.studies.proxy_design import ProxySetting, candidates, proxy_settings, w
 from nas.studies.proxy_study import ProxyResult, ProxyStudy
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
+from search_spaces.quoting import shell_command
 from search_spaces.targets import check_folder
 
 _PROXY = "proxy.yaml"
@@ -200,7 +201,7 @@ def _report(folder: Path, study: ProxyStudy, result: ProxyResult, as_json: bool)
         )
     else:
         console.print(
-            f"wrote {folder / _PROXY}; use it: nas search --proxy {folder / _PROXY}",
+            f"wrote {folder / _PROXY}; use it: {shell_command('nas', 'search', '--proxy', folder / _PROXY)}",
             highlight=False,
             soft_wrap=True,
         )

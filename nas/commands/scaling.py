@@ -14,7 +14,7 @@ from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched, only_with
 from nas.commands.networks import find_network
 from nas.commands.options import DATA, PLACE, GroupedCommand, options, take_placement
-from nas.commands.outputs import OutPath, Target, declare, file_stem
+from nas.commands.outputs import OutPath, Target, declare
 from nas.network.cost import cost
 from nas.network.scaling import Budget, Coefficients, coefficient_grid, family, largest_phi, phi_text, scale
 from nas.report.tables import family_table
@@ -22,6 +22,7 @@ from nas.runs.folder import Run
 from search_spaces.document import make_folder, write_document
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
+from search_spaces.quoting import file_stem
 from search_spaces.spec import NetworkSpec
 
 
@@ -220,7 +221,7 @@ def _train(
         settings = coefficient_settings(network, grid, settings)
     else:
         settings = study_settings(network, budgets, settings, coefficients)
-    folder = Path(target or f"runs/{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = Path(target or f"runs/{file_stem(settings.space.name)}-{time.strftime('%Y%m%d-%H%M%S')}")
     document = report_scaling(start_search(settings, folder, placement, progress()), quiet=as_json)
     if as_json:
         print_json(document)

@@ -44,6 +44,7 @@ from search_spaces.document import read_document
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND
+from search_spaces.quoting import file_stem, shell_command
 from search_spaces.registry import SPACES, get_space
 
 _SCORED = "How networks are scored"
@@ -135,7 +136,7 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
     if folder is None:
         scorer = settings.evaluator
         on = scorer.data.partition(":")[0] if isinstance(scorer, TrainSettings) else scorer.kind
-        folder = f"runs/{Path(settings.space.name).stem}-{on}-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = f"runs/{file_stem(Path(settings.space.name).stem)}-{on}-{time.strftime('%Y%m%d-%H%M%S')}"
     _report(lambda: start_search(settings, Path(folder), placement, progress()), folder, as_json)
 
 
@@ -197,7 +198,7 @@ def tensorboard(folder: str, trials: tuple[int, ...], port: int, host: str) -> N
             if trial not in records:
                 raise InputError(f"trial {trial}: not among the {len(records)} ended trials of {folder}")
         write_trial_curves(Path(folder), [records[trial] for trial in trials])
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, "--host", host]
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder}", f"--host={host}"]
     sys.exit(subprocess.call([*command, "--port", str(port)]))
 
 
@@ -371,7 +372,7 @@ def _report(work: Any, folder: str, as_json: bool) -> None:
     except KeyboardInterrupt:
         progress().print(
             f"\ninterrupted; what had ended is kept, and running trials go on from their last epoch. "
-            f"Continue with: nas resume {folder}",
+            f"Continue with: {shell_command('nas', 'resume', Path(folder))}",
             soft_wrap=True,
             highlight=False,
         )
@@ -383,7 +384,8 @@ def _report(work: Any, folder: str, as_json: bool) -> None:
     show_run(run)
     report_scaling(run)
     out().print(
-        f"\nbest network: {run.folder / BEST}\ncurves:       nas tensorboard {run.folder}",
+        f"\nbest network: {run.folder / BEST}\n"
+        f"curves:       {shell_command('nas', 'tensorboard', run.folder)}",
         highlight=False,
         soft_wrap=True,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict
@@ -17,8 +16,7 @@ from nas.commands.columns import take_columns
 from nas.commands.common import out, print_json, progress
 from nas.commands.given import only_for_fetched, typed
 from nas.commands.options import DATA, WHAT, GroupedCommand, option, options
-from nas.commands.outputs import OutPath, file_stem, owner
-from nas.data.labels import printable
+from nas.commands.outputs import OutPath, owner
 from nas.data.place import absolute, absolute_data
 from nas.data.sources import SOURCES, source_of
 from nas.export.exportable import default_exports, parse_formats
@@ -39,6 +37,7 @@ from nas.training.speed import Speed
 from search_spaces.document import check_fields, check_schema, make_folder, read_document, write_document
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
+from search_spaces.quoting import file_stem, printable, shell_command
 from search_spaces.registry import SPACES
 from search_spaces.targets import check_folder
 
@@ -107,7 +106,7 @@ def start(
             if not (place / PLAN).is_file():
                 make_folder(str(place))
                 write_document(place / PLAN, document)
-            _run(place, document, shlex.join(["nas", "start", data, "--out", str(place)]), console)
+            _run(place, document, shell_command("nas", "start", data, "--out", place), console)
     if as_json:
         print_json(document | {"done": not only_plan})
 
@@ -298,7 +297,7 @@ def _show(document: dict[str, Any]) -> None:
         console.print("\n".join(wrapped), highlight=False)
     console.print("As commands:")
     for command in document["commands"]:
-        console.print(f"  nas {shlex.join(command)}", highlight=False, soft_wrap=True)
+        console.print(f"  {shell_command('nas', *command)}", highlight=False, soft_wrap=True)
 
 
 def _time(seconds: float) -> str:
@@ -336,10 +335,10 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
             raise
     made = [Path(command[command.index("--out") + 1]) for command in commands[1:]]
     onnx = place / _export_name("onnx")
-    model = shlex.quote(str(onnx if onnx.exists() else made[0]))
+    predict = shell_command("nas", "predict", onnx if onnx.exists() else made[0])
     out().print(
         "\n".join(["", "made:", *(f"  {path}" for path in made if path.exists())])
-        + f"\nclassify with it: nas predict {model} IMAGES",
+        + f"\nclassify with it: {predict} IMAGES",
         highlight=False,
         soft_wrap=True,
     )

@@ -18,6 +18,7 @@ from nas.runs.logs import LOGS, log_path
 from nas.runs.status import Status, is_driven, read_status
 from nas.search.journal import PROPOSALS, TRIALS, read_records
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable, shell_command
 
 
 @click.command(epilog="Example: nas status runs/first")
@@ -64,11 +65,11 @@ def status(run: str | None, address: str | None, as_json: bool) -> None:
     if now is not None and (driven or time.time() - now.at < 15):
         _show_running(console, now, results.costs)
     elif not driven and len(records) < trials:
-        console.print(f"go on with: nas resume {run}", highlight=False)
+        console.print(f"go on with: {shell_command('nas', 'resume', folder)}", highlight=False)
 
 
 def _show_running(console: Any, now: Status, costs: Sequence[str]) -> None:
-    hosts = {node["id"]: node["address"] for node in now.nodes}
+    hosts = {node["id"]: printable(str(node["address"])) for node in now.nodes}
     total: dict[str, float] = {}
     for node in now.nodes:
         for name, amount in node["resources"].items():
@@ -76,7 +77,7 @@ def _show_running(console: Any, now: Status, costs: Sequence[str]) -> None:
     has = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
     console.print(f"cluster: {len(now.nodes)} nodes, {has}, room for {now.room} trials", highlight=False)
     if now.dashboard:
-        console.print(f"Ray dashboard: {now.dashboard}", highlight=False)
+        console.print(f"Ray dashboard: {printable(now.dashboard)}", highlight=False)
     table = Table(box=None, pad_edge=False)
     for name in ("trial", "node", "GPU", *map(cost_label, costs), "epoch", "accuracy", "images/s", "since"):
         table.add_column(name, justify="left" if name in ("trial", "node") else "right")
@@ -85,7 +86,7 @@ def _show_running(console: Any, now: Status, costs: Sequence[str]) -> None:
         table.add_row(
             f"{trial.trial}{again}",
             hosts.get(trial.node or "", "starting" if trial.since else "waiting"),
-            trial.gpus,
+            printable(str(trial.gpus)),
             *(si(trial.costs[name]) if name in trial.costs else "" for name in costs),
             f"{trial.epoch}/{trial.epochs}",
             "" if trial.accuracy is None else f"{trial.accuracy:.4f}",
@@ -134,10 +135,13 @@ def logs(trial: int, run: str) -> None:
     if not path.is_file():
         if record is not None and record.same_as is not None:
             raise InputError(
-                f"trial {trial}: has trial {record.same_as}'s result: nas logs {record.same_as} {run}"
+                f"trial {trial}: has trial {record.same_as}'s result: "
+                f"{shell_command('nas', 'logs', record.same_as, folder)}"
             )
         raise InputError(f"trial {trial}: no log of it in {folder / LOGS}")
-    click.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
+    console = out()
+    console.out(path.read_text(encoding="utf-8", errors="replace"), end="", highlight=False)
     if record is not None:
         value = "" if record.reward is None else f", reward {record.reward:.4f}"
-        click.echo(f"{record.state}{value}" + (f": {record.reason}" if record.reason else ""))
+        reason = f": {printable(record.reason)}" if record.reason else ""
+        console.out(f"{record.state}{value}{reason}", highlight=False)

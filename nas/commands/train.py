@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +41,7 @@ from nas.training.recipe import Recipe
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
+from search_spaces.quoting import file_stem, printable, shell_command
 from search_spaces.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def train(
         source = load_checkpoint(Path(start))[0]
     named = network or source
     assert named is not None
-    path = Path(target or f"{named.name}-{data.partition(':')[0]}.pt")
+    path = Path(target or f"{file_stem(named.name)}-{data.partition(':')[0]}.pt")
 
     from nas.training.full import FullTraining, Outputs, TrainingPlan
 
@@ -255,18 +255,18 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         console.print(text, style=style, highlight=False, soft_wrap=True)
 
     say(
-        f"training {spec.name} ({spec.digest}) on {plan.data}: {len(data.train):,} images of "
+        f"training {spec.name} ({spec.digest}) on {printable(plan.data)}: {len(data.train):,} images of "
         f"{spec.resolution} px, stem stride {spec.stem.stride}, {spec.num_classes} classes, "
         f"{cost(spec).macs / 1e6:.1f}M MACs, on {training.trainer.device}; scored {scored}, on "
         f"{len(data.held_out):,} held-out images each epoch and {len(data.test):,} test images at the end"
     )
     for remark in data.remarks:
-        print_once(f"{plan.data}: {remark}", console)
+        print_once(printable(f"{plan.data}: {remark}"), console)
     for name, split in (("held-out", data.held_out), ("test", data.test)):
         if 0 < len(split) < _FEW:
             say(f"{name}: {len(split)} images, one is {100 / len(split):.1f} points of accuracy", "yellow")
     if "workers" in typed() and isinstance(data.train, ArraySplit):
-        say(f"workers {training.workers}: {plan.data} is in memory, nothing is decoded", "yellow")
+        say(f"workers {training.workers}: {printable(plan.data)} is in memory, nothing is decoded", "yellow")
     for word in unreadable:
         say(word, "yellow")
     if training.rows:
@@ -274,7 +274,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
     make_folder(str(training.outputs.folder))
     write_plan(training)
     curves = TrainingCurves(training.outputs.folder, training.rows, training.times)
-    again = f"nas train --resume {shlex.quote(str(target))}"
+    again = shell_command("nas", "train", "--resume", target)
 
     def tick(row: dict[str, float]) -> None:
         curves.add(row)

@@ -14,9 +14,10 @@ from pathlib import Path
 from nas.data.dataset import DataSet, FileSplit, Source
 from nas.data.holding import hold_out
 from nas.data.images import UnsupportedImageError, check_header
-from nas.data.labels import RawLabels, map_labels, printable
+from nas.data.labels import RawLabels, map_labels
 from nas.data.pixels import UnreadableImageError
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as torchvision states them."""

@@ -19,6 +19,9 @@ from search_spaces.errors import InputError, unknown
 _IMAGE_NAMES = ("image", "img")
 _LABEL_NAMES = ("label", "labels", "class", "target", "fine_label", "category", "y")
 
+_NO_SCRIPTS = 4
+"""The version of `datasets` from which on it runs no code of a data set."""
+
 
 @dataclass(frozen=True)
 class _Rows:
@@ -50,6 +53,11 @@ def hugging_face(name: DataName) -> DataSet:
         raise InputError(
             f"data set {name.text!r}: datasets is not installed; pip install 'baseline-nas[huggingface]'"
         ) from None
+    if int(datasets.__version__.partition(".")[0]) < _NO_SCRIPTS:
+        raise InputError(
+            f"data set {name.text!r}: datasets {datasets.__version__} may run a hub's scripts: expected "
+            f"version {_NO_SCRIPTS} or later; pip install -U 'baseline-nas[huggingface]'"
+        )
     found = _load(name, datasets)
     remarks: list[str] = []
     features = found["train"].features

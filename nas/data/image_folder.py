@@ -8,10 +8,11 @@ from pathlib import Path
 
 from nas.data.dataset import DataSet
 from nas.data.file_set import TEST_NAMES, RawSplit, digest_of_files, file_set
-from nas.data.labels import RawLabels, printable
+from nas.data.labels import RawLabels
 from nas.data.naming import DataName
 from nas.data.walk import Identity, Walk
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable
 
 Files = list[tuple[str, int, Identity]]
 

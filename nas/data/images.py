@@ -18,6 +18,7 @@ from nas.data.pixels import (
     UnreadableImageError,
     UnsupportedImageError,
     check_kind,
+    check_memory,
     formats,
     orientation,
     to_rgb,
@@ -28,6 +29,7 @@ __all__ = [
     "CENTRE",
     "UnreadableImageError",
     "UnsupportedImageError",
+    "check_decodes",
     "check_header",
     "encoded",
     "image_size",
@@ -72,6 +74,7 @@ def read_image(
         check_kind(image)
         shrinks = image.format in ("JPEG", "MPO")
         if not shrinks:
+            check_memory(image)
             image.load()  # a TIFF turns itself while it loads
         turn = orientation(image)
         width, height = image.size
@@ -82,6 +85,7 @@ def read_image(
         shrink = min(box[2] - box[0], box[3] - box[1]) / resolution
         if shrinks and shrink > 1:
             image.draft("RGB", (math.ceil(width / shrink), math.ceil(height / shrink)))
+        check_memory(image)
         across, down = image.size[0] / width, image.size[1] / height
         box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
         pixels = to_rgb(image).resize(
@@ -96,6 +100,7 @@ def read_square(content: str | bytes) -> NDArray[np.uint8]:
     """The largest square in an image's centre as it is, uint8 (3, side, side); errors as `read_image`."""
     with _opened(content) as image:
         check_kind(image)
+        check_memory(image)
         image.load()
         turn = orientation(image)
         pixels = to_rgb(image)
@@ -116,6 +121,15 @@ def check_header(content: str | bytes) -> None:
     """Open an image without decoding it; raises `UnreadableImageError` where that shows it can't be read."""
     with _opened(content) as image:
         check_kind(image)
+
+
+def check_decodes(content: str | bytes) -> None:
+    """Decode an image, at an eighth of its size where the format allows; errors as `read_image`."""
+    with _opened(content) as image:
+        check_kind(image)
+        image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
+        check_memory(image)
+        image.load()
 
 
 def image_size(content: str | bytes) -> tuple[int, int]:

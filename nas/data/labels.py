@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable
 
 Label = int | str
 
@@ -223,20 +224,6 @@ def _require_trainable(data: str, counts: Counter[Any], known: Sequence[Any]) ->
 
 def _in_order(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with escapes for control characters and for bytes that are no UTF-8."""
-    return "".join(
-        char.encode("unicode_escape").decode()
-        if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _DIRECTIONS
-        else char
-        for char in text
-    )
-
-
-_DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""Characters that reorder the rest of a line."""
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -51,6 +51,10 @@ _FOREIGN = {
 }
 
 
+MOST_BYTES = 1 << 30
+"""That decoding one image may take: 134 million pixels of RGB; of a JPEG that is read smaller, more."""
+
+
 class UnreadableImageError(Exception):
     """A file that is no whole image; the message says why."""
 
@@ -91,6 +95,30 @@ def check_kind(image: Any) -> None:
         raise UnsupportedImageError(f"a {image.format} in the colours of CIE Lab: save it as RGB")
 
 
+def check_memory(image: Any) -> None:
+    """Raise `UnsupportedImageError` where decoding would take more than `MOST_BYTES`; decodes nothing.
+
+    A JPEG's `draft` comes before it. Counted are Pillow's decoded image (4 bytes a pixel, of grey and
+    palettes 1) and what `to_rgb` makes of it.
+    """
+    width, height = image.size
+    if image.mode in _WIDE or image.mode == "I":
+        each = 16
+    elif image.mode in _ALPHA or "transparency" in image.info:
+        each = 20
+    else:
+        each = 24 if image.format == "JPEG2000" else 8  # its decoder keeps 4 bytes for each colour
+    need = width * height * each
+    if image.info.get("progressive"):  # all coefficients of the whole image, 2 bytes each
+        shrunk = (getattr(image, "decoderconfig", ()) or (1,))[0]
+        need += width * height * shrunk**2 * 2 * len(image.getbands())
+    if need > MOST_BYTES:
+        raise UnsupportedImageError(
+            f"{width} x {height} pixels, which take {need / 2**30:.1f} GiB to decode: expected at most "
+            f"{MOST_BYTES / 2**30:.0f} GiB"
+        )
+
+
 def to_rgb(image: Any) -> Image.Image:
     """A decoded image as 8-bit RGB; raises `UnsupportedImageError`."""
     check_kind(image)
@@ -108,8 +136,12 @@ def _from_wide(image: Any) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     bits = min(16, tags.get(_BITS, (16,))[0])
     top = (1 << bits) - 1
-    values = np.asarray(image).astype(np.int64).clip(0, top)
-    grey = Image.fromarray(((values * 255 + top // 2) // top).astype(np.uint8))
+    values = np.asarray(image).astype(np.int32)
+    np.clip(values, 0, top, out=values)
+    values *= 255
+    values += top // 2
+    values //= top
+    grey = Image.fromarray(values.astype(np.uint8))
     if tags.get(_PHOTOMETRIC) == 0:  # white is zero; of 8 bits Pillow knows
         grey = ImageOps.invert(grey)
     return grey.convert("RGB")

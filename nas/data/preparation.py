@@ -18,6 +18,7 @@ from nas.data.images import CENTRE, read_image, read_square
 from nas.data.resize import resize_squares
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,6 +97,10 @@ class Preparation:
             if not isinstance(values[name], list | tuple):
                 raise InputError(f"{where}: {name} {values[name]!r}: expected a list")
             values[name] = tuple(values[name])
+        # as those of a data set are; a stranger's file may say anything
+        values["classes"] = tuple(
+            printable(name) if isinstance(name, str) else name for name in values["classes"]
+        )
         try:
             return Preparation(**values)
         except (InputError, TypeError) as error:

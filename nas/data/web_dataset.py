@@ -14,12 +14,13 @@ from typing import Any
 
 from nas.data.dataset import DataSet
 from nas.data.file_set import TEST_NAMES, RawSplit, digest_of_files, file_set
-from nas.data.labels import printable, read_labels
+from nas.data.labels import read_labels
 from nas.data.naming import DataName
 from nas.data.pixels import extensions
 from nas.data.shards import Shards, members
 from nas.data.walk import Skipped
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable
 
 _LARGEST = 1 << 24
 """Bytes of a .cls or .json that are read; longer ones are no JSON then."""

@@ -18,6 +18,7 @@ from nas.export.obstacles import ACTIVATIONS, obstacles
 from nas.export.probe import SIZES
 from nas.export.settings import BLOCKS, Drop, dropout, drops, norms, outermost
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable
 from search_spaces.spec import NetworkSpec, StemSpec
 
 
@@ -30,7 +31,7 @@ def import_spec(source: str) -> NetworkSpec:
         InputError: an unknown library or model, or a network that no spec describes exactly.
     """
     model = find_model(source)
-    name = source.replace(":", "-").replace("/", "-")[:200]
+    name = printable(source.replace(":", "-").replace("/", "-"))[:200]
     try:
         spec = replace(read_model(model.outline(), name), resolution=model.resolution)
         check_exact(spec, model.make(), source.partition(":")[0], sizes=SIZES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from pprint import pformat
 from typing import Any
 
 from torch import nn
 
+from search_spaces.quoting import python_docstring
 from search_spaces.spec import NetworkSpec
 
 
@@ -19,10 +20,10 @@ def module_text(spec: NetworkSpec, library: str, arguments: dict[str, Any], buil
         arguments: plain data.
         builder: source of `build(arguments=ARGUMENTS, **changes)`.
     """
-    return (
-        f'"""{spec.name} ({spec.digest}) for {library}: build() makes it, at {spec.resolution} px."""\n\n'
-        f"ARGUMENTS = {json.dumps(arguments, indent=4)}\n\n{builder}"
-    )
+    about = f"{spec.name} ({spec.digest}) for {library}: build() makes it, at {spec.resolution} px."
+    # Python's own words for the values: JSON's false is none of them
+    values = pformat(arguments, width=100, sort_dicts=False)
+    return f"{python_docstring(about)}\n\nARGUMENTS = {values}\n\n{builder}"
 
 
 def run_builder(arguments: dict[str, Any], builder: str) -> nn.Module:

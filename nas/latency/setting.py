@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import printable
 
 RUNTIMES = ("torch", "onnxruntime")
 
@@ -47,6 +48,6 @@ class Setting:
         """One line for people."""
         threads = f", {self.threads} threads" if self.device == "cpu" else ""
         return (
-            f"{self.runtime} {self.version} on {self.device} ({self.hardware}), batch {self.batch}{threads}, "
-            "single precision"
+            f"{self.runtime} {printable(self.version)} on {self.device} ({printable(self.hardware)}), batch "
+            f"{self.batch}{threads}, single precision"
         )

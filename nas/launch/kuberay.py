@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Any
 
 from nas.launch.request import Request
+from search_spaces.errors import InputError
 
 
 def ray_job(request: Request) -> dict[str, Any]:
-    """The RayJob (API ray.io/v1)."""
+    """The RayJob (API ray.io/v1).
+
+    Raises:
+        InputError: a word of the command that would not reach the search as it is.
+    """
+    for word in request.command:
+        # the operator's shell reads it, then the job's, behind `ray job submit`, which quotes spaces only
+        if not re.fullmatch(r"[\w@%+=:,./ -]+", word):
+            raise InputError(
+                f"{word!r}: on its way through KubeRay a word of the command keeps letters, digits, spaces "
+                "and @%+=:,./_- only"
+            )
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",
@@ -75,7 +88,9 @@ def _pod(request: Request, name: str, resources: dict[str, Any], spot: bool = Fa
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     if request.environment:
-        container["env"] = [{"name": key, "value": text} for key, text in request.environment.items()]
+        # Kubernetes puts variables in for $(NAME); $$ is a plain $
+        values = {key: text.replace("$", "$$") for key, text in request.environment.items()}
+        container["env"] = [{"name": key, "value": text} for key, text in values.items()]
     pod: dict[str, Any] = {
         "containers": [container],
         "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],

@@ -23,7 +23,8 @@ class Request:
         image: container with this package.
         ray_version: that the image has; tokens need 2.52.
         hours: after which the batch system ends the job.
-        partition: of the batch system; None: its default.
+        partition: of the batch system, or several with commas between them; None: its default.
+        environment: variables of the job.
 
     Raises:
         InputError: a value breaks its rule.
@@ -47,6 +48,15 @@ class Request:
             raise InputError(
                 f"name {self.name!r}: expected up to 48 lower-case letters, digits and dashes, a letter first"
             )
+        if self.partition is not None and not re.fullmatch(r"\w[\w.+-]*(,\w[\w.+-]*)*", self.partition, re.A):
+            raise InputError(
+                f"partition {self.partition!r}: expected names of letters, digits and _.+-, or a list a,b"
+            )
+        for key in self.environment:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
+                raise InputError(f"env {key!r}: expected a name of letters, digits and _, no digit first")
+        if not re.fullmatch(r"[\w.:/@-]{1,500}", self.image, re.A) or self.image.startswith("-"):
+            raise InputError(f"image {self.image!r}: expected the name of a container image")
         for label, value, low in (
             ("workers", self.workers, 1),
             ("gpus", self.gpus, 0),
@@ -55,7 +65,7 @@ class Request:
         ):
             if not low <= value <= 100_000:
                 raise InputError(f"{label} {value}: expected at least {low}")
-        if not re.fullmatch(r"\d+\.\d+\.\d+", self.ray_version):
+        if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", self.ray_version):
             raise InputError(f"ray-version {self.ray_version!r}: expected one such as 2.52.0")
         if not 0 < self.hours <= 10_000:
             raise InputError(f"hours {self.hours:g}: expected more than 0")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from nas.launch.request import Request
+from search_spaces.quoting import shell_command
 
 _HEAD = """\
 #!/usr/bin/env bash
@@ -25,10 +24,10 @@ _BODY = """\
 set -euo pipefail
 
 # Ray's ports are open to whoever reaches the nodes: it takes no one without this job's token
-token_file=$(mktemp -p "$HOME" .ray-token-XXXXXXXX)
-trap 'rm -f "$token_file"' EXIT
-chmod 600 "$token_file"
-head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n' >"$token_file"
+token_folder=$(mktemp -d -p "$HOME" .ray-token-XXXXXXXX)
+trap 'rm -rf "$token_folder"' EXIT
+token_file=$token_folder/token
+(umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n' >"$token_file")
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$token_file
 export RAY_ADDRESS=
 
@@ -84,6 +83,6 @@ def batch_script(request: Request) -> str:
         time=f"{minutes // 60:02}:{minutes % 60:02}:00",
         partition=f"#SBATCH --partition={request.partition}\n" if request.partition else "",
     )
-    variables = "".join(f"export {key}={shlex.quote(text)}\n" for key, text in request.environment.items())
-    command = shlex.join(["nas", *request.command])
+    variables = "".join(f"export {key}={shell_command(text)}\n" for key, text in request.environment.items())
+    command = shell_command("nas", *request.command)
     return f'{head}{_BODY}{variables}{command} --address "$head_ip:$port" &\n{_END}'

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nas.network.cost_words import si
+from search_spaces.quoting import markup
 
 _WIDTH, _HEIGHT = 720, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 14, 46
@@ -66,8 +66,7 @@ def chart(
         return _HEIGHT - _BOTTOM - (value - y_low) / (y_high - y_low) * (_HEIGHT - _TOP - _BOTTOM)
 
     parts = [
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{html.escape(description)}">'
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{markup(description)}">'
     ]
     bottom = _HEIGHT - _BOTTOM
     for value in _ticks(y_low, y_high):
@@ -86,25 +85,24 @@ def chart(
             parts.append(f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>')
             parts.append(
                 f'<text class="tick {kind}" transform="translate({x - 4:.1f} {bottom - 6}) rotate(-90)">'
-                f"{html.escape(label)}</text>"
+                f"{markup(label)}</text>"
             )
     for line in lines:
         path = " ".join(f"{to_x(x):.1f},{to_y(y):.1f}" for x, y in line.points)
         parts.append(f'<polyline class="{line.kind}" points="{path}"/>')
     for point in points:
-        title = html.escape(point.title)
+        title = markup(point.title)
         parts.append(
             f'<circle class="{point.kind}" cx="{to_x(point.x):.1f}" cy="{to_y(point.y):.1f}" r="4">'
             f"<title>{title}</title></circle>"
         )
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(
-        f'<text class="label" x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">'
-        f"{html.escape(x_label)}</text>"
+        f'<text class="label" x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{markup(x_label)}</text>'
     )
     parts.append(
         f'<text class="label" transform="translate(14 {(_TOP + bottom) / 2}) rotate(-90)" '
-        f'text-anchor="middle">{html.escape(y_label)}</text>'
+        f'text-anchor="middle">{markup(y_label)}</text>'
     )
     return "".join([*parts, "</svg>"])
 

@@ -7,7 +7,6 @@ its resolution and width.
 
 from __future__ import annotations
 
-import html
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from search_spaces.block import OPS
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
 from search_spaces.notation import block_words, stage_words
+from search_spaces.quoting import markup
 from search_spaces.spec import NetworkSpec, StageSpec
 
 if TYPE_CHECKING:
@@ -141,15 +141,15 @@ def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" class="diagram"']
     if standalone:
         parts[0] += f' width="{drawing.width:.0f}" height="{drawing.height:.0f}"'
-    words = html.escape(drawing.text)
+    words = markup(drawing.text)
     parts[0] += f' font-family="sans-serif" aria-label="{words}">'
-    parts.append(f"<title>{html.escape(spec.name)}</title>")
+    parts.append(f"<title>{markup(spec.name)}</title>")
     if standalone:
         parts.append("<style>svg{color:#1b1f24}@media(prefers-color-scheme:dark){svg{color:#e8eaed}}</style>")
     for box in drawing.boxes:
         dash = ' stroke="currentColor" stroke-dasharray="3 2"' if box.dashed else ""
         parts.append(
-            f'<g><title>{html.escape(box.title)}</title><rect x="{box.x:.1f}" y="{box.y:.1f}" '
+            f'<g><title>{markup(box.title)}</title><rect x="{box.x:.1f}" y="{box.y:.1f}" '
             f'width="{box.width:.1f}" height="{box.height:.1f}" rx="3" fill="{_colour(box.op)}"{dash}/>'
         )
         if box.dot:
@@ -160,7 +160,7 @@ def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
         faint = ' opacity="0.65"' if label.faint else ""
         parts.append(
             f'<text x="{label.x:.1f}" y="{label.y:.1f}" font-size="{label.size:g}" text-anchor="{anchor}" '
-            f'fill="currentColor"{faint}>{html.escape(label.text)}</text>'
+            f'fill="currentColor"{faint}>{markup(label.text)}</text>'
         )
     for x, y, op in drawing.legend:
         parts.append(f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{_colour(op)}"/>')
@@ -201,6 +201,7 @@ def draw_diagram(spec: NetworkSpec, dpi: int = 90) -> Figure:
             label.x,
             label.y,
             label.text,
+            parse_math=False,
             fontsize=label.size * 0.92,
             ha="left" if label.start else "center",
             color="0.4" if label.faint else "black",

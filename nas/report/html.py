@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,6 +27,7 @@ from search_spaces.document import dump_yaml, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND, network_notation
+from search_spaces.quoting import markup, shell_command
 from search_spaces.reference import reference
 from search_spaces.spec import NetworkSpec
 
@@ -48,7 +47,7 @@ def write_report(run: Run, records: Sequence[Record], path: Path) -> None:
         raise InputError(f"{run.folder}: no trial has finished yet: there is nothing to report")
     title = f"Search {run.folder.name}"
     body = [
-        f"<h1>{_text(title)}</h1>",
+        f"<h1>{markup(title)}</h1>",
         _summary(run, records, results, best),
         _winner(run, best),
         _front(results, best),
@@ -60,7 +59,7 @@ def write_report(run: Run, records: Sequence[Record], path: Path) -> None:
         _again(run, records),
     ]
     page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{markup(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">"
@@ -91,14 +90,14 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         ("space", count_text(run.space.size)),
     ]
     shown = "".join(
-        f"<div><span class=faint>{_text(name)}</span><b>{value}</b></div>" for name, value in cards
+        f"<div><span class=faint>{markup(name)}</span><b>{value}</b></div>" for name, value in cards
     )
     return (
-        f'<p class="faint">{when}Space {_text(describe_space(run.space))}; '
-        f"controller {_text(settings.controller.name)}, "
-        f"reward {_text(settings.reward.form)}, seed {settings.seed}; scored on {_text(scored)}.</p>"
+        f'<p class="faint">{when}Space {markup(describe_space(run.space))}; '
+        f"controller {markup(settings.controller.name)}, "
+        f"reward {markup(settings.reward.form)}, seed {settings.seed}; scored on {markup(scored)}.</p>"
         f'<div class="cards">{shown}</div>'
-    ) + "".join(f"<p>{_text(line)}</p>" for line in _remarks(run, results, best))
+    ) + "".join(f"<p>{markup(line)}</p>" for line in _remarks(run, results, best))
 
 
 def _remarks(run: Run, results: Results, best: Scored) -> list[str]:
@@ -116,14 +115,14 @@ def _winner(run: Run, best: Scored) -> str:
     spec = run.spec(best)
     return (
         f'<h2>The best network</h2><div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
-        f'<p class="faint">{_text(WORDS_LEGEND)}.</p>'
+        f'<p class="faint">{markup(WORDS_LEGEND)}.</p>'
     )
 
 
 def _stages(spec: NetworkSpec) -> str:
     parts = cost(spec).stages
     rows = [
-        (part.name, _text(name), f"{part.resolution} px", si(part.macs), si(part.params))
+        (part.name, markup(name), f"{part.resolution} px", si(part.macs), si(part.params))
         for part, name in zip(parts, part_words(spec), strict=True)
     ]
     return _table(("part", "blocks", "output", "MACs", "params"), rows, numbers=3)
@@ -172,7 +171,7 @@ def _front(results: Results, best: Scored) -> str:
     )
     left = f" {len(done) - len(kept)} dominated points are not drawn." if len(kept) < len(done) else ""
     return (
-        f'<h2>Accuracy against {_text(cost_label(name))}</h2><div class="wide">{picture}</div>'
+        f'<h2>Accuracy against {markup(cost_label(name))}</h2><div class="wide">{picture}</div>'
         f'<p class="faint">Orange: the Pareto front; red: the best by reward; dashed: the target; dotted: '
         f"known networks' cost (a blue point where the search has evaluated one).{left}</p>"
     )
@@ -209,12 +208,12 @@ def _top(run: Run, results: Results) -> str:
     for rank, record in enumerate(results.ranked[:_TOP], start=1):
         spec = run.spec(record)
         parts.append(
-            f"<details><summary>{rank}. trial {record.trial}: reward {record.reward:.4f}, accuracy "
-            f"{record.accuracy:.4f}, {_text(costs_text(record.costs, results.costs))}</summary>"
+            f"<details><summary>{rank}. trial {markup(str(record.trial))}: reward {record.reward:.4f}, "
+            f"accuracy {record.accuracy:.4f}, {markup(costs_text(record.costs, results.costs))}</summary>"
             f'<div class="wide">{to_svg(spec, standalone=False)}</div>{_stages(spec)}'
-            f'<p class="wide">To paste: <code>{_text(network_notation(spec))}</code></p></details>'
+            f'<p class="wide">To paste: <code>{markup(network_notation(spec))}</code></p></details>'
         )
-    legend = f'<p class="faint">{_text(CODE_LEGEND)}.</p>'
+    legend = f'<p class="faint">{markup(CODE_LEGEND)}.</p>'
     return f"<h2>The top {len(parts)}</h2>{''.join(parts)}{legend}"
 
 
@@ -230,12 +229,12 @@ def _importance(run: Run, results: Results) -> str:
     for item in found:
         ranked = sorted(item.effects, key=lambda effect: -effect.accuracy)
         choices = ", ".join(
-            f"{_text(str(e.choice))} {100 * e.accuracy:+.2f} / {'+' if e.cost > 0 else '-'}{si(abs(e.cost))}"
+            f"{markup(str(e.choice))} {100 * e.accuracy:+.2f} / {'+' if e.cost > 0 else '-'}{si(abs(e.cost))}"
             for e in ranked
         )
         bar = f'<span class="bar" style="width:{max(1, round(120 * item.accuracy_span / widest))}px"></span>'
         rows.append(
-            (_text(item.decision), f"{100 * item.accuracy_span:.2f}", si(item.cost_span), bar, choices)
+            (markup(item.decision), f"{100 * item.accuracy_span:.2f}", si(item.cost_span), bar, choices)
         )
     table = _table(
         (
@@ -250,7 +249,7 @@ def _importance(run: Run, results: Results) -> str:
     )
     return (
         "<h2>What matters</h2><p class=faint>From its worst to its best choice, a decision moves accuracy "
-        f"and {_text(label)} by so much: coefficients of a ridge regression on all choices at once over the "
+        f"and {markup(label)} by so much: coefficients of a ridge regression on all choices at once over the "
         f"finished trials. Interactions between decisions are not in them.</p>{table}"
     )
 
@@ -276,7 +275,7 @@ def _failures(records: Sequence[Record]) -> str:
             reasons[record.reason or ""] = reasons.get(record.reason or "", 0) + 1
     if not reasons:
         return ""
-    rows = [(_text(reason), str(count)) for reason, count in sorted(reasons.items(), key=lambda i: -i[1])]
+    rows = [(markup(reason), str(count)) for reason, count in sorted(reasons.items(), key=lambda i: -i[1])]
     return f"<h2>Failed trials</h2>{_table(('reason', 'trials'), rows, numbers=1)}"
 
 
@@ -290,14 +289,14 @@ def _again(run: Run, records: Sequence[Record]) -> str:
         words += ["--trials", str(len(records))]
     if (table := run.folder / LATENCY_TABLE).is_file():  # the run's own copy
         words += ["--latency-table", str(table)]
-    command = shlex.join([*words, "--out", "runs/again"])
+    command = shell_command(*words, "--out", "runs/again")
     what = "data" if settings.evaluator.kind == "train" else "surrogate"
     kept = f"digest of the {what}: {digest or 'not kept'}"
     return (
         "<h2>To find it again</h2>"
-        f"<pre>{_text(command)}</pre><p>Seed {settings.seed}; {_text(kept)}; {_text(shown)}.</p>"
+        f"<pre>{markup(command)}</pre><p>Seed {settings.seed}; {markup(kept)}; {markup(shown)}.</p>"
         "<details><summary>All settings</summary>"
-        f"<pre>{_text(dump_yaml(settings.to_document()))}</pre></details>"
+        f"<pre>{markup(dump_yaml(settings.to_document()))}</pre></details>"
     )
 
 
@@ -311,12 +310,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> 
         )
 
     lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    first_line = cells([_text(name) for name in head], "th")
+    first_line = cells([markup(name) for name in head], "th")
     return f'<div class="wide"><table><tr>{first_line}</tr>{lines}</table></div>'
-
-
-def _text(text: str) -> str:
-    return html.escape(text)
 
 
 def _time(seconds: float) -> str:

@@ -16,6 +16,7 @@ from nas.report.remarks import suspicious
 from nas.search.results import Results
 from nas.search.reward import Reward
 from nas.search.trial import Measurement, Record, Scored, Trial
+from search_spaces.quoting import printable
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -150,7 +151,7 @@ class SearchProgress:
     def _line(self, record: Record) -> str:
         head = f"[{self.ended_count}/{self.trials}] trial {record.trial} {record.state}"
         if not isinstance(record, Scored):
-            return f"{head}: {record.reason}"
+            return f"{head}: {printable(str(record.reason))}"
         star = " *" if record is self.results.best else ""
         same = "" if record.same_as is None else f" (same network as trial {record.same_as})"
         return (

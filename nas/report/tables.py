@@ -19,6 +19,7 @@ from nas.studies.scaling import BASELINE, StudyPoint, best_first, coefficients_o
 from nas.studies.stage_two import FullResult
 from search_spaces.listed import ListedSpace
 from search_spaces.notation import head_words, stage_words, stem_words
+from search_spaces.quoting import printable
 from search_spaces.spec import NetworkSpec
 
 _MOST_STAGES = 4
@@ -205,7 +206,7 @@ def coefficients_table(space: ListedSpace, records: Sequence[Record], limit: int
         table.add_column(name, justify="right", no_wrap=True)
     for record in ranked:
         c = coefficients_of(space, record)
-        accuracy = record.reason if record.accuracy is None else f"{record.accuracy:.4f}"
+        accuracy = printable(str(record.reason)) if record.accuracy is None else f"{record.accuracy:.4f}"
         table.add_row(f"{c.alpha:g}", f"{c.beta:g}", f"{c.gamma:g}", accuracy, si(record.macs))
     return table
 

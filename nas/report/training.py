@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +11,19 @@ from typing import Any
 import torch
 import yaml
 
-from nas.data.labels import printable
 from nas.data.preparation import Preparation
 from nas.network.cost import cost
 from nas.network.cost_words import si
 from nas.training.full import PLAN, SPEC, FullTraining
 from search_spaces.document import write_atomically, write_document
 from search_spaces.notation import network_words
+from search_spaces.quoting import (
+    csv_table,
+    markdown,
+    markdown_block,
+    printable,
+    shell_command,
+)
 
 _CONFUSED = 8
 _LARGEST_TABLE = 200
@@ -45,13 +48,9 @@ def write_result(training: FullTraining, result: Mapping[str, Any]) -> list[Path
     names = class_names(training)
     written = []
     if result["confusion"] is not None and len(names) <= _LARGEST_TABLE:
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["true \\ predicted", *names])
-        for name, row in zip(names, result["confusion"], strict=True):
-            writer.writerow([name, *row])
+        rows = ([name, *row] for name, row in zip(names, result["confusion"], strict=True))
         written.append(folder / "confusion.csv")
-        write_atomically(written[-1], table.getvalue())
+        write_atomically(written[-1], csv_table([["true \\ predicted", *names], *rows]))
     written.append(folder / "MODEL_CARD.md")
     write_atomically(written[-1], model_card(training, result))
     return written
@@ -136,11 +135,6 @@ def confused(result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str,
     return sorted(found, key=lambda mistake: -mistake[2])[:_CONFUSED]
 
 
-def _cell(text: str) -> str:
-    """A text as it stands in a cell of a Markdown table."""
-    return re.sub(r"([\\|`*_<\[\]])", r"\\\1", text)
-
-
 def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
     """What the model is, what it was trained on, how, and how good it is.
 
@@ -150,13 +144,13 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
     counted = cost(spec)
     names = class_names(training)
     test, best, last = result["test"], result["best"], training.rows[-1]
-    started = f", from the weights of `{plan.start}`" if plan.start else ""
+    started = f", from the weights of {markdown(plan.start)}" if plan.start else ""
     lines = [
         "---",
         yaml.safe_dump(_front_matter(training, result), sort_keys=False, allow_unicode=True).strip(),
         "---",
         "",
-        f"# {spec.name}",
+        f"# {markdown(spec.name)}",
         "",
         f"An image classifier of {len(names)} classes, for images of {spec.resolution} x {spec.resolution} "
         f"pixels and {spec.in_channels} channels.",
@@ -167,7 +161,7 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
         f"| network | {network_words(spec)} |",
         f"| parameters | {counted.params:,} |",
         f"| MACs (convolutions and linear) | {si(counted.macs)} |",
-        f"| data | {_cell(printable(data.name))} (digest `{data.digest}`): {len(data.train):,} to train, "
+        f"| data | {markdown(data.name)} (digest `{data.digest}`): {len(data.train):,} to train, "
         f"{len(data.held_out):,} held out, {len(data.test):,} to test |",
         f"| epochs | {len(training.rows)}, seed {plan.seed}{started} |",
         f"| made with | baseline-nas {version('baseline-nas')}, torch {torch.__version__}, "
@@ -177,9 +171,9 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
         "",
         "| checkpoint | held-out top-1 | test top-1 | test top-5 | test loss |",
         "|---|---|---|---|---|",
-        f"| epoch {last['epoch']:.0f}, the last (`{training.outputs.last.name}`) | {last['accuracy']:.4f} | "
-        f"{_cells(test)} |",
-        f"| epoch {best['epoch']}, the best on held-out images (`{training.outputs.best.name}`) | "
+        f"| epoch {last['epoch']:.0f}, the last ({markdown(training.outputs.last.name)}) "
+        f"| {last['accuracy']:.4f} | {_cells(test)} |",
+        f"| epoch {best['epoch']}, the best on held-out images ({markdown(training.outputs.best.name)}) | "
         f"{best['held_out']:.4f} | {_cells(best['test'])} |",
         "",
         f"Scored is {'the moving average of the weights' if plan.recipe.ema else 'the network as trained'}, "
@@ -189,7 +183,7 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
         "",
     ]
     if test is None:
-        lines += [f"Not scored on the test split: {result['reason']}.", ""]
+        lines += [f"Not scored on the test split: {markdown(result['reason'])}.", ""]
     else:
         lines += [
             "Of the test split nothing was seen before the end but whether its files can be read. Commonest "
@@ -198,23 +192,29 @@ def model_card(training: FullTraining, result: Mapping[str, Any]) -> str:
             "| true | taken for | images | of the class |",
             "|---|---|---|---|",
             *(
-                f"| {_cell(a)} | {_cell(b)} | {count} | {share:.1%} |"
+                f"| {markdown(a)} | {markdown(b)} | {count} | {share:.1%} |"
                 for a, b, count, share in confused(result, names)
             ),
             "",
         ]
         unseen = [name for name, row in zip(names, result["confusion"], strict=True) if not sum(row)]
         if unseen:
-            lines += [f"Classes without a test image that can be read: {', '.join(map(_cell, unseen))}.", ""]
+            lines += [
+                f"Classes without a test image that can be read: {', '.join(map(markdown, unseen))}.",
+                "",
+            ]
     if result["unreadable"]:
         lines += [f"{len(result['unreadable'])} image files could not be read and were left out.", ""]
     recipe = yaml.safe_dump(plan.to_document(), sort_keys=False).strip()
-    lines += ["## Training", "", "```yaml", recipe, "```", "", "## Use", ""]
-    lines += [f"    nas predict {training.outputs.last} photos/"]
-    lines += [f"    nas export {training.outputs.last} --to onnx --out model.onnx", ""]
+    last_file = training.outputs.last
+    use = (
+        f"{shell_command('nas', 'predict', last_file)} photos/\n"
+        f"{shell_command('nas', 'export', last_file, '--to', 'onnx', '--out', 'model.onnx')}"
+    )
+    lines += ["## Training", "", markdown_block(recipe, "yaml"), "", "## Use", "", markdown_block(use), ""]
     lines += ["Both know how images are prepared and what the classes are called; by hand it is:", ""]
     prepared = yaml.safe_dump(Preparation.of(data).to_document(), sort_keys=False, allow_unicode=True).strip()
-    lines += ["```yaml", prepared, "```", ""]
+    lines += [markdown_block(prepared, "yaml"), ""]
     lines += [
         "The square in the image's centre whose side is `crop` of the shorter one, resized to `resolution`; "
         "pixels are scaled to 0..1, then (x - mean) / std.",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from nas.network.cost_words import costs_text
 from nas.runs.basis import (
+    BASIS,
     basis_of,
     check_basis,
     read_basis,
@@ -40,6 +39,7 @@ from search_spaces.document import (
 )
 from search_spaces.errors import InputError
 from search_spaces.notation import network_notation, network_words
+from search_spaces.quoting import csv_table, shell_command
 from search_spaces.spec import NetworkSpec, read_spec
 
 SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
@@ -47,7 +47,7 @@ LATENCY_TABLE = "latency.json"
 """The run's copy of its latency table, so that it doesn't depend on the file any more."""
 
 
-_WRITTEN = (SETTINGS, BEST, PARETO, LATENCY_TABLE, PLACEMENT, STORAGE, RUNNING)
+_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PLACEMENT, STORAGE, RUNNING)
 """What is written anew, whole, at the top of a run's folder."""
 
 
@@ -86,8 +86,8 @@ class Run:
         settings.check()
         if (folder / SETTINGS).exists():
             raise InputError(
-                f"out {folder}: there is a run already; continue it with `nas resume {folder}` "
-                "or choose another --out"
+                f"out {folder}: there is a run already; continue it with "
+                f"`{shell_command('nas', 'resume', folder)}` or choose another --out"
             )
         if not is_untouched(folder):
             raise InputError(f"out {folder}: exists and is no run; choose another --out")
@@ -249,17 +249,15 @@ class Run:
             f"{network_words(self.spec(best))}"
         )
         write_document(self.folder / BEST, self.spec(best).to_document(), comment)
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
         # the columns that scripts know, and the targeted costs that aren't among them
         more = [o.cost for o in results.objectives if o.cost not in ("macs", "params")]
-        writer.writerow(["trial", "accuracy", "macs", "params", *more, "reward", "network"])
+        rows: list[list[object]] = [["trial", "accuracy", "macs", "params", *more, "reward", "network"]]
         for record in results.front:
             spec = self.spec(record)
             row = [record.trial, record.accuracy, int(record.macs), int(record.costs["params"])]
             others = [record.costs[name] for name in more]
-            writer.writerow([*row, *others, record.reward, network_notation(spec)])
-        write_atomically(self.folder / PARETO, table.getvalue())
+            rows.append([*row, *others, record.reward, network_notation(spec)])
+        write_atomically(self.folder / PARETO, csv_table(rows))
 
     @staticmethod
     def is_run(path: Path) -> bool:

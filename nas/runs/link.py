@@ -12,13 +12,13 @@ import hmac
 import os
 import re
 import secrets
-import shlex
 from contextlib import suppress
 from pathlib import Path
 
 from nas.runs.storage import is_url
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
+from search_spaces.quoting import shell_command
 
 STORAGE = "storage"
 """Name of the file in a run folder that says where its copy is."""
@@ -66,7 +66,7 @@ def kept_copy(folder: Path, storage: str | None) -> str | None:
         return place
     raise InputError(
         f"{folder}: its file {STORAGE!r} names {place!r} for the run's copy, but was not written by you with "
-        f"the folders that you have here: give --storage {shlex.quote(place)} to write there, or remove that "
+        f"the folders that you have here: give {shell_command('--storage', place)} to write there, or remove that "
         "file to go on without a copy"
     )
 

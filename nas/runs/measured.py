@@ -10,6 +10,7 @@ from typing import Any
 from nas.runs.checked import check_types, from_mapping
 from nas.search.exponent_fit import USUAL, ExponentFit, gain
 from search_spaces.document import check_schema, read_document, write_document
+from search_spaces.quoting import printable
 
 SCHEMA_VERSION = 1
 EXPONENT = "exponent"
@@ -56,7 +57,7 @@ class MeasuredExponent:
     def lines(self) -> list[str]:
         """What to tell a user: the number with its interval, then what must be known of it."""
         shown = (
-            f"{self.change} brings {gain(self.slope):+.1%} accuracy here (95% interval "
+            f"{printable(self.change)} brings {gain(self.slope):+.1%} accuracy here (95% interval "
             f"{gain(self.low):+.1%} to {gain(self.high):+.1%}; {self.trainings} trainings of {self.networks} "
             f"networks): w = {self.exponent:g} ({-self.high:.3f} to {-self.low:.3f}); {USUAL:g} assumes "
             f"{gain(-USUAL):.0%}"

@@ -7,7 +7,6 @@ goes up whole when it has changed.
 from __future__ import annotations
 
 import os
-import shlex
 import threading
 import time
 import uuid
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from nas.runs.basis import BASIS
 from nas.runs.growing import GrowingCopy, trials_of
 from nas.runs.link import STORAGE, keep_link
 from nas.runs.measured import EXPONENT, MEASURED
@@ -22,8 +22,9 @@ from nas.runs.storage import is_url, open_storage, write_object
 from nas.search.journal import PROPOSALS, TRIALS
 from search_spaces.document import MAX_BYTES, is_temporary, make_folder, write_atomically
 from search_spaces.errors import InputError
+from search_spaces.quoting import shell_command
 
-_WHOLE = ("search.yaml", "placement.yaml", "latency.json", "best.yaml", "pareto.csv", MEASURED)
+_WHOLE = ("search.yaml", BASIS, "placement.yaml", "latency.json", "best.yaml", "pareto.csv", MEASURED)
 _GROWING = (TRIALS, PROPOSALS)
 _WRITER = "writer"
 _PATIENCE = 60.0
@@ -77,7 +78,7 @@ class Mirror:
         if same or there.startswith(here):
             raise InputError(
                 f"storage {self.url!r}: has more of {name} than {self.folder}, which is an old copy: "
-                f"`nas resume {shlex.quote(self.url)} --out FOLDER` takes the newer one"
+                f"`{shell_command('nas', 'resume', self.url)} --out FOLDER` takes the newer one"
             )
         raise InputError(
             f"storage {self.url!r}: the copy there is another run's ({name} differs from {self.folder}'s): "
@@ -165,10 +166,8 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
     """
     files, root = open_storage(url)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder}: exists; choose another --out, or `nas resume {shlex.quote(str(folder))}` to go on "
-            "from it"
-        )
+        again = shell_command("nas", "resume", folder)
+        raise InputError(f"{folder}: exists; choose another --out, or `{again}` to go on from it")
     if not has_run(url):
         raise InputError(f"{url}: no run there (no search.yaml)")
     content: dict[str, bytes] = {}

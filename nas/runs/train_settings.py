@@ -17,6 +17,7 @@ from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import printable
 
 SCHEDULERS = ("none", "asha", "median")
 
@@ -96,7 +97,7 @@ class TrainSettings(EvaluatorSettings):
 
         data = load_data(self.data, self.data_root, download)
         for remark in data.remarks:
-            say(f"{self.data}: {remark}")
+            say(printable(f"{self.data}: {remark}"))
         proxy, decides = self.make_proxy(), self._scores_anew
         wanted, there = HELD_OUT if self.held_out is None else self.held_out, len(data.held_out)
         share = (

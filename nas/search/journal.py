@@ -24,6 +24,7 @@ from nas.search.trial import Record
 from search_spaces.architecture import Architecture
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
+from search_spaces.quoting import shell_command
 from search_spaces.space import SearchSpace
 
 DAMAGED = f"{TRIALS}.damaged"
@@ -183,7 +184,7 @@ class Journal(MemoryJournal):
             os.ftruncate(handle, end)  # never leave half a line before the next one
             raise InputError(
                 f"{self.folder}: cannot write the journal: {error.strerror}; what it has is safe, "
-                f"and `nas resume {self.folder}` goes on from there"
+                f"and `{shell_command('nas', 'resume', self.folder)}` goes on from there"
             ) from error
 
     def close(self) -> None:

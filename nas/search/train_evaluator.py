@@ -22,6 +22,7 @@ from nas.search.trial import Measurement
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable
 from search_spaces.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ class TrainEvaluator(Evaluator):
         if self.folds > 1:
             held_out += f" in each of {self.folds} folds ({self.scored:,} scored)"
         return (
-            f"{self.data.name}, {len(self.data.train):,} images of {self.proxy.resolution} px to train and "
-            f"{held_out}, width x {self.proxy.width:g}, {self.epochs} epochs"
+            f"{printable(self.data.name)}, {len(self.data.train):,} images of {self.proxy.resolution} px to "
+            f"train and {held_out}, width x {self.proxy.width:g}, {self.epochs} epochs"
         )
 
     def without_data(self) -> TrainEvaluator:

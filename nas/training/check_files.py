@@ -6,7 +6,6 @@ random part, within a budget of time. It tells whether files can be read, nothin
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections import Counter
@@ -16,8 +15,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from PIL import Image
 
+from nas.data.images import check_decodes
 from nas.data.load import DataSet, FileSplit
 from nas.data.unreadable import MAX_UNREADABLE, SPLITS, allowed_unreadable
 from search_spaces.errors import InputError
@@ -101,10 +100,7 @@ def look(split: FileSplit, until: float) -> Looked:
 def _problem(split: FileSplit, index: int) -> str | None:
     """Why an image can't be read; None if it can."""
     try:
-        content = split.content(index)
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
-            image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
-            image.load()
+        check_decodes(split.content(index))
     except MemoryError:
         raise
     except Exception as error:  # decoders raise many kinds for broken content

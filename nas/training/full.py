@@ -27,6 +27,7 @@ from nas.training.trainer import Trainer, pick_device
 from nas.training.transfer import trained_weights, transfer
 from search_spaces.document import is_temporary, make_folder, read_document, remove_temporaries
 from search_spaces.errors import InputError
+from search_spaces.quoting import shell_command
 from search_spaces.spec import NetworkSpec, read_spec
 
 PLAN, SPEC = "train.yaml", "spec.yaml"
@@ -89,7 +90,7 @@ class TrainingPlan:
             raise InputError(
                 f"epochs {epochs}: the learning rate of {where} is laid out over {recipe.epochs} epochs "
                 f"({recipe.schedule}), over {epochs} it would have been another training; to train its "
-                f"weights on: nas train --from {where} --epochs {epochs}"
+                f"weights on: {shell_command('nas', 'train', '--from', where, '--epochs', epochs)}"
             )
         if epochs < done:
             raise InputError(f"epochs {epochs}: {done} are done already: expected at least as many")

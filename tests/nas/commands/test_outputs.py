@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from nas.cli import cli
-from nas.commands.outputs import SUFFIXES, Target, declare, file_stem, kind_of
+from nas.commands.outputs import SUFFIXES, Target, declare, kind_of
 from nas.network.builder import build
 from nas.training.checkpoint import save_checkpoint
 from search_spaces.document import write_atomically, write_document
 from search_spaces.errors import InputError
+from search_spaces.quoting import file_stem
 from search_spaces.spec import NetworkSpec, StageSpec
 
 SMALL = NetworkSpec(
@@ -221,9 +222,9 @@ def test_the_home_folder_and_names_of_networks(here, monkeypatch):
     cli.main(["export", "resnet50", "--to", "yaml", "--out", "~/x.yaml"], standalone_mode=False)
     assert (here / "full" / "x.yaml").is_file()
     assert not (here / "~").exists()
-    names = ("../../etc/x", ".hidden", "a b/c", "-rf", "/", "x" * 200, "é")
+    names = ("../../etc/x", ".hidden", "a b/c", "-rf", "/", "x" * 200, "é", "\u65e5" * 90)
     assert [file_stem(name) for name in names] == [
-        "etc-x", "hidden", "a-b-c", "rf", "network", "x" * 100, "é",
+        "etc-x", "hidden", "a-b-c", "rf", "network", f"{'x' * 60}-{'x' * 39}", "é", "\u65e5" * 20 + "-" + "\u65e5" * 13,
     ]  # fmt: skip
 
 

@@ -256,15 +256,15 @@ def test_a_folder_of_classes_without_splits(tmp_path):
 
 
 def test_names_in_all_characters_reach_messages_and_documents(tmp_path):
-    from nas.report.training import _cell
     from search_spaces.document import dump_yaml
+    from search_spaces.quoting import markdown
 
     odd = ["a\nb", "[red]x", "c|d", os.fsdecode(b"\xff"), "e\u202ef", ":car:"]
     data = load_data(f"imagefolder:{folder(tmp_path / 'data', classes=odd)}")
     assert set(data.classes) == {"a\\nb", "[red]x", "c|d", "\\udcff", "e\\u202ef", ":car:"}
     "".join((*data.classes, *data.remarks)).encode()  # no lone surrogates
     assert "\\udcff" in dump_yaml({"names": list(data.classes)})
-    assert _cell("c|d [x]") == r"c\|d \[x\]"
+    assert markdown("c|d [x]") == r"c\|d \[x\]"
 
 
 # --- labels --------------------------------------------------------------------------------------------
