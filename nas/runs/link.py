@@ -66,8 +66,8 @@ def kept_copy(folder: Path, storage: str | None) -> str | None:
         return place
     raise InputError(
         f"{folder}: its file {STORAGE!r} names {place!r} for the run's copy, but was not written by you with "
-        f"the folders that you have here: give {shell_command('--storage', place)} to write there, or remove that "
-        "file to go on without a copy"
+        f"the folders that you have here: give {shell_command('--storage', place)} to write there, or remove "
+        "that file to go on without a copy"
     )
 
 

@@ -74,6 +74,7 @@ def test_a_search_on_files_decodes_them_once_and_goes_on_so(trainings, tmp_path)
     assert (other.returncode, "cache 'off': the run in" in other.stderr) == (2, True)
     old = (out / "search.yaml").read_text()  # as of before there was a choice
     (out / "search.yaml").write_text("".join(x for x in old.splitlines(True) if "cache:" not in x))
+    (out / "basis.yaml").unlink()
     again = nas("resume", out, "--trials", "3")
     assert again.returncode == 0, again.stderr
     assert "are decoded again in every epoch of a trial" in again.stderr
@@ -353,13 +354,11 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
 
 def test_broken_journal_and_settings(run):
     path = run.folder / "trials.jsonl"
-    path.write_text("nonsense\n" + path.read_text())
     before = path.read_bytes()
-    for command in ("show", "resume"):
-        done = nas(command, run.folder)
-        assert done.returncode == 2
-        assert "line 1 is broken" in done.stderr
-    assert path.read_bytes() == before
+    path.write_bytes(b"nonsense\n" + before)
+    done = nas("show", run.folder)
+    assert (done.returncode, "line 1 is left out" in done.stderr) == (0, True)
+    assert path.read_bytes() == b"nonsense\n" + before
     (run.folder / "search.yaml").write_text("schema: 99\n")
     done = nas("show", run.folder)
     assert (done.returncode, "schema 99" in done.stderr) == (2, True)
