@@ -51,9 +51,10 @@ class _PlainConsole(Console):
 
 def put(text: str | bytes) -> None:
     """Content for a file on stdout, as it is; for people, on a terminal, what would command it is shown."""
-    if isinstance(text, str) and sys.stdout.isatty():
-        text = displayed(text)
-    click.echo(text, nl=False)
+    if isinstance(text, bytes):
+        click.echo(text, nl=False)
+    else:  # click would leave out what looks like colours
+        sys.stdout.write(displayed(text) if sys.stdout.isatty() else text)
 
 
 def print_json(document: Any) -> None:

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -34,19 +35,21 @@ from nas.search.journal import Journal
 from nas.search.loop import run_in_process
 from search_spaces.document import dump_yaml
 from search_spaces.mbconv import StagedSpace
+from search_spaces.quoting import displayed, printable
 from search_spaces.spec import NetworkSpec, StageSpec, StemSpec
 from tests.command import good, nas
 from tests.nas.search.fakes import Fake
 
 NAME = (
     '=1+1"""+open("pwned", "w").close()+"""\';touch pwned;$(touch pwned)`touch pwned`[/a][red]<script>x</script>'
-    "<b>|**a**|$\\frac{1}{$../../pwned --- # ``` \\"
+    "<b>|**a**|$\\frac{1}{$ $../../pwned --- # ``` \\"
 )
 """What a document may call itself: printable, nothing else."""
-SHORT = "=1+1[/a]<b>\"'`$(touch pwned)`|"
+SHORT = "=1+1[/a]<i>\"'`$(touch pwned)`|"
 """The same for texts that a table has room for."""
 ANY = f"{SHORT}\x1b[31m\x1b]0;title\x07\u202e\u2028\r\nnas: forged\x9b"
 """What else a file may say."""
+BAD = "\x1b[31m[/a].yaml".replace("/", "")
 LOG = "a log's own lines"
 CLASSES = ("=1+1", "-x|y", "[|a]<b>", "\x1b[31m`x`\n# h", "@SUM(1)", "a\u202eb'\"")
 
@@ -67,6 +70,7 @@ def place(tmp_path_factory):
     )
     (folder / "spec.json").write_text(json.dumps(spec.to_document()))
     (folder / "space.json").write_text(json.dumps(space().to_document()))
+    (folder / BAD).write_text("[")
     return folder
 
 
@@ -104,6 +108,10 @@ def run(place):
     }  # fmt: skip
     (folder / "exponent").mkdir()
     (folder / "exponent" / "measured.yaml").write_text(dump_yaml(measured))
+    old = place / f"{folder.name} old"  # it stopped a while ago, before its end
+    shutil.copytree(folder, old)
+    (old / "running.json").unlink()
+    (old / "search.yaml").write_text((old / "search.yaml").read_text().replace("trials: 12", "trials: 20"))
     return folder
 
 
@@ -209,7 +217,8 @@ def check_card(text):
 @pytest.mark.parametrize(
     "command",
     [
-        "status RUN", "status RUN --json", "show RUN", "show RUN --json", "logs 0 RUN", "cost RUN",
+        "status RUN", "status OLD", "status RUN --json", "cost BAD", "logs 3 RUN", "show OLD",
+        "show RUN", "show RUN --json", "logs 0 RUN", "cost RUN",
         "show spec.json", "show spec.json RUN/best.yaml", "cost spec.json --json", "space space.json",
         "scale spec.json --phi 0..2", "scale RUN --phi 1",
         "launch --to slurm --dry-run --partition a,b --env A=ENV -- search --space space.json --out RUN",
@@ -221,7 +230,7 @@ def check_card(text):
     ],
 )  # fmt: skip
 def test_what_is_printed(command, place, run):
-    words = {"RUN": run.name, "ENV": ANY}
+    words = {"RUN": run.name, "ENV": ANY, "OLD": f"{run.name} old", "BAD": BAD}
     given = [
         words.get(word, word.replace("RUN", run.name).replace("ESC", "\x1b[31m")) for word in command.split()
     ]
@@ -235,6 +244,7 @@ def test_what_is_printed(command, place, run):
     if done.returncode:
         (line,) = done.stderr.splitlines()
         assert line.startswith("nas: error: ")
+        assert "BAD" not in command or printable(BAD) in line  # click would leave a part of it out
         for bracket in re.findall(r"\[/a\]|\[red\]", command):
             assert bracket in line
     clean(place)
@@ -272,6 +282,7 @@ def test_a_terminal_shows_what_would_command_it(monkeypatch):
     common.put(foreign)
     shown = re.sub(r"\x1b\[[\d;]*m|\x1b\[\?25[lh]", "", screen.getvalue())  # what rich itself says
     assert shown.count("[/a][red]:car:") >= 2 * 10 + 1
+    assert shown.count(displayed(foreign)) >= 2 * 9 + 1  # laid out as it is shown, so none is cut
     assert not [c for c in shown if c not in "\n\r" and not c.isprintable()]
     assert shown.count("\\x1b[5m") == shown.count("[/a]")
     assert "\x1b[5m" not in screen.getvalue()
@@ -407,7 +418,8 @@ def test_predictions(place, trained):
     assert done.returncode == 0, done.stderr
     check_printed(done.stdout + done.stderr)
     assert check_csv((place / "p.csv").read_bytes().decode())[0][0] == "image"
-    good("predict", checkpoint.name, "images/val/=1+1/=0.png", "--csv", "q.csv", cwd=place)
+    printed = good("predict", checkpoint.name, "images/val", "--csv", "-", cwd=place)
+    assert printed == (place / "p.csv").read_bytes().decode()
     inside = place / "images/val/=1+1"
     printed = good("predict", place / checkpoint.name, "=0.png", "--csv", "-", cwd=inside)
     assert check_csv(printed)[1][0] == "'=0.png"
