@@ -14,6 +14,7 @@ import yaml
 
 from search_spaces.errors import InputError, unknown
 from search_spaces.quoting import printable
+from search_spaces.reading import read_regular
 
 MAX_BYTES = 1 << 20
 """Documents come from strangers too: anything larger than this is not a spec or a space."""
@@ -47,11 +48,7 @@ def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        # not every file has a size: a pipe or a device is read no further than a document may be
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES} bytes, not a document of ours")
+        data = read_regular(path, MAX_BYTES, "document of ours")
         document = yaml.load(data.decode("utf-8-sig"), _Loader)
         _check_size(document, str(path))
     except OSError as error:

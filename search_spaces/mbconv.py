@@ -48,6 +48,10 @@ def _op_name(stage: StageSpec) -> str:
     return f"{stage.op}{stage.expansion:g}" if OPS[stage.op].expands else stage.op
 
 
+_MOST_CHOICES = 1000
+"""Of one field of a stage. Tables of costs have an entry for each pair of neighbouring widths."""
+
+
 @dataclass(frozen=True)
 class StageChoices:
     """What one stage of the space may be.
@@ -73,8 +77,10 @@ class StageChoices:
 
     def __post_init__(self) -> None:
         for field in FIELDS:
-            if not getattr(self, field):
+            if not (count := len(getattr(self, field))):
                 raise InputError(f"stage: {field}: expected at least one choice")
+            if count > _MOST_CHOICES:
+                raise InputError(f"stage: {field}: {count:,} choices: expected at most {_MOST_CHOICES:,}")
         first = {field: getattr(self, field)[0] for field in FIELDS}
         for field in FIELDS:
             for value in getattr(self, field):

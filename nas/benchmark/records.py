@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from search_spaces.accel_nasbench import accel_nasbench, from_record
 from search_spaces.errors import InputError
+from search_spaces.reading import open_regular, read_regular
 
 DEVICES: dict[str, str] = {
     "latency_zcu102": "ms",
@@ -113,11 +114,15 @@ def read_benchmark(path: str) -> BenchmarkRecords:
 def _documents(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     """(file name, document) of every JSON file, in a fixed order."""
     if path.is_dir():
-        for file in sorted(path.rglob("*.json")):
-            yield file.name, _parse(path, file.name, file.read_bytes())
+        for found in sorted(path.rglob("*.json")):
+            try:
+                content = read_regular(found, _MAX_RECORD, "record of the benchmark")
+            except OSError as error:
+                raise InputError(f"{found}: {error.strerror or error}") from None
+            yield found.name, _parse(path, found.name, content)
         return
     try:
-        with tarfile.open(path) as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r") as archive:
             members: list[tuple[str, bytes]] = []
             for member in archive:
                 if len(members) > _MAX_RECORDS or member.size > _MAX_RECORD:

@@ -23,6 +23,7 @@ from nas.benchmark.records import DEVICES
 from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.errors import InputError, unknown
 from search_spaces.mbconv import StagedSpace
+from search_spaces.reading import check_archive
 
 FORMAT = 1
 FAMILIES = ("mlp", "gb")
@@ -266,8 +267,7 @@ def read_surrogate(path: Path = EMBEDDED) -> Surrogate:
         InputError: the file is missing, damaged or of another format.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{path}: larger than {_MAX_BYTES} bytes, not a surrogate")
+        check_archive(path, _MAX_BYTES)
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(file["about"].tobytes())
             if about.get("format") != FORMAT:

@@ -17,6 +17,7 @@ import click
 
 from search_spaces.document import MAX_BYTES, read_document
 from search_spaces.errors import InputError
+from search_spaces.reading import open_regular
 from search_spaces.targets import check_file, check_folder, same_file
 
 SUFFIXES = {
@@ -160,7 +161,7 @@ def kind_of(path: Path) -> str:
         InputError: it can't be read.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             data = stream.read(MAX_BYTES)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from nas.data.dataset import SPLIT_SEED, ArraySplit, DataSet
 from nas.data.holding import hold_out
 from nas.data.labels import map_labels, read_labels
 from search_spaces.errors import InputError
+from search_spaces.reading import read_regular
 
 Loaded = tuple[ArraySplit, ArraySplit, bool]
 """Training and test split with the labels as they came, and whether a mirrored image keeps its label."""
@@ -135,13 +137,22 @@ def _labels(folder: Path, part: str) -> NDArray[np.int64]:
     return _idx(folder, f"{part}-labels-idx1-ubyte").astype(np.int64)
 
 
+_LONGEST = 4 << 30
+"""Bytes of one file of a data set that is held in memory."""
+
+
 def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
     """A file of MNIST's IDX format, compressed or not: big-endian magic, sizes, bytes."""
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
     if path is None:
         raise InputError(f"{folder / name}: no such file (nor with .gz)")
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = read_regular(path, _LONGEST, "data set in memory")
+        if path.suffix == ".gz":
+            with gzip.open(io.BytesIO(content)) as packed:
+                content = packed.read(_LONGEST + 1)
+            if len(content) > _LONGEST:
+                raise ValueError(f"more than {_LONGEST:,} bytes unpacked")
         zero, kind, dimensions = struct.unpack_from(">HBB", content)
         shape = struct.unpack_from(f">{dimensions}I", content, 4)
         if zero or kind != 8:

@@ -24,6 +24,7 @@ from nas.data.pixels import (
     to_rgb,
     what_is_it,
 )
+from search_spaces.reading import open_regular
 
 __all__ = [
     "CENTRE",
@@ -162,7 +163,7 @@ def _opened(content: str | bytes) -> Iterator[Any]:
 def _head(content: str | bytes) -> bytes:
     if isinstance(content, bytes):
         return content[:_HEAD]
-    with open(content, "rb") as stream:
+    with open_regular(content) as stream:
         return stream.read(_HEAD)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from search_spaces.errors import InputError
+from search_spaces.reading import open_regular
 
 _BLOCK = tarfile.BLOCKSIZE
 _PACKED = {
@@ -60,7 +61,7 @@ def members(shard: str) -> Iterator[ShardMember | str]:
         InputError: compressed, unreadable, damaged, cut off at its end, or several archives in one file.
     """
     try:
-        with open(shard, "rb") as stream:
+        with open_regular(shard) as stream:
             _require_tar(shard, stream)
             with tarfile.open(fileobj=stream, mode="r:", errors="surrogateescape") as archive:
                 for member in archive:

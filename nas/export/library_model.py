@@ -18,7 +18,9 @@ from torch import nn
 
 from nas.export.exact import border
 from nas.export.module import run_builder
+from search_spaces.document import MAX_BYTES
 from search_spaces.errors import InputError
+from search_spaces.reading import read_regular
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -112,7 +114,7 @@ def _exported(library: str, path: str) -> LibraryModel:
     builder = import_module(f"nas.export.{library}").BUILDER
     source = f"{library}:{path}"
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_regular(path, MAX_BYTES, "export of ours").decode("utf-8")
         arguments = json.loads(text) if Path(path).suffix == ".json" else _assigned(text)
     except (OSError, ValueError, SyntaxError, RecursionError) as error:
         raise InputError(f"from {source!r}: can't be read: {' '.join(str(error).split())}") from None

@@ -29,6 +29,7 @@ from nas.export.program import (
 )
 from nas.network.builder import build
 from search_spaces.errors import InputError
+from search_spaces.reading import read_regular
 from search_spaces.spec import NetworkSpec
 
 OPSET = 18
@@ -78,6 +79,10 @@ def write_onnx(spec: NetworkSpec, model: nn.Module | None, wanted: Wanted) -> Wr
     return Written(content, None, f"opset {OPSET}, any batch, {size}, checked in ONNX Runtime")
 
 
+_LONGEST = 2 << 30
+"""Bytes of an ONNX file: protobuf's own bound."""
+
+
 def load_onnx(path: Path) -> tuple[Callable[[Tensor], Tensor], Preparation]:
     """What runs an ONNX file that `nas export` wrote of a checkpoint, and how its images are prepared.
 
@@ -86,7 +91,7 @@ def load_onnx(path: Path) -> tuple[Callable[[Tensor], Tensor], Preparation]:
             images.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, _LONGEST, "ONNX model of ours")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     if importlib.util.find_spec("onnxruntime") is None:

@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,12 @@ from search_spaces.document import check_fields, check_schema, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import FIELDS, StagedSpace
+from search_spaces.reading import read_regular
 from search_spaces.spec import NetworkSpec
 
 SCHEMA_VERSION = 1
+_LONGEST = 64 << 20
+"""Bytes of a table; one of three thousand parts has half a megabyte."""
 LATENCY = "latency"
 """Name of the cost."""
 
@@ -154,9 +156,11 @@ class LatencyTable:
             InputError: missing, unreadable or no latency table; names the file and the rule.
         """
         try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
+            document = json.loads(read_regular(path, _LONGEST, "latency table").decode("utf-8"))
         except OSError as error:
             raise InputError(f"latency table {path}: {error.strerror or error}") from None
+        except InputError as error:
+            raise InputError(f"latency table {error}") from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"latency table {path}: not JSON: {error}") from None
         where = f"latency table {path}"

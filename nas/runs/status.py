@@ -15,6 +15,7 @@ from typing import Any
 
 from search_spaces.document import MAX_BYTES, write_atomically
 from search_spaces.errors import InputError
+from search_spaces.reading import read_regular
 
 RUNNING = "running.json"
 
@@ -83,9 +84,7 @@ def read_status(folder: Path) -> Status | None:
     """
     path = folder / RUNNING
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES} bytes")
-        document = json.loads(path.read_text())
+        document = json.loads(read_regular(path, MAX_BYTES, "status of a run"))
         running = [RunningTrial(**trial) for trial in document.pop("running")]
         return Status(**document, running=running)
     except FileNotFoundError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import json
 import math
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from nas.search.reward import Reward
 from nas.search.trial import Record, Scored
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
+from search_spaces.reading import read_regular
 from search_spaces.space import NotInSpaceError, SearchSpace
 
 TRIALS, PROPOSALS = "trials.jsonl", "proposals.jsonl"
@@ -199,13 +199,15 @@ def _read_proposals(path: Path, found: JournalFiles, space: SearchSpace | None) 
     return len(pieces)
 
 
+_LONGEST = 4 << 30
+"""Bytes of a journal; a million trials have about one thousand millions."""
+
+
 def _split(path: Path) -> tuple[list[tuple[int, bytes]], bool, bool]:
     """The lines of a file that aren't blank, with their numbers; whether the last has no end; whether
     anything else of the file is not as we write it."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is no regular file")
-        content = path.read_bytes()
+        content = read_regular(path, _LONGEST, "journal of ours")
     except FileNotFoundError:
         return [], False, False
     except OSError as error:

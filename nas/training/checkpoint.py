@@ -22,6 +22,7 @@ from nas.network.builder import Network, build
 from nas.training.transfer import trained_weights
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
+from search_spaces.reading import check_archive, open_regular
 from search_spaces.spec import NetworkSpec
 
 LAST = "last.pt"
@@ -165,9 +166,10 @@ def check_weights(weights: Mapping[str, Any], own: Mapping[str, Tensor], path: P
 def _read(path: Path) -> Any:
     """The content of a file by `torch.save`; one line for whatever else it is."""
     try:
-        with path.open("rb"):
-            pass
+        open_regular(path).close()
         if zipfile.is_zipfile(path):
+            # torch writes parts as they are; packed ones could be a thousand times as large in memory
+            check_archive(path, path.stat().st_size, stored=True)
             with zipfile.ZipFile(path) as archive:  # torch itself looks at no checksum
                 broken = archive.testzip()
             if broken is not None:
