@@ -127,7 +127,7 @@ def _run(
     del made  # the cluster's store holds its data once for all
     costs = _costs(evaluator, settings.make_latency())
     study = ExponentStudy.of(settings, evaluator, costs) if settings.reward.exponent == AUTO else None
-    run = Run.create(folder, settings) if new else Run(folder, settings)
+    run = Run.create(folder, settings, placement.storage) if new else Run(folder, settings)
     say = _yellow(console)
     with run.journal(say) as journal, _mirror(placement.storage, folder) as mirror:
         sweep(folder)  # here, where no other process is on the run

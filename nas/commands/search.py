@@ -33,7 +33,7 @@ from nas.data.sources import source_of
 from nas.export.exportable import default_exports
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, Run
-from nas.runs.link import copy_of
+from nas.runs.link import copy_of, is_link_to
 from nas.runs.mirror import fetch_run, fetched_to, has_run, is_copy
 from nas.runs.settings import RewardSettings, SearchSettings
 from nas.runs.train_settings import TrainSettings
@@ -172,7 +172,9 @@ def resume(
         raise InputError(f"out {folder!r}: only where RUN is the copy in a storage, {run!r} is none")
     if is_copy(run):
         folder = folder or fetched_to(run)
-        fetch_run(run, Path(folder), lambda text: progress().print(text, highlight=False))
+        # the same command again: it was fetched, and the link to its copy was the last that was written
+        if not (Run.is_run(Path(folder)) and is_link_to(Path(folder), run)):
+            fetch_run(run, Path(folder), lambda text: progress().print(text, highlight=False))
         run = folder
     place = Path(run)
     _check_resumed(place, trials, data)

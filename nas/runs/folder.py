@@ -19,7 +19,7 @@ from nas.runs.basis import (
     write_basis,
 )
 from nas.runs.flat import read_settings
-from nas.runs.link import STORAGE
+from nas.runs.link import STORAGE, is_own_link, keep_link
 from nas.runs.measured import EXPONENT, MEASURED, MeasuredExponent
 from nas.runs.placement import PLACEMENT
 from nas.runs.settings import SearchSettings
@@ -55,7 +55,10 @@ def is_untouched(folder: Path) -> bool:
     """Whether a new run may begin in a folder: there is none, or nothing but what a killed start has left."""
     if not folder.exists():
         return not folder.is_symlink()
-    return folder.is_dir() and all(is_temporary(path.name, (SETTINGS,)) for path in folder.iterdir())
+    if not folder.is_dir():
+        return False
+    left = [path.name for path in folder.iterdir() if not is_temporary(path.name, (SETTINGS, STORAGE))]
+    return not left or (left == [STORAGE] and is_own_link(folder))
 
 
 def sweep(folder: Path) -> None:
@@ -77,8 +80,13 @@ class Run:
         self.space = settings.make_space()
 
     @classmethod
-    def create(cls, folder: Path, settings: SearchSettings) -> Run:
+    def create(cls, folder: Path, settings: SearchSettings, copy: str | None = None) -> Run:
         """Make a new run folder.
+
+        Args:
+            folder: where.
+            settings: of the run.
+            copy: where its copy will be kept, if it is.
 
         Raises:
             InputError: it exists and isn't empty, can't be made, or a setting breaks its rule.
@@ -95,6 +103,10 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out {folder}: cannot be made: {error.strerror}") from None
+        if copy is not None:
+            keep_link(folder, copy)
+        else:
+            (folder / STORAGE).unlink(missing_ok=True)  # of a start that was killed
         # from here on it is a run, that can be gone on with
         write_document(folder / SETTINGS, settings.to_document())
         run = cls(folder, settings)

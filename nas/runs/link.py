@@ -59,16 +59,30 @@ def kept_copy(folder: Path, storage: str | None) -> str | None:
     Raises:
         InputError: none is named, and what the folder says was not written by this user.
     """
-    place, signature = _read(folder)
+    place, _ = _read(folder)
     if storage is not None:
         return place if place is not None and _same(storage, place) else copy_of(storage, folder)
-    if place is None or (signature and hmac.compare_digest(signature, _sign(place))):
+    if place is None or is_own_link(folder):
         return place
     raise InputError(
         f"{folder}: its file {STORAGE!r} names {place!r} for the run's copy, but was not written by you with "
         f"the folders that you have here: give {shell_command('--storage', place)} to write there, or remove "
         "that file to go on without a copy"
     )
+
+
+def is_own_link(folder: Path) -> bool:
+    """Whether there is a link that this user has written."""
+    try:
+        place, signature = _read(folder)
+    except InputError:
+        return False
+    return place is not None and bool(signature) and hmac.compare_digest(signature, _sign(place))
+
+
+def is_link_to(folder: Path, copy: str) -> bool:
+    """Whether a run in `folder` has this copy, by this user's own link."""
+    return is_own_link(folder) and _same(copy, storage_of(folder) or "")
 
 
 def keep_link(folder: Path, place: str) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,13 +19,14 @@ from nas.runs.basis import BASIS
 from nas.runs.growing import GrowingCopy, trials_of
 from nas.runs.link import STORAGE, keep_link
 from nas.runs.measured import EXPONENT, MEASURED
-from nas.runs.storage import is_url, open_storage, write_object
+from nas.runs.storage import is_part, is_url, open_storage, write_object
 from nas.search.journal import PROPOSALS, TRIALS
 from search_spaces.document import MAX_BYTES, is_temporary, make_folder, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.quoting import shell_command
 
 _WHOLE = ("search.yaml", BASIS, "placement.yaml", "latency.json", "best.yaml", "pareto.csv", MEASURED)
+_RESULTS = ("best.yaml", "pareto.csv")
 _GROWING = (TRIALS, PROPOSALS)
 _WRITER = "writer"
 _PATIENCE = 60.0
@@ -61,9 +63,18 @@ class Mirror:
             self._put(_WRITER, self._token)
         except Exception as error:  # each store raises its own kinds
             raise InputError(f"storage {url!r}: cannot write: {error}") from None
+        self._sweep()
         for name, content in anew.items():
             self._growing[name].replace(content)
         keep_link(folder, url)
+
+    def _sweep(self) -> None:
+        """Remove what a killed driver has left half-written in a folder; a store shows no such thing."""
+        for place in (self.root, *(f"{self.root}/{name}" for name in (*_GROWING, EXPONENT))):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                for path in self.files.ls(place, detail=False):
+                    if is_part(path.rstrip("/").rpartition("/")[2]):
+                        self.files.rm_file(path)
 
     def _reordered(self, name: str) -> bytes | None:
         """A growing file that a resumed run has put in order since it went up; None: it has only grown."""
@@ -116,12 +127,16 @@ class Mirror:
             return
         if self.files.cat_file(f"{self.root}/{_WRITER}") != self._token:
             raise InputError("another process has taken over this run")
+        # what makes it a run, then its trials, then what follows from them: a part of it is one, too
+        for name in (name for name in changed if name not in _RESULTS):
+            self._put(name, changed[name])
+            self._sent[name] = changed[name]
         for name, new in lines.items():
             if new:
                 self._growing[name].append(new)
-        for name, content in changed.items():
-            self._put(name, content)
-            self._sent[name] = content
+        for name in (name for name in changed if name in _RESULTS):
+            self._put(name, changed[name])
+            self._sent[name] = changed[name]
 
     def _new_lines(self, name: str) -> bytes:
         """The whole lines of a growing file that aren't up yet."""

@@ -69,6 +69,14 @@ def write_object(files: Any, path: str, data: bytes) -> None:
         raise
 
 
+_PART = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.part", re.DOTALL)
+
+
+def is_part(name: str) -> bool:
+    """Whether a name is one that `write_object` writes to first, in a folder."""
+    return _PART.fullmatch(name) is not None
+
+
 class Checkpoints:
     """The states of running trials, one file each. It travels to every worker.
 
