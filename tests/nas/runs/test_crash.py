@@ -10,9 +10,13 @@ import json
 import re
 import shlex
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+import search_spaces.document
 from tests.nas.runs.disk import KILL, STRIKES, TEAR, Ended, run
 
 TRIALS = 6
@@ -48,12 +52,24 @@ class Way:
 
 
 OUT = ("--out", "runs/first")
+KEPT, STORE = ("--storage", "kept"), ("--storage", "bucket://{root}/kept")
 TO_END = ("resume", "runs/first", "--trials", str(TRIALS), "--json")
 WAYS = {
     "search": Way((*SEARCH, *OUT)),
     "or-resume, nothing there": Way((*SEARCH, *OUT, "--or-resume")),
     "or-resume, half a run": Way((*SEARCH, *OUT, "--or-resume"), ((*HALF, *OUT),)),
     "resume": Way(TO_END, ((*HALF, *OUT),)),
+    "search, storage": Way((*SEARCH, *OUT, *KEPT)),
+    "or-resume, storage": Way((*SEARCH, *OUT, *KEPT, "--or-resume"), ((*HALF, *OUT, *KEPT),)),
+    "or-resume, machine lost": Way(
+        (*SEARCH, *OUT, *KEPT, "--or-resume"), ((*HALF, *OUT, *KEPT),), ("runs",), True
+    ),
+    "resume, storage": Way(TO_END, ((*HALF, *OUT, *KEPT),)),
+    "resume a copy": Way(("resume", "kept/first", *OUT, *TO_END[2:]), ((*HALF, *OUT, *KEPT),), ("runs",)),
+    "search, store": Way((*SEARCH, *OUT, *STORE)),
+    "resume from a store": Way(
+        ("resume", f"{STORE[1]}/first", *OUT, *TO_END[2:]), ((*HALF, *OUT, *STORE),), ("runs",)
+    ),
 }
 
 
@@ -209,3 +225,81 @@ def sweep(way: Way, folder: Path, strikes=STRIKES, numbers=None, also=lambda: No
             except FaultError as fault:
                 faults.append(f"{how} at {at} ({name} {path}): {fault}")
     return faults
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Where to strike; forked processes find everything loaded, and the same user's key."""
+    import matplotlib.pyplot
+    import torch
+
+    import nas.report.tensorboard
+    import nas.session
+    from nas.benchmark.load import load_surrogate
+
+    assert matplotlib.pyplot
+    assert torch
+    assert nas.session
+    assert nas.report.tensorboard
+    load_surrogate()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "place"
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("search, storage", 4), ("search, storage", 16), ("resume a copy", 30)]
+)
+def test_struck_at_some_operation(name, first, place):
+    """A few, killed; the slow test has all of them, and every way to be struck."""
+    found = sweep(WAYS[name], place, (KILL,), range(first, 200, 40))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", WAYS)
+def test_struck_at_every_operation(name, place):
+    found = sweep(WAYS[name], place)
+    assert not found, "\n".join(found)
+
+
+def _in_place():
+    """A planted fault: documents are written where they lie."""
+
+    def write(path, data):
+        with open(path, "wb") as stream:
+            stream.write(data[: len(data) // 2])
+            stream.flush()
+            stream.write(data[len(data) // 2 :])
+
+    search_spaces.document._write = write
+
+
+def _link_last():
+    """A planted fault: the link to the copy is kept when the search has begun."""
+    from nas.runs import folder
+
+    folder.keep_link = lambda *_: None
+
+
+def _not_by_name():
+    """A planted fault: what a killed writer left is not known."""
+    from nas.runs import folder
+
+    folder.sweep = folder.remove_temporaries = lambda *_: None
+    sys.modules["nas.session"].sweep = lambda *_: None
+
+
+@pytest.mark.parametrize(
+    ("plant", "name", "strikes", "paths"),
+    [
+        (_in_place, "search", (TEAR,), "search.yaml"),
+        (_link_last, "search, storage", (KILL,), "kept/first"),
+        (_not_by_name, "resume", (KILL,), "best.yaml"),
+    ],
+)
+def test_planted_faults_are_caught(plant, name, strikes, paths, place):
+    _, operations = undisturbed(WAYS[name], place, plant)
+    numbers = [n for n, (_, path) in enumerate(operations) if paths in path]
+    assert numbers
+    assert sweep(WAYS[name], place, strikes, numbers[:3], plant)
