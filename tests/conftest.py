@@ -18,7 +18,12 @@ ROOT = Path(__file__).parent.parent
 RECORDS = Path(os.environ.get("NAS_BENCHMARK_DATA", ROOT.parent / "shared/data/accel_nasbench.tar.gz"))
 
 
-ON_RAY = ("tests/nas/cluster/test_tune.py", "tests/nas/test_cli.py", "tests/nas/test_start.py")
+ON_RAY = (
+    "tests/nas/cluster/test_tune.py",
+    "tests/nas/cluster/test_controller_search.py",
+    "tests/nas/test_cli.py",
+    "tests/nas/test_start.py",
+)
 """They use the fixture `cluster`: one process has them all, and with them the only such cluster."""
 LONG = (*ON_RAY, "tests/nas/cluster/", "tests/nas/export/", "tests/nas/benchmark/", "tests/nas/training/")
 """Begun early, so that at the end no process waits for the other's."""

@@ -5,7 +5,8 @@ from nas.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "tune": ["ControllerSearch", "run_on_ray", "share"],
+        "controller_search": ["ControllerSearch"],
+        "tune": ["run_on_ray", "share"],
         "nodes": ["Resources", "connect"],
         "worker": ["EvaluatorTrainable"],
         "processes": ["train_together"],

@@ -6,9 +6,7 @@ Between the two stands `nas.cluster.bridge`. Of this package only this room impo
 from __future__ import annotations
 
 import io
-import json
 import logging
-import math
 import shutil
 import signal
 import threading
@@ -21,9 +19,7 @@ from typing import Any, NamedTuple
 import ray
 from ray import tune
 from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.tune.search import Searcher
 
-from controller.base import Controller, SpaceExhaustedError
 from nas.cluster.bridge import LoopCallback, LoopSearch, Unpickled
 from nas.cluster.gauges import Gauges
 from nas.cluster.nodes import Resources, check_nodes, check_room
@@ -35,72 +31,6 @@ from nas.runs.train_settings import SCHEDULERS
 from nas.search.evaluator import Evaluator
 from nas.search.loop import SearchLoop
 from search_spaces.errors import InputError, unknown
-
-
-class ControllerSearch(Searcher):  # type: ignore[misc]
-    """A controller as the search algorithm of any `ray.tune.Tuner`.
-
-    Each trial's config has `architecture` (choice indices), `choices` (by decision name) and `spec`
-    (the network's document). A result without the metric, or with NaN, is a failure to the controller.
-
-        tune.Tuner(trainable, tune_config=tune.TuneConfig(
-            search_alg=ControllerSearch(controller, metric="reward", mode="max"), num_samples=100))
-
-    Args:
-        controller: asked and told.
-        metric: the result's key that the controller maximises.
-        mode: `max`, or `min` to have it minimised.
-    """
-
-    def __init__(self, controller: Controller, metric: str = "reward", mode: str = "max") -> None:
-        super().__init__(metric=metric, mode=mode)
-        self.controller = controller
-        self._proposals: dict[str, int] = {}
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
-        """Take metric and mode from the TuneConfig, if it states them."""
-        self._metric: str = metric or self._metric
-        self._mode: str = mode or self._mode
-        return not config
-
-    def suggest(self, trial_id: str) -> Any:
-        """A trial's config, or `FINISHED` when the space is exhausted."""
-        try:
-            proposal = self.controller.ask()
-        except SpaceExhaustedError:
-            return Searcher.FINISHED
-        self._proposals[trial_id] = proposal.id
-        space = self.controller.space
-        return {
-            "architecture": list(proposal.architecture),
-            "choices": space.choices(proposal.architecture),
-            "spec": space.decode(proposal.architecture).to_document(),
-        }
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Tell the controller."""
-        proposal = self._proposals.pop(trial_id, None)
-        if proposal is None:
-            return
-        value = (result or {}).get(self._metric)
-        if error or not isinstance(value, (int, float)) or not math.isfinite(value):
-            self.controller.fail(proposal, f"{self._metric} is {value!r}" if not error else "trial error")
-        else:
-            numbers = {k: float(v) for k, v in (result or {}).items() if isinstance(v, (int, float))}
-            self.controller.tell(proposal, value if self._mode == "max" else -value, numbers)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Write the controller's state for `Tuner.restore`."""
-        state = {"controller": self.controller.state_dict(), "proposals": self._proposals}
-        Path(checkpoint_path).write_text(json.dumps(state))
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Take it back."""
-        state = json.loads(Path(checkpoint_path).read_text())
-        self.controller.load_state_dict(state["controller"])
-        self._proposals = state["proposals"]
 
 
 class Shared(NamedTuple):

@@ -16,6 +16,7 @@ from ray import tune
 from nas.errors import TrialFailedError
 from nas.runs.storage import Checkpoints
 from nas.search.evaluator import Evaluation, Evaluator
+from nas.search.numeric import plain
 from nas.search.reward import Reward
 from nas.search.trial import Measurement
 from search_spaces.architecture import Architecture
@@ -105,7 +106,7 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
                 self.rows = list(state["rows"])
         problem = None
         if not self.evaluation.finished:  # else its process died after the last checkpoint
-            self.rows.append(next(self.evaluation))
+            self.rows.append(plain(next(self.evaluation)))
             if self.evaluator.checkpoints:
                 problem = self._save()
         reward = self.reward(self.rows[-1]["accuracy"], self.costs)

@@ -18,6 +18,7 @@ from nas.network.cost import COSTS, cost
 from nas.search.convergence import Convergence
 from nas.search.evaluator import Evaluator
 from nas.search.journal import MemoryJournal
+from nas.search.numeric import plain
 from nas.search.retrace import Replay
 from nas.search.reward import Reward
 from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Scored, Trial, make_record
@@ -380,8 +381,8 @@ def run_in_process(loop: SearchLoop, evaluator: Evaluator, tick: Callable[[], No
         began, clock = time.time(), time.perf_counter()
         rows: list[Measurement] = []
         try:
-            for measurement in evaluator.start(trial.spec, trial.seed):
-                rows.append(measurement)
+            for measured in evaluator.start(trial.spec, trial.seed):
+                rows.append(measurement := plain(measured))
                 loop.measure(trial, measurement)
         except TrialFailedError as error:
             loop.fail(trial, str(error), None, began, time.perf_counter() - clock)

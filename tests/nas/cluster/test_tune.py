@@ -1,14 +1,11 @@
 """Searches on a real Ray cluster in this process: 2 CPUs, 2 logical GPUs."""
 
-import json
-
 import pytest
 import ray
-from ray import tune
 
 from controller import make_controller
 from nas.cluster.nodes import Resources, check_room, connect, room
-from nas.cluster.tune import ControllerSearch, run_on_ray
+from nas.cluster.tune import run_on_ray
 from nas.runs.logs import log_path
 from nas.runs.storage import Checkpoints
 from nas.search.journal import Journal, read_records
@@ -176,45 +173,6 @@ def test_an_error_in_the_loop_ends_the_search_and_is_raised(tmp_path, monkeypatc
     monkeypatch.setattr(Journal, "append", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space"):
         search(tmp_path, Fake(), 6)
-
-
-def test_the_adapter_serves_any_tuner(tmp_path):
-    """What the README shows: our controller, somebody else's trainable."""
-
-    def trainable(config):
-        assert len(config["spec"]["stages"]) == 7
-        assert config["choices"]["stage0.op"]
-        tune.report({"score": float(sum(config["architecture"]))})
-
-    controller = make_controller("random", get_space("efficientnet"), 0)
-    search_alg = ControllerSearch(controller, metric="score", mode="max")
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(search_alg=search_alg, num_samples=5, max_concurrent_trials=2),
-        run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
-    )
-    results = tuner.fit()
-    assert len(results) == 5
-    assert not results.errors
-    assert controller.pending == ()
-
-    search_alg.save(str(tmp_path / "state"))
-    again = ControllerSearch(make_controller("random", get_space("efficientnet"), 5))
-    again.restore(str(tmp_path / "state"))
-    assert again.controller.state_dict() == controller.state_dict()
-    assert json.loads((tmp_path / "state").read_text())["proposals"] == {}
-
-
-def test_the_adapter_tells_failures_and_nan():
-    controller = make_controller("evolution", get_space("efficientnet"), 0)
-    adapter = ControllerSearch(controller, metric="loss", mode="min")
-    for name in "abc":
-        adapter.suggest(name)
-    adapter.on_trial_complete("a", {"loss": float("nan")})
-    adapter.on_trial_complete("b", None, error=True)
-    adapter.on_trial_complete("c", {"loss": 0.25})
-    assert controller.pending == ()
-    assert [reward for _, reward in controller.population] == [-0.25]
 
 
 def test_the_data_is_in_the_object_store_once(tmp_path):
