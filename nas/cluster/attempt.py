@@ -22,7 +22,7 @@ class Attempt:
         lost: it has ended without a result, and its trial waits to go out again.
         starting: told when its worker process has started, for whose time limit that counts; None: it has.
         ready: Unix time at which it had.
-        late: its worker was killed for taking too long.
+        late: why its worker was killed, for taking too long; empty: it was not.
         began: Unix time at which a worker first took the trial on, in whichever attempt; 0: none has.
         rows: the trial's measurements by epoch, those of earlier attempts too.
         last: the last result of Tune's, of an earlier attempt if this one gave none.
@@ -36,7 +36,7 @@ class Attempt:
     lost: bool = False
     starting: Any = None
     ready: float = 0
-    late: bool = False
+    late: str = ""
     began: float = 0
     rows: dict[float, Measurement] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)
@@ -87,10 +87,20 @@ class Attempt:
         self.view.images_per_second = row.get("images_per_second")
         return True
 
-    def over(self, seconds: float) -> bool:
-        """Whether a worker that has started has had it for longer than that."""
-        working = self.tune is not None and self.starting is None and self.view.since > 0
-        return working and time.time() - self.ready > seconds
+    def late_by(self, seconds: float, to_start: float) -> str:
+        """What has taken too long, if anything has: the trial on a worker that has started, or the start.
+
+        Args:
+            seconds: that the trial may take.
+            to_start: that its worker may take to start.
+        """
+        if self.tune is None or self.view.since <= 0:
+            return ""
+        now = time.time()
+        if self.starting is not None:
+            over = now - self.view.since > to_start
+            return f"its worker did not start within {to_start:g} s" if over else ""
+        return f"over the time limit of {seconds:g} s" if now - self.ready > seconds else ""
 
     @property
     def timing(self) -> tuple[str | None, float, float]:

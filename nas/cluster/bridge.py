@@ -22,6 +22,7 @@ from ray.tune.search import Searcher
 
 from nas.cluster.attempt import Attempt
 from nas.cluster.nodes import Resources, describe_nodes, room
+from nas.cluster.verdict import NodeProbe, died_on_a_node
 from nas.runs.logs import TrialLogs
 from nas.runs.status import Status
 from nas.runs.storage import Checkpoints
@@ -34,6 +35,9 @@ _BEAT = 1.0
 _BLAMELESS = 50
 """A trial that has seen so many nodes go is a trial that takes them down."""
 _KEPT_FOLDERS = 1000
+_TO_START = 600.0
+"""Seconds that a worker may take to start, where trials have a time limit: libraries load for up to half a
+minute on a busy machine, from a network's disk for minutes."""
 
 
 class Unpickled:
@@ -161,10 +165,12 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         self.search, self.checkpoints, self.logs = search, checkpoints, logs
         self.retries, self.timeout, self.tick = retries, timeout, tick
         self._folders: deque[str | None] = deque()
+        self._asked: list[tuple[Any, BaseException | None, NodeProbe]] = []
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Between two events of Tune's."""
         self._guard(self.search.beat)
+        self._guard(self._judge)
         self._guard(self._end_the_late)
         self._guard(self.tick)
 
@@ -220,10 +226,32 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         """Its worker is lost: try again, or give it up."""
         attempt = self.search.attempts[trial.trial_id]
         attempt.tune, error = None, _error(trial)
-        view, reason = attempt.view, why(error)
+        view = attempt.view
         if attempt.late:
-            self._fail(trial, f"over the time limit of {self.timeout:g} s")
-        elif node_is_gone(error, view.node) or not (view.since or "creation task" in str(error)):
+            self._fail(trial, attempt.late)
+        elif node_is_gone(error, view.node) or not died_on_a_node(error, view.node):
+            self._count(trial, error, node_is_gone(error, view.node))
+        else:
+            assert view.node is not None
+            self._note(attempt, "its worker is gone; asking its node")
+            self._asked.append((trial, error, NodeProbe(view.node)))
+        self._clean(trial)
+
+    def _judge(self) -> None:
+        """Count the losses whose nodes have answered, or are known to be gone by now."""
+        waiting, self._asked = self._asked, []
+        for trial, error, probe in waiting:
+            known = node_is_gone(error, self.search.attempts[trial.trial_id].view.node) or probe.gone()
+            if known is None:
+                self._asked.append((trial, error, probe))
+            else:
+                self._count(trial, error, known)
+
+    def _count(self, trial: Any, error: BaseException | None, with_node: bool) -> None:
+        """Book a loss: a lost node's is nothing against its trial."""
+        attempt = self.search.attempts[trial.trial_id]
+        view, reason = attempt.view, why(error)
+        if with_node or not (view.since or "creation task" in str(error)):
             # not its doing: it was on a lost node, or was given to a worker that had died before
             attempt.blameless += 1
             if attempt.blameless > _BLAMELESS:
@@ -239,7 +267,6 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
                 self._fail(trial, f"{reason}{times}")
             else:
                 self._lose(attempt, reason)
-        self._clean(trial)
 
     def _end_the_late(self) -> None:
         """A trial that hangs tells nothing, so its worker is killed from outside."""
@@ -248,10 +275,11 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         for attempt in self.search.attempts.values():
             if attempt.starting is not None and ray.wait([attempt.starting], timeout=0)[0]:
                 attempt.starting, attempt.ready = None, time.time()
-            if attempt.over(self.timeout) and not attempt.late:
+            late = attempt.late_by(self.timeout, _TO_START)
+            if late and not attempt.late:
                 actor = attempt.tune.temporary_state.ray_actor
                 if actor is not None:
-                    attempt.late = True
+                    attempt.late = late
                     ray.kill(actor)
 
     def _lose(self, attempt: Attempt, reason: str) -> None:

@@ -80,6 +80,7 @@ class Tune:
         path.write_bytes(pickle.dumps(error))
         trial.pickled_error_file = str(path)
         self.callback.on_trial_error(0, [], trial)
+        self.callback.on_step_end(0, [])
 
     def finish(self, trial):
         while trial.epoch < EPOCHS:
@@ -93,6 +94,7 @@ def tune(tmp_path, monkeypatch):
     monkeypatch.setattr(bridge, "room", lambda resources: resources.concurrent)
     monkeypatch.setattr(bridge, "describe_nodes", list)
     monkeypatch.setattr(ray, "nodes", lambda: [{"NodeID": "n" * 8, "Alive": True}])
+    monkeypatch.setattr(bridge, "NodeProbe", lambda node: SimpleNamespace(gone=lambda: False))
     return lambda **options: Tune(tmp_path, **options)
 
 
@@ -220,6 +222,53 @@ def test_a_late_attempt_is_killed_once_and_fails(tune, monkeypatch):
     assert list(tune.search.attempts) == [other.trial_id]
 
 
+def test_a_worker_that_does_not_start_is_ended_too(tune, monkeypatch):
+    """As by SIGSTOP in its start: it never says that it is there."""
+    killed = []
+    monkeypatch.setattr(ray, "kill", killed.append)
+    monkeypatch.setattr(ray, "wait", lambda refs, timeout: ([], refs))
+    tune = tune(trials=1, timeout=5)
+    trial = tune.give()
+    tune.start(trial)
+    attempt = tune.search.attempts[trial.trial_id]
+    attempt.starting = "it is not there"
+    attempt.view.since -= 599
+    tune.callback.on_step_end(0, [])
+    assert killed == []
+    attempt.view.since -= 2
+    for _ in range(2):
+        tune.callback.on_step_end(0, [])
+    assert len(killed) == 1
+    tune.lose(trial)
+    assert tune.loop.records[0].reason == "its worker did not start within 600 s"
+
+
+@pytest.mark.parametrize("verdict", ["gone", "marked dead", "alive"])
+def test_a_dead_worker_is_counted_when_its_node_has_answered(tune, monkeypatch, verdict):
+    """The actor's error comes before its node is known to be lost: with retries=0 it would be the end."""
+    answers = [None, None, {"gone": True, "marked dead": None, "alive": False}[verdict]]
+    monkeypatch.setattr(bridge, "NodeProbe", lambda node: SimpleNamespace(gone=lambda: answers.pop(0)))
+    tune = tune(trials=1, retries=0)
+    trial = tune.give()
+    tune.start(trial)
+    tune.step(trial)
+    tune.lose(trial)
+    tune.callback.on_step_end(0, [])
+    assert tune.loop.records == []  # neither counted nor begun again
+    assert tune.give() is None
+    if verdict == "marked dead":
+        monkeypatch.setattr(ray, "nodes", lambda: [{"NodeID": "n" * 8, "Alive": False}])
+    tune.callback.on_step_end(0, [])
+    if verdict == "alive":
+        assert tune.loop.records[0].reason == "its worker process died"
+        return
+    assert "lost: its node was lost" in log(tune, 0)
+    trial = tune.give()
+    tune.start(trial)
+    tune.finish(trial)
+    assert tune.loop.records[0].state == "finished"
+
+
 def test_a_failed_trial_is_not_tried_again(tune):
     tune = tune(trials=1)
     trial = tune.give()
@@ -289,6 +338,6 @@ def test_the_next_attempt_takes_over_all_but_the_place():
     for kept in ("trial", "began", "rows", "last", "losses", "blameless"):
         assert getattr(after, kept) == getattr(before, kept)
     assert (after.tune, after.lost, after.late, after.view.since, after.view.worker) == (
-        (None, False, False, 0, None)
+        (None, False, "", 0, None)
     )
     assert (after.view.attempt, after.view.epochs) == (2, EPOCHS)
