@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nas.cli import _COMMANDS
+from nas.search.journal import to_stderr
 
 ROOT = Path(__file__).parent.parent
 FILES = [
@@ -43,7 +44,10 @@ def places(pattern):
         (r"_PlainConsole", {"nas/commands/common.py"}),
         (
             r"click\.(echo|secho)|sys\.(stdout|stderr)\.write|print",
-            {"nas/commands/common.py", "nas/cli.py", "nas/testing/controllers.py"},
+            {
+                f"nas/{name}.py"
+                for name in ("commands/common", "cli", "testing/controllers", "search/journal")
+            },
         ),
         (r".*\.from_markup|Markdown", set()),
         (r"Image\.open", {"nas/data/images.py"}),
@@ -53,6 +57,11 @@ def places(pattern):
 )
 def test_each_target_has_its_place(pattern, allowed):
     assert places(pattern) <= allowed
+
+
+def test_a_remark_on_stderr_is_one_line(capsys):
+    to_stderr("a\n\x1b[31m[/a]")
+    assert capsys.readouterr().err == "a\\n\\x1b[31m[/a]\n"
 
 
 def test_images_are_opened_in_the_formats_that_are_meant():

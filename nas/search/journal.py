@@ -24,7 +24,7 @@ from nas.search.trial import Record
 from search_spaces.architecture import Architecture
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
-from search_spaces.quoting import shell_command
+from search_spaces.quoting import printable, shell_command
 from search_spaces.space import SearchSpace
 
 DAMAGED = f"{TRIALS}.damaged"
@@ -57,7 +57,7 @@ def read_records(
 
 def to_stderr(text: str) -> None:
     """Where a remark goes that nobody asked for."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 def check_unused(folder: Path) -> None:
