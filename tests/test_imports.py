@@ -168,7 +168,18 @@ def test_a_public_name_means_one_thing():
             "ray",
             {
                 f"nas/cluster/{name}.py"
-                for name in ("tune", "bridge", "worker", "nodes", "gauges", "processes", "jobs", "speed")
+                for name in (
+                    "tune",
+                    "bridge",
+                    "worker",
+                    "nodes",
+                    "gauges",
+                    "processes",
+                    "jobs",
+                    "speed",
+                    "verdict",
+                    "controller_search",
+                )
             },
         ),
         ("tensorboard", {f"nas/report/{name}.py" for name in ("trial_table", "events", "graph")}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from nas.export.exportable import default_exports, parse_formats
 from nas.export.formats import EXPORTS
 from nas.runs.flat import make_settings
 from nas.runs.folder import BEST, Run
+from nas.runs.signature import is_own, sign
 from nas.studies.start_plan import (
     StartPlan,
     affordable_resolution,
@@ -105,7 +107,7 @@ def start(
         else:
             if not (place / PLAN).is_file():
                 make_folder(str(place))
-                write_document(place / PLAN, document)
+                write_document(place / PLAN, document | {"signature": sign(_signed(document))})
             _run(place, document, shell_command("nas", "start", data, "--out", place), console)
     if as_json:
         print_json(document | {"done": not only_plan})
@@ -132,7 +134,12 @@ def _kept_plan(place: Path, name: str) -> dict[str, Any]:
     where = str(place / PLAN)
     document = read_document(where)
     check_schema(document, where, 1)
-    check_fields(document, where, ("schema", "out", "plan", "lines", "commands"))
+    check_fields(document, where, ("schema", "out", "plan", "lines", "commands"), ("signature",))
+    if not is_own(_signed(document), str(document.get("signature", ""))):
+        raise InputError(
+            f"{where}: its commands were not written by you with the folders that you have here, so they are "
+            "not run: choose another --out, or read them and type them yourself"
+        )
     there = document["plan"]["data"]
     if there != name:
         raise InputError(f"out {str(place)!r}: its plan is for {there!r}; choose another --out")
@@ -145,6 +152,11 @@ def _kept_plan(place: Path, name: str) -> dict[str, Any]:
     if other:
         raise InputError(f"out {str(place)!r}: has its plan already; leave {', '.join(other)} out")
     return document
+
+
+def _signed(document: dict[str, Any]) -> str:
+    """What of a plan is signed: all that is done by it."""
+    return json.dumps([document["out"], document["plan"]["data"], document["commands"]])
 
 
 def _make(

@@ -7,14 +7,11 @@ or the same hand on a machine with other folders, has to be named again.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import re
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
+from nas.runs.signature import is_own, sign
 from nas.runs.storage import is_url
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
@@ -77,7 +74,7 @@ def is_own_link(folder: Path) -> bool:
         place, signature = _read(folder)
     except InputError:
         return False
-    return place is not None and bool(signature) and hmac.compare_digest(signature, _sign(place))
+    return place is not None and is_own(place, signature)
 
 
 def is_link_to(folder: Path, copy: str) -> bool:
@@ -87,7 +84,7 @@ def is_link_to(folder: Path, copy: str) -> bool:
 
 def keep_link(folder: Path, place: str) -> None:
     """Write down where the copy of a run is."""
-    write_atomically(folder / STORAGE, f"{place}\n{_sign(place)}\n")
+    write_atomically(folder / STORAGE, f"{place}\n{sign(place)}\n")
 
 
 def _read(folder: Path) -> tuple[str | None, str]:
@@ -107,26 +104,3 @@ def _same(one: str, other: str) -> bool:
     if is_url(one) or is_url(other):
         return one.rstrip("/") == other.rstrip("/")
     return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _sign(place: str) -> str:
-    """Empty where this user can keep no key: then the storage is named at each start."""
-    key = _key()
-    return hmac.new(key, place.encode(errors="surrogateescape"), hashlib.sha256).hexdigest() if key else ""
-
-
-def _key() -> bytes:
-    base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    path = Path(base) / "baseline-nas" / "key"
-    with suppress(OSError):
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part = path.with_name(f".key.{os.getpid()}.{secrets.token_hex(4)}")
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                stream.write(secrets.token_bytes(32))
-            with suppress(FileExistsError):  # another process was as quick
-                os.link(part, path)
-            part.unlink()
-        if path.stat().st_uid == os.getuid():
-            return path.read_bytes()
-    return b""

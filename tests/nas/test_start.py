@@ -13,7 +13,7 @@ from rich.console import Console
 from nas.commands import start as start_command
 from nas.search.journal import read_records
 from nas.training.speed import Speed
-from search_spaces.document import read_document
+from search_spaces.document import read_document, write_document
 from search_spaces.errors import InputError
 from tests.command import good, nas
 from tests.small_space import SHALLOW
@@ -83,6 +83,20 @@ def test_from_a_folder_to_predictions(trainings, quick, photos, tmp_path):
     (tmp_path / "mine").rename(tmp_path / "moved")
     moved = nas("start", photos, "--out", "moved", cwd=tmp_path)
     assert (moved.returncode, "its plan is one for" in moved.stderr) == (2, True)
+
+
+def test_a_plan_that_came_with_the_folder_is_not_run(tmp_path):
+    """Its commands would write wherever they say."""
+    place, victim = tmp_path / "theirs", tmp_path / "mine.yaml"
+    place.mkdir()
+    commands = [["export", "resnet50", "--to", "yaml", "--out", str(victim)]]
+    document = {"schema": 1, "out": str(place), "plan": {"data": "digits"}, "lines": [], "commands": commands}
+    for more in ({}, {"signature": "0" * 64}):
+        write_document(place / "plan.yaml", document | more)
+        done = nas("start", "digits", "--out", place)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "were not written by you" in done.stderr
+        assert not victim.exists()
 
 
 @pytest.fixture

@@ -14,12 +14,6 @@ from tests.command import good, nas
 SEARCH = ["search", "--evaluator", "benchmark", "--controller", "random"]
 
 
-@pytest.fixture(autouse=True)
-def own_key(tmp_path_factory, monkeypatch):
-    """A user with folders of his own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-
-
 def everything(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
