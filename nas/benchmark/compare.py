@@ -19,6 +19,7 @@ from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
 from nas.search.loop import SearchLoop
 from nas.search.objective import make_objective
+from nas.search.reach import check_reach
 from nas.search.reward import make_reward
 from nas.search.simulation import RandomWorkers, simulate
 from nas.search.trial import Measurement, Trial
@@ -172,6 +173,7 @@ def compare_controllers(
         raise InputError(f"pending {pending}: expected 1 to {1 << 16}")
     surrogate = load_surrogate(data)
     reward = make_reward("soft", {"benchmark_macs": target})
+    check_reach(surrogate.space, reward)
     for name, trials in controllers:
         make_controller(name, surrogate.space)
         if not 1 <= trials <= 10_000_000:

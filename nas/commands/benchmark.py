@@ -221,6 +221,7 @@ def plan_command(
     from nas.benchmark.landmarks import true_rewards
     from nas.benchmark.load import load_surrogate
     from nas.search.objective import make_objective
+    from nas.search.reach import check_reach
     from nas.search.reward import make_reward
 
     counts = []
@@ -237,6 +238,7 @@ def plan_command(
         declare([Target(target_file, "PNG picture")], [benchmark_data] if benchmark_data else [])
     known = load_surrogate(benchmark_data, lambda text: progress().print(text, style="dim"))
     reward = make_reward("soft", {"benchmark_macs": target})
+    check_reach(known.space, reward)
     truth = true_rewards(known, surrogate, reward)
     objective = make_objective(known.space, reward, known)
     plans = []
