@@ -181,10 +181,10 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     training = trained(tmp_path / "t.pt", stop_after=2)
     before = (tmp_path / "t.pt").read_bytes()
 
-    def full(self, data):
+    def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(InputError, match="No space left on device"):
         training.run()
     monkeypatch.undo()
