@@ -131,10 +131,10 @@ READ_WHOLE = re.compile(
 OURS = {
     "nas/data/memory.py": "the kernel's",
     "nas/latency/runtimes.py": "the kernel's",
-    "nas/runs/link.py": "this user's key",
+    "nas/runs/signature.py": "this user's key",
     "nas/runs/mirror.py": "files of the run that this process writes",
     "nas/search/journal.py": "a file of the run that this process writes",
-    "nas/cluster/tune.py": "what Tune kept for us",
+    "nas/cluster/controller_search.py": "what Tune kept for us",
     "nas/cluster/bridge.py": "what Tune kept for us",
     "nas/cluster/processes.py": "what our own processes tell",
     "nas/benchmark/download.py": "what was just fetched, by its digest",
