@@ -60,6 +60,7 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
     Attributes:
         attempts: by Tune's id; each until its trial has ended or goes out again as another of Tune's.
         error: what must end the search; Tune itself would log it and go on.
+        settle: called before each ask: counts losses whose cause is known by now.
     """
 
     def __init__(
@@ -75,11 +76,14 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
         self.dashboard = dashboard
         self.attempts: dict[str, Attempt] = {}
         self.error: BaseException | None = None
+        # without any trial out Tune asks here again and again, and tells its callback nothing meanwhile
+        self.settle: Callable[[], None] = lambda: None
         self._room, self._looked = 0, float("-inf")
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's config; None while there is no room, `FINISHED` at the end."""
         try:
+            self.settle()
             self.beat()
             trial = None
             if self.error is None and self._out < self._room:
@@ -166,6 +170,7 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         self.retries, self.timeout, self.tick = retries, timeout, tick
         self._folders: deque[str | None] = deque()
         self._asked: list[tuple[Any, BaseException | None, NodeProbe]] = []
+        search.settle = self._judge
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Between two events of Tune's."""
