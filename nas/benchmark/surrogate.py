@@ -21,8 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from nas.benchmark.records import DEVICES
 from search_spaces.accel_nasbench import accel_nasbench
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 from search_spaces.mbconv import StagedSpace
+from search_spaces.parsing import parse_json
 from search_spaces.reading import check_archive
 
 FORMAT = 1
@@ -269,10 +270,10 @@ def read_surrogate(path: Path = EMBEDDED) -> Surrogate:
     try:
         check_archive(path, _MAX_BYTES)
         with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file["about"].tobytes())
+            about = parse_json(file["about"].tobytes(), f"{path}: about")
             if about.get("format") != FORMAT:
                 raise InputError(
-                    f"{path}: surrogate format {about.get('format')!r} is unknown, "
+                    f"{path}: surrogate format {shown(about.get('format'))} is unknown, "
                     f"this release reads {FORMAT}"
                 )
 

@@ -121,7 +121,11 @@ def written(document, marks, as_json):
     else:
         try:
             text = yaml.dump(
-                document, Dumper=_Dumper, sort_keys=False, default_flow_style=None if marks else False, allow_unicode=True
+                document,
+                Dumper=_Dumper,
+                sort_keys=False,
+                default_flow_style=None if marks else False,
+                allow_unicode=True,
             )
         except Exception:  # what YAML can't write
             text = json.dumps(document, default=str)
@@ -155,7 +159,9 @@ def damaged(draw, content):
         elif kind == "remove":
             del data[at : at + draw(st.integers(1, 64))]
         else:
-            data[at : at + 4] = draw(st.sampled_from([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0" * 4, b"\xff\xff\xff\x7f"]))
+            data[at : at + 4] = draw(
+                st.sampled_from([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0" * 4, b"\xff\xff\xff\x7f"])
+            )
     return bytes(data)
 
 

@@ -133,8 +133,16 @@ def test_documents(kind, folder):
 
 IN_RUN = {
     "running": (RUNNING, lambda run: read_status(run), lambda folder: [seeds.running()]),
-    "placement": (PLACEMENT, lambda run: Placement().kept_in(run), lambda folder: [{"schema": 1, "cpus": 1, "gpus": 0}]),
-    "measured": (MEASURED, lambda run: read_measured(run) and read_measured(run).lines, lambda folder: [MEASURED_EXPONENT]),
+    "placement": (
+        PLACEMENT,
+        lambda run: Placement().kept_in(run),
+        lambda folder: [{"schema": 1, "cpus": 1, "gpus": 0}],
+    ),
+    "measured": (
+        MEASURED,
+        lambda run: read_measured(run) and read_measured(run).lines,
+        lambda folder: [MEASURED_EXPONENT],
+    ),
     "best": ("best.yaml", lambda run: Run.open(run), lambda folder: [seeds.SPEC.to_document()]),
 }
 MEASURED_EXPONENT = {
@@ -165,7 +173,11 @@ def test_journals(folder):
     place.mkdir()
 
     @fuzz(2)
-    @given(st.one_of(odd_documents(lines).map(lambda line: line.replace(b"\n", b" ") + b"\n"), odd_bytes([whole])))
+    @given(
+        st.one_of(
+            odd_documents(lines).map(lambda line: line.replace(b"\n", b" ") + b"\n"), odd_bytes([whole])
+        )
+    )
     def run(content):
         tried(lambda path: read_records(place), content, place / TRIALS)
 
@@ -222,7 +234,9 @@ def test_records(folder):
     from nas.benchmark.records import read_benchmark
 
     record = record_of()
-    archives = [seeds.tar({"a.json": json.dumps(record).encode()}, mode) for mode in ("w", "w:gz", "w:xz", "w:bz2")]
+    archives = [
+        seeds.tar({"a.json": json.dumps(record).encode()}, mode) for mode in ("w", "w:gz", "w:xz", "w:bz2")
+    ]
 
     @fuzz()
     @given(odd_bytes(archives))
@@ -244,7 +258,9 @@ def test_records(folder):
 def record_of():
     from nas.benchmark.records import DEVICES
 
-    architecture = {f"block{i}_{f}": v for i in range(7) for f, v in (("e", 1), ("k", 3), ("l", 1), ("se", False))}
+    architecture = {
+        f"block{i}_{f}": v for i in range(7) for f, v in (("e", 1), ("k", 3), ("l", 1), ("se", False))
+    }
     performance = {d: {f"{d.partition('_')[0]}_mean": 1.0} for d in DEVICES}
     return {
         "architecture": architecture, "metrics": {"val_top1": 60.0, "train_time": 9.0},
@@ -254,8 +270,12 @@ def record_of():
 
 def test_shards(folder):
     picture = seeds.image("PNG")
-    files = {f"{k:03}.png": picture for k in range(8)} | {f"{k:03}.cls": str(k % 2).encode() for k in range(8)}
-    labels = {f"{k:03}.png": picture for k in range(8)} | {f"{k:03}.json": b'{"label": %d}' % (k % 2) for k in range(8)}
+    files = {f"{k:03}.png": picture for k in range(8)} | {
+        f"{k:03}.cls": str(k % 2).encode() for k in range(8)
+    }
+    labels = {f"{k:03}.png": picture for k in range(8)} | {
+        f"{k:03}.json": b'{"label": %d}' % (k % 2) for k in range(8)
+    }
     (folder / "shards").mkdir()
 
     @fuzz()
@@ -278,13 +298,19 @@ def test_idx_files(folder):
 
     for part, count in (("train", 40), ("t10k", 10)):
         (place / f"{part}-labels-idx1-ubyte").write_bytes(idx([k % 4 for k in range(count)], (count,)))
-        (place / f"{part}-images-idx3-ubyte").write_bytes(idx([k % 251 for k in range(count * 64)], (count, 8, 8)))
+        (place / f"{part}-images-idx3-ubyte").write_bytes(
+            idx([k % 251 for k in range(count * 64)], (count, 8, 8))
+        )
     whole = (place / "train-images-idx3-ubyte").read_bytes()
     (place / "train-images-idx3-ubyte").unlink()
 
     @fuzz()
     @given(st.one_of(odd_bytes([gzip.compress(whole)]), odd_bytes([whole]).map(gzip.compress)))
     def run(content):
-        tried(lambda path: load_data("fashion-mnist", str(folder)), content, place / "train-images-idx3-ubyte.gz")
+        tried(
+            lambda path: load_data("fashion-mnist", str(folder)),
+            content,
+            place / "train-images-idx3-ubyte.gz",
+        )
 
     run()
