@@ -49,7 +49,7 @@ def change(settings: SearchSettings, **flat: Any) -> SearchSettings:
         InputError: an unknown name, one of another evaluator, or what the parts refuse.
     """
     kind = flat.pop("evaluator", settings.evaluator.kind)
-    if kind not in EVALUATORS:
+    if not isinstance(kind, str) or kind not in EVALUATORS:
         raise unknown("evaluator", str(kind), EVALUATORS)
     scorer = settings.evaluator if kind == settings.evaluator.kind else EVALUATORS[kind]()
     top = {name: flat.pop(name) for name in _TOP if name in flat}

@@ -274,7 +274,7 @@ class SearchSettings:
         if "evaluator" in values:
             given = dict(check_fields_of(values["evaluator"], f"{where}: evaluator"))
             kind = given.pop("kind", "train")
-            if kind not in EVALUATORS:
+            if not isinstance(kind, str) or kind not in EVALUATORS:
                 raise InputError(f"{where}: {unknown('evaluator', str(kind), EVALUATORS)}")
             values["evaluator"] = from_mapping(EVALUATORS[kind], given, f"{where}: evaluator")
         if "reward" in values:
