@@ -84,10 +84,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 def csv_table(rows: Iterable[Sequence[object]]) -> str:
     """Rows as CSV; a text that a spreadsheet would take for a formula has a `'` before it."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return table.getvalue()
+    lines = []
+    for row in rows:
+        line = io.StringIO()
+        # it quotes what has a character of its own line's end, which a lone carriage return would be, too
+        csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in row])
+        lines.append(line.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
 
 
 def _cell(value: object) -> object:

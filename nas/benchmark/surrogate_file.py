@@ -39,7 +39,7 @@ def read_surrogate(path: Path = EMBEDDED) -> Surrogate:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = shown(about.get("format") if isinstance(about, dict) else about)
         raise InputError(f"{path}: surrogate format {found} is unknown, this release reads {FORMAT}")
-    base = about.get("base")
+    base: Any = about.get("base")
     if not _number(base):
         raise InputError(f"{where}: base {shown(base)}: expected a finite number")
     _check_about(about, where)
