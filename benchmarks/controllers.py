@@ -17,7 +17,7 @@ from controller import make_controller
 from nas.benchmark.compare import Task, run_task
 from nas.benchmark.landmarks import landmarks, true_rewards
 from nas.benchmark.plan import plan_workers
-from nas.benchmark.surrogate import read_surrogate
+from nas.benchmark.surrogate_file import read_surrogate
 from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
 from nas.search.loop import SearchLoop

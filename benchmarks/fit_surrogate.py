@@ -12,7 +12,8 @@ import numpy as np
 
 from nas.benchmark.fit import fit
 from nas.benchmark.records import read_benchmark
-from nas.benchmark.surrogate import EMBEDDED, FAMILIES, read_surrogate
+from nas.benchmark.surrogate import EMBEDDED, FAMILIES
+from nas.benchmark.surrogate_file import read_surrogate
 from search_spaces.document import write_atomically
 
 QUERIES = 200_000

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import get_type_hints
 
 from controller.base import Controller, RewardLine
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 from search_spaces.space import SearchSpace
 
 # by module and class, so that naming one loads no other (PPO needs torch)
@@ -53,7 +53,9 @@ def make_controller(
         try:
             values[key] = hints[key](value)
         except (TypeError, ValueError):
-            raise InputError(f"{key} {value!r}: expected a value of type {hints[key].__name__}") from None
+            raise InputError(
+                f"{key} {shown(value)}: expected a value of type {hints[key].__name__}"
+            ) from None
     if "objective" in parameters:
         values["objective"] = objective
     controller: Controller = cls(space, seed, **values)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from search_spaces.architecture import Architecture
 from search_spaces.decision import Choice
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 from search_spaces.mbconv import StageChoices, StagedSpace
 from search_spaces.reference import efficientnet_b0
 
@@ -46,8 +46,8 @@ def from_record(space: StagedSpace, record: Mapping[str, object]) -> Architectur
             e, k, layers, se = (record[f"block{block}_{field}"] for field in ("e", "k", "l", "se"))
         except KeyError as error:
             raise InputError(f"benchmark record: field {error.args[0]!r} is missing") from None
-        if e not in _OPS or not isinstance(e, int):
-            raise InputError(f"benchmark record: block{block}_e {e!r}: expected one of 1, 4, 6")
+        if not isinstance(e, int) or e not in _OPS:
+            raise InputError(f"benchmark record: block{block}_e {shown(e)}: expected one of 1, 4, 6")
         choices[f"stage{block}.op"] = _OPS[e]
         choices[f"stage{block}.kernel"] = k  # type: ignore[assignment]
         choices[f"stage{block}.repeats"] = layers  # type: ignore[assignment]

@@ -10,34 +10,14 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
+from search_spaces.parsing import dump_yaml as dump_yaml
+from search_spaces.parsing import parse_document
 from search_spaces.quoting import printable
 from search_spaces.reading import read_regular
 
 MAX_BYTES = 1 << 20
 """Documents come from strangers too: anything larger than this is not a spec or a space."""
-
-
-_DEPTH = 50
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader, which also takes 1e-5 for a number: YAML 1.1 wants a point in it.
-
-    Brackets are nested to a depth only: reading time grows with its square.
-    """
-
-    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 (YAML's own name)
-        if self.flow_level >= _DEPTH:
-            raise yaml.scanner.ScannerError(None, None, "brackets nested too deeply", self.get_mark())
-        super().fetch_flow_collection_start(TokenClass)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -46,50 +26,15 @@ def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, unreadable, too large, malformed, or not a mapping.
     """
-    path = Path(path)
     try:
-        data = read_regular(path, MAX_BYTES, "document of ours")
-        document = yaml.load(data.decode("utf-8-sig"), _Loader)
-        _check_size(document, str(path))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8") from error
+        document = parse_document(read_regular(path, MAX_BYTES, "document of ours"), str(path))
     except InputError:
         raise
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or type(error).__name__
-        raise InputError(f"{path}: malformed YAML{where}: {problem}") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        # what YAML's constructors raise for a 13th month, a tag on the wrong text, a null byte in a name
-        raise InputError(f"{path}: malformed YAML: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(document, dict):
         raise InputError(f"{path}: expected a mapping at the top, found {type(document).__name__}")
     return document
-
-
-def _check_size(document: object, where: str) -> None:
-    """Raise `InputError` for a document that is small only as long as its aliases aren't written out."""
-    left, count = [document], 0
-    while left:
-        value = left.pop()
-        count += 1
-        if count > MAX_BYTES:
-            raise InputError(f"{where}: its aliases stand for more than {MAX_BYTES} values")
-        if isinstance(value, dict):
-            left += [*value, *value.values()]
-        elif isinstance(value, (list, tuple, set)):
-            left += value
-        elif isinstance(value, int) and value.bit_length() > 1024:
-            raise InputError(f"{where}: a number of more than 300 digits, not a document of ours")
-
-
-def dump_yaml(document: Mapping[str, Any]) -> str:
-    """`document` as YAML in its own order, the innermost collections on one line each."""
-    text: str = yaml.safe_dump(dict(document), sort_keys=False, default_flow_style=None, width=160)
-    return text
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -186,7 +131,7 @@ def check_fields(
         InputError: not a mapping, a field missing, or a field unknown (the nearest is suggested).
     """
     if not isinstance(document, Mapping):
-        raise InputError(f"{where}: expected a mapping, found {type(document).__name__} {document!r}")
+        raise InputError(f"{where}: expected a mapping, found {type(document).__name__} {shown(document)}")
     required, known = list(required), [*required, *optional]
     for field in document:
         if field not in known:
@@ -202,4 +147,6 @@ def check_schema(document: Mapping[str, Any], where: str, version: int) -> None:
     if "schema" not in document:
         raise InputError(f"{where}: field 'schema' is missing (this release reads schema {version})")
     if document["schema"] != version or isinstance(document["schema"], bool):
-        raise InputError(f"{where}: schema {document['schema']!r} is unknown, this release reads {version}")
+        raise InputError(
+            f"{where}: schema {shown(document['schema'])} is unknown, this release reads {version}"
+        )

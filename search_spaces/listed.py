@@ -8,7 +8,7 @@ from typing import Any
 from search_spaces.architecture import Architecture
 from search_spaces.decision import Decision
 from search_spaces.document import check_fields, check_schema
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 from search_spaces.quoting import check_name
 from search_spaces.space import NotInSpaceError, SearchSpace
 from search_spaces.spec import NetworkSpec
@@ -67,12 +67,12 @@ class ListedSpace(SearchSpace):
         fields = check_fields(document, where, ("schema", "space", "networks"), ("about",))
         rows = fields["networks"]
         if not isinstance(rows, dict) or not rows:
-            raise InputError(f"{where}: networks {rows!r}: expected a mapping of at least one")
+            raise InputError(f"{where}: networks {shown(rows)}: expected a mapping of at least one")
         networks = {
             str(label): NetworkSpec.from_document(row, f"{where}: networks[{label}]")
             for label, row in rows.items()
         }
         about = fields.get("about", {})
         if not isinstance(about, dict) or not all(isinstance(row, dict) for row in about.values()):
-            raise InputError(f"{where}: about {about!r}: expected a mapping of mappings")
+            raise InputError(f"{where}: about {shown(about)}: expected a mapping of mappings")
         return cls(fields["space"], networks, about)

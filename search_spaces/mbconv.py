@@ -17,7 +17,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.block import OPS
 from search_spaces.decision import Choice, Decision
 from search_spaces.document import check_fields, check_schema, read_document
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 from search_spaces.space import NotInSpaceError, SearchSpace
 from search_spaces.spec import NetworkSpec, StageSpec
 from search_spaces.together import Exportable, JointChoices, StageField, read_together
@@ -86,7 +86,7 @@ class StageChoices:
             for value in getattr(self, field):
                 stage = _stage(**{**first, field: value}, stride=self.stride)
                 if field == "op" and _op_name(stage) != value:
-                    raise InputError(f"stage: op {value!r}: write it {_op_name(stage)!r}")
+                    raise InputError(f"stage: op {shown(value)}: write it {_op_name(stage)!r}")
 
 
 class StagedSpace(SearchSpace):
@@ -266,7 +266,7 @@ class StagedSpace(SearchSpace):
         fields = check_fields(document, where, ("schema", "space", "stages"), optional)
         rows = fields["stages"]
         if not isinstance(rows, list) or not rows:
-            raise InputError(f"{where}: stages {rows!r}: expected a list of at least one stage")
+            raise InputError(f"{where}: stages {shown(rows)}: expected a list of at least one stage")
         stages = tuple(_read_choices(row, f"{where}: stages[{index}]") for index, row in enumerate(rows))
         network = check_fields(fields.get("network", {}), f"{where}: network", (), _SETTINGS)
         placeholder = [{"op": "ds", "channels": 1}]
@@ -275,7 +275,7 @@ class StagedSpace(SearchSpace):
         )
         rows = fields.get("together", [])
         if not isinstance(rows, list):
-            raise InputError(f"{where}: together {rows!r}: expected a list")
+            raise InputError(f"{where}: together {shown(rows)}: expected a list")
         together = tuple(read_together(row, f"{where}: together[{i}]") for i, row in enumerate(rows))
         exportable = None
         if "exportable" in fields:
@@ -324,7 +324,7 @@ def _read_choices(row: object, where: str) -> StageChoices:
         if field in fields:
             values = fields[field] if isinstance(fields[field], list) else [fields[field]]
             if any(isinstance(value, (list, dict)) for value in values):
-                raise InputError(f"{where}: {field} {values!r}: expected a list of single values")
+                raise InputError(f"{where}: {field} {shown(values)}: expected a list of single values")
             fields[field] = tuple(values)
     try:
         return StageChoices(**fields)

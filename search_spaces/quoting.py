@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 
 _DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that reorder the rest of a line."""
@@ -34,14 +34,14 @@ def _shown(char: str) -> bool:
 def check_name(where: str, field: str, value: object, longest: int = 200) -> None:
     """Raise `InputError` unless a name is a text of 1 to `longest` characters, all printable, on one line."""
     if not isinstance(value, str) or not 0 < len(value) <= longest:
-        shown = repr(value)
-        shown = f"{shown[:60]}..." if len(shown) > 60 else shown
-        raise InputError(f"{where}: {field} {shown}: expected a text of 1 to {longest} characters")
+        raise InputError(f"{where}: {field} {shown(value)}: expected a text of 1 to {longest} characters")
     odd = next((char for char in value if not _shown(char)), None)
     if odd is not None:
-        raise InputError(f"{where}: {field} {value!r}: expected printable characters only, found {odd!r}")
+        raise InputError(
+            f"{where}: {field} {shown(value)}: expected printable characters only, found {odd!r}"
+        )
     if not value.strip():
-        raise InputError(f"{where}: {field} {value!r}: expected more than spaces")
+        raise InputError(f"{where}: {field} {shown(value)}: expected more than spaces")
 
 
 def printable(text: str) -> str:
@@ -84,10 +84,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 def csv_table(rows: Iterable[Sequence[object]]) -> str:
     """Rows as CSV; a text that a spreadsheet would take for a formula has a `'` before it."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return table.getvalue()
+    lines = []
+    for row in rows:
+        line = io.StringIO()
+        # it quotes what has a character of its own line's end, which a lone carriage return would be, too
+        csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in row])
+        lines.append(line.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
 
 
 def _cell(value: object) -> object:

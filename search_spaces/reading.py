@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from search_spaces.errors import InputError
@@ -54,23 +55,39 @@ def read_regular(path: str | os.PathLike[str], longest: int, what: str = "file o
     return data
 
 
-def check_archive(path: Path, longest: int, stored: bool = False) -> None:
+@contextmanager
+def strange_content(where: str) -> Iterator[None]:
+    """A library that decodes what a stranger wrote: whatever it raises is an `InputError` that begins with
+    `where`. What zlib, tarfile, zipfile, NumPy or torch make of damaged bytes is no fixed list."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error)[:_LONG] or type(error).__name__
+        raise InputError(f"{where}: {' '.join(reason.split())}") from None
+
+
+_LONG = 200
+
+
+def check_archive(archive: BinaryIO, longest: int, where: str, stored: bool = False) -> None:
     """Look at a zip archive's list of contents, before any of it is unpacked.
 
     Args:
-        path: of the archive.
+        archive: its content.
+        where: how an error begins.
         longest: bytes that its members may have together, unpacked.
         stored: whether they must lie there as they are, so that the file is as large as what is in it.
 
     Raises:
-        OSError, zipfile.BadZipFile: it can't be read.
-        InputError: more bytes, or compressed ones.
+        InputError: it can't be read, more bytes, or compressed ones.
     """
-    with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
-        members = archive.infolist()
+    with strange_content(f"{where}: unreadable"), zipfile.ZipFile(archive) as opened:
+        members = opened.infolist()
     if stored and any(
         m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size for m in members
     ):
-        raise InputError(f"{path}: its parts are compressed, which PyTorch never writes")
+        raise InputError(f"{where}: its parts are compressed, which PyTorch never writes")
     if (size := sum(member.file_size for member in members)) > longest:
-        raise InputError(f"{path}: {size:,} bytes unpacked, expected at most {longest:,}")
+        raise InputError(f"{where}: {size:,} bytes unpacked, expected at most {longest:,}")

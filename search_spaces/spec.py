@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 from search_spaces.block import OPS, BlockSpec
 from search_spaces.document import check_fields, check_schema, read_document
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 from search_spaces.quoting import check_name
 
 SCHEMA_VERSION = 1
@@ -38,18 +38,18 @@ _MAX_REPEATS, _MAX_CHANNELS, _MAX_RESOLUTION = 1024, 1 << 16, 1 << 14
 
 def _check_int(where: str, field: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(f"{where}: {field} {value!r}: expected an integer from {low} to {high}")
+        raise InputError(f"{where}: {field} {shown(value)}: expected an integer from {low} to {high}")
 
 
 def _check_number(where: str, field: str, value: object, low: float, high: float) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(f"{where}: {field} {value!r}: expected a number from {low:g} to {high:g}")
+        raise InputError(f"{where}: {field} {shown(value)}: expected a number from {low:g} to {high:g}")
 
 
 def _check_kernel(where: str, value: object) -> None:
     _check_int(where, "kernel", value, 1, 31)
     if value % 2 == 0:  # type: ignore[operator]
-        raise InputError(f"{where}: kernel {value!r}: expected an odd size")
+        raise InputError(f"{where}: kernel {shown(value)}: expected an odd size")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ class StageSpec:
         _check_number(where, "se_ratio", self.se_ratio, 0, 1)
         op = OPS[self.op]
         if not op.expands and self.expansion != 1:
-            raise InputError(f"{where}: expansion {self.expansion!r}: op {self.op!r} has none, expected 1")
+            raise InputError(
+                f"{where}: expansion {shown(self.expansion)}: op {self.op!r} has none, expected 1"
+            )
         if op.unexpanded is not None and self.expansion == 1:
             object.__setattr__(self, "op", op.unexpanded)
         for field in ("expansion", "se_ratio"):  # 6.0 and 6 are one value, and one digest
@@ -125,7 +127,7 @@ class StemSpec:
         _check_kernel("stem", self.kernel)
         _check_int("stem", "stride", self.stride, 1, 8)
         if not isinstance(self.pool, bool):
-            raise InputError(f"stem: pool {self.pool!r}: expected true or false")
+            raise InputError(f"stem: pool {shown(self.pool)}: expected true or false")
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ class NetworkSpec:
         del fields["schema"]
         stages = fields.pop("stages")
         if not isinstance(stages, list) or not stages:
-            raise InputError(f"{where}: stages {stages!r}: expected a list of at least one stage")
+            raise InputError(f"{where}: stages {shown(stages)}: expected a list of at least one stage")
         if len(stages) > _MAX_REPEATS:
             raise InputError(f"{where}: {len(stages)} stages: expected at most {_MAX_REPEATS}")
         try:
@@ -256,9 +258,9 @@ def part_from_document(cls: type[Any], document: object, where: str) -> Any:
     fields = check_fields(document, where, required, [name for name in hints if name not in required])
     for name, value in fields.items():
         if isinstance(value, (list, dict)):
-            raise InputError(f"{where}: {name} {value!r}: expected a single value")
+            raise InputError(f"{where}: {name} {shown(value)}: expected a single value")
         if hints[name] is str and not isinstance(value, str):
-            raise InputError(f"{where}: {name} {value!r}: expected a text")
+            raise InputError(f"{where}: {name} {shown(value)}: expected a text")
     try:
         return cls(**fields)
     except InputError as error:

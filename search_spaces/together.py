@@ -10,7 +10,7 @@ from typing import Any
 from search_spaces.counting import MOST_DIGITS
 from search_spaces.decision import Choice, Decision
 from search_spaces.document import check_fields
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 
 StageField = tuple[int, str]
 """A stage's number and a field of it."""
@@ -76,16 +76,16 @@ def read_together(row: object, where: str) -> JointChoices:
     found = check_fields(row, where, ("fields", "choices"))
     for name, value in found.items():
         if not isinstance(value, list):
-            raise InputError(f"{where}: {name} {value!r}: expected a list")
+            raise InputError(f"{where}: {name} {shown(value)}: expected a list")
     fields = []
     for name in found["fields"]:
         match = re.fullmatch(r"stage(\d{1,4})\.(\w+)", str(name))
         if match is None:
-            raise InputError(f"{where}: field {name!r}: expected e.g. 'stage0.op'")
+            raise InputError(f"{where}: field {shown(name)}: expected e.g. 'stage0.op'")
         fields.append((int(match[1]), match[2]))
     for choice in found["choices"]:
         if not isinstance(choice, list) or not all(isinstance(value, str | int | float) for value in choice):
-            raise InputError(f"{where}: choice {choice!r}: expected a list of single values")
+            raise InputError(f"{where}: choice {shown(choice)}: expected a list of single values")
     try:
         return JointChoices(tuple(fields), tuple(map(tuple, found["choices"])))
     except InputError as error:
@@ -116,9 +116,9 @@ class Exportable:
         found = check_fields(row, where, ("to", "of"))
         to, of = found["to"], found["of"]
         if not isinstance(to, list) or not to or not all(isinstance(name, str) for name in to):
-            raise InputError(f"{where}: to {to!r}: expected a list of names")
+            raise InputError(f"{where}: to {shown(to)}: expected a list of names")
         if isinstance(of, str) and re.fullmatch(rf"[1-9][0-9]{{0,{MOST_DIGITS - 1}}}", of):
             of = int(of)
         if not isinstance(of, int) or isinstance(of, bool) or of < 1:
-            raise InputError(f"{where}: of {of!r}: expected an integer of at least 1")
+            raise InputError(f"{where}: of {shown(of)}: expected an integer of at least 1")
         return Exportable(tuple(to), of)

@@ -12,15 +12,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from nas.benchmark.records import DEVICES, BenchmarkRecords, read_benchmark
-from nas.benchmark.surrogate import (
-    FORMAT,
-    Networks,
-    Surrogate,
-    Trees,
-    one_hot,
-    read_surrogate,
-    thresholds,
-)
+from nas.benchmark.surrogate import FORMAT, Networks, Surrogate, Trees, one_hot, thresholds
+from nas.benchmark.surrogate_file import read_surrogate
 from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.benchmark.surrogate import Surrogate, read_surrogate
+from nas.benchmark.surrogate import Surrogate
+from nas.benchmark.surrogate_file import read_surrogate
 
 CACHE = Path("~/.cache/baseline-nas")
 """Where fitted surrogates and fetched records are kept."""

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.accel_nasbench import accel_nasbench, from_record
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
+from search_spaces.parsing import parse_json
 from search_spaces.reading import open_regular, read_regular
 
 DEVICES: dict[str, str] = {
@@ -140,8 +141,8 @@ def _documents(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
 
 def _parse(path: Path, name: str, content: bytes) -> Mapping[str, object]:
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
+        document = parse_json(content, name)
+    except InputError:
         document = None
     if not isinstance(document, dict):
         raise InputError(f"{path}: {name}: not a JSON document of a record")
@@ -160,7 +161,7 @@ def _number(document: Mapping[str, object], field: str, low: float, high: float)
         raise InputError(f"field {field!r} is missing")
     value = document[field]
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not low < value <= high:
-        raise InputError(f"{field} {value!r}: expected a number above {low:g} and up to {high:g}")
+        raise InputError(f"{field} {shown(value)}: expected a number above {low:g} and up to {high:g}")
     return float(value)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -21,9 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from nas.benchmark.records import DEVICES
 from search_spaces.accel_nasbench import accel_nasbench
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import unknown
 from search_spaces.mbconv import StagedSpace
-from search_spaces.reading import check_archive
 
 FORMAT = 1
 FAMILIES = ("mlp", "gb")
@@ -33,7 +31,6 @@ EMBEDDED = Path(__file__).parent / "surrogate.npz"
 """The one that ships with the package, fitted on all records."""
 
 _CHUNK = 8192
-_MAX_BYTES = 1 << 26
 _DEPTH = 3  # of the boosted trees, and so the most decisions that one of their leaves depends on
 
 Singles = NDArray[np.float32]
@@ -258,40 +255,3 @@ class Surrogate:
         for array in (*parts, self.trees.features, self.trees.values):
             content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()[:16]
-
-
-def read_surrogate(path: Path = EMBEDDED) -> Surrogate:
-    """The surrogate in a file; the embedded one by default.
-
-    Raises:
-        InputError: the file is missing, damaged or of another format.
-    """
-    try:
-        check_archive(path, _MAX_BYTES)
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file["about"].tobytes())
-            if about.get("format") != FORMAT:
-                raise InputError(
-                    f"{path}: surrogate format {about.get('format')!r} is unknown, "
-                    f"this release reads {FORMAT}"
-                )
-
-            def networks(name: str) -> Networks:
-                return Networks(
-                    tuple(file[f"{name}_w{layer}"] for layer in range(3)),  # type: ignore[arg-type]
-                    tuple(file[f"{name}_b{layer}"] for layer in range(3)),  # type: ignore[arg-type]
-                    file[f"{name}_mean"],
-                    file[f"{name}_scale"],
-                )
-
-            trees = Trees(file["features"], file["values"], about["base"])
-            return Surrogate(
-                networks("networks"),
-                trees,
-                networks("devices"),
-                {key: value for key, value in about.items() if key not in ("format", "base")},
-            )
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: unreadable as a surrogate: {error}") from None

@@ -17,7 +17,7 @@ from nas.data.dataset import SPLIT_SEED, ArraySplit, DataSet
 from nas.data.holding import hold_out
 from nas.data.labels import map_labels, read_labels
 from search_spaces.errors import InputError
-from search_spaces.reading import read_regular
+from search_spaces.reading import read_regular, strange_content
 
 Loaded = tuple[ArraySplit, ArraySplit, bool]
 """Training and test split with the labels as they came, and whether a mirrored image keeps its label."""
@@ -137,7 +137,7 @@ def _labels(folder: Path, part: str) -> NDArray[np.int64]:
     return _idx(folder, f"{part}-labels-idx1-ubyte").astype(np.int64)
 
 
-_LONGEST = 4 << 30
+_LONGEST = 1 << 28
 """Bytes of one file of a data set that is held in memory."""
 
 
@@ -149,7 +149,7 @@ def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
     try:
         content = read_regular(path, _LONGEST, "data set in memory")
         if path.suffix == ".gz":
-            with gzip.open(io.BytesIO(content)) as packed:
+            with strange_content(f"{path}: unreadable"), gzip.open(io.BytesIO(content)) as packed:
                 content = packed.read(_LONGEST + 1)
             if len(content) > _LONGEST:
                 raise ValueError(f"more than {_LONGEST:,} bytes unpacked")
@@ -158,7 +158,9 @@ def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
         if zero or kind != 8:
             raise ValueError("not an IDX file of bytes")
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-    except (OSError, EOFError, struct.error, ValueError) as error:
+    except InputError:
+        raise
+    except (OSError, struct.error, ValueError) as error:
         raise InputError(f"{path}: unreadable: {error}") from None
 
 

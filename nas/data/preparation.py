@@ -17,7 +17,7 @@ from nas.data.dataset import ArraySplit, DataSet
 from nas.data.images import CENTRE, read_image, read_square
 from nas.data.resize import resize_squares
 from search_spaces.document import check_fields, check_schema
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 from search_spaces.quoting import printable
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ class Preparation:
             and len(self.classes) >= 2
             and all(isinstance(name, str) for name in self.classes)
         ):
-            raise InputError(f"input {asdict(self)!r}: expected sizes, colours and names of a classification")
+            raise InputError(
+                f"input {shown(asdict(self))}: expected sizes, colours and names of a classification"
+            )
 
     @classmethod
     def of(cls, data: DataSet, resolution: int | None = None) -> Preparation:
@@ -88,14 +90,14 @@ class Preparation:
     def from_document(document: object, where: str) -> Preparation:
         """Read back; raises `InputError` for what is none."""
         if not isinstance(document, Mapping):
-            raise InputError(f"{where}: expected a mapping, found {document!r}")
+            raise InputError(f"{where}: expected a mapping, found {shown(document)}")
         check_schema(document, where, SCHEMA_VERSION)
         names = ("resolution", "channels", "mean", "std", "crop", "classes")
         values = check_fields(document, where, ("schema", *names))
         del values["schema"]
         for name in ("mean", "std", "classes"):
             if not isinstance(values[name], list | tuple):
-                raise InputError(f"{where}: {name} {values[name]!r}: expected a list")
+                raise InputError(f"{where}: {name} {shown(values[name])}: expected a list")
             values[name] = tuple(values[name])
         # as those of a data set are; a stranger's file may say anything
         values["classes"] = tuple(

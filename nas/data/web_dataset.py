@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 from collections import Counter
@@ -20,6 +19,7 @@ from nas.data.pixels import extensions
 from nas.data.shards import Shards, members
 from nas.data.walk import Skipped
 from search_spaces.errors import InputError
+from search_spaces.parsing import parse_json
 from search_spaces.quoting import printable
 
 _LARGEST = 1 << 24
@@ -227,19 +227,12 @@ def _parse(name: str, suffix: str, content: bytes) -> Any:
         text = content.decode("utf-8-sig").strip()
         if suffix == "cls":
             return text
-        found = json.loads(text, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{name!r}: unreadable: {error}") from None
+    found = parse_json(text, repr(name))
     if not isinstance(found, dict):
         raise InputError(f"{name!r}: expected a JSON object with a label")
     return found
-
-
-def _once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(fields)
-    if len(made) < len(fields):
-        raise ValueError("a name occurs twice in an object")
-    return made
 
 
 def _image(wanted: str | None, key: str, sample: _Sample, unread: Counter[str]) -> str | None:

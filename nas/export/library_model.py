@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import json
 import re
 import warnings
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from nas.export.exact import border
 from nas.export.module import run_builder
 from search_spaces.document import MAX_BYTES
 from search_spaces.errors import InputError
+from search_spaces.parsing import check_plain, parse_json
 from search_spaces.reading import read_regular
 
 LIBRARIES = ("timm", "torchvision")
@@ -115,8 +115,9 @@ def _exported(library: str, path: str) -> LibraryModel:
     source = f"{library}:{path}"
     try:
         text = read_regular(path, MAX_BYTES, "export of ours").decode("utf-8")
-        arguments = json.loads(text) if Path(path).suffix == ".json" else _assigned(text)
-    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        arguments = parse_json(text, path) if Path(path).suffix == ".json" else _assigned(text)
+        check_plain(arguments, path)
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise InputError(f"from {source!r}: can't be read: {' '.join(str(error).split())}") from None
     if not isinstance(arguments, dict) or not isinstance(arguments.get("resolution"), int):
         raise InputError(f"from {source!r}: expected what `nas export --to {library}` writes")

@@ -29,6 +29,7 @@ from nas.export.program import (
 )
 from nas.network.builder import build
 from search_spaces.errors import InputError
+from search_spaces.parsing import parse_json
 from search_spaces.reading import read_regular
 from search_spaces.spec import NetworkSpec
 
@@ -115,8 +116,8 @@ def load_onnx(path: Path) -> tuple[Callable[[Tensor], Tensor], Preparation]:
 
 def _json(text: str, path: Path) -> object:
     try:
-        return json.loads(text)
-    except ValueError:
+        return parse_json(text, "metadata")
+    except InputError:
         raise InputError(f"{path}: metadata {text[:60]!r}: expected JSON") from None
 
 

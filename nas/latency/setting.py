@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 from search_spaces.quoting import printable
 
 RUNTIMES = ("torch", "onnxruntime")
@@ -38,11 +38,11 @@ class Setting:
             raise unknown("runtime", self.runtime, RUNTIMES)
         kind, _, index = str(self.device).partition(":")
         if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
-            raise InputError(f"device {self.device!r}: expected cpu, cuda or cuda:N")
+            raise InputError(f"device {shown(self.device)}: expected cpu, cuda or cuda:N")
         for name, low, high in (("batch", 1, 1 << 16), ("threads", 0, 1 << 12)):
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
-                raise InputError(f"{name} {value!r}: expected an integer from {low} to {high}")
+                raise InputError(f"{name} {shown(value)}: expected an integer from {low} to {high}")
 
     def describe(self) -> str:
         """One line for people."""

@@ -21,14 +21,15 @@ from nas.latency.setting import Setting
 from search_spaces.architecture import Architecture
 from search_spaces.decision import Decision
 from search_spaces.document import check_fields, check_schema, write_atomically
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import FIELDS, StagedSpace
+from search_spaces.parsing import parse_json
 from search_spaces.reading import read_regular
 from search_spaces.spec import NetworkSpec
 
 SCHEMA_VERSION = 1
-_LONGEST = 64 << 20
+_LONGEST = 16 << 20
 """Bytes of a table; one of three thousand parts has half a megabyte."""
 LATENCY = "latency"
 """Name of the cost."""
@@ -156,13 +157,12 @@ class LatencyTable:
             InputError: missing, unreadable or no latency table; names the file and the rule.
         """
         try:
-            document = json.loads(read_regular(path, _LONGEST, "latency table").decode("utf-8"))
-        except OSError as error:
-            raise InputError(f"latency table {path}: {error.strerror or error}") from None
+            document = parse_json(read_regular(path, _LONGEST, "latency table"), str(path))
         except InputError as error:
             raise InputError(f"latency table {error}") from None
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"latency table {path}: not JSON: {error}") from None
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"latency table {path}: {reason}") from None
         where = f"latency table {path}"
         known = check_fields(
             document, where, ("schema", "setting", "entries", "offset", "slope", "per_part"), ("about",)
@@ -174,13 +174,13 @@ class LatencyTable:
         line = {name: known[name] for name in ("offset", "slope", "per_part")}
         for name, value in (*entries.items(), *line.items()):
             if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise InputError(f"{where}: {name} {value!r}: expected a finite number")
+                raise InputError(f"{where}: {name} {shown(value)}: expected a finite number")
             if name not in ("offset", "per_part") and value <= 0:
-                raise InputError(f"{where}: {name} {value!r}: expected a positive number")
+                raise InputError(f"{where}: {name} {shown(value)}: expected a positive number")
         setting = check_fields(known["setting"], f"{where}: setting", (), [f.name for f in fields(Setting)])
         about = known.get("about", {})
         if not isinstance(about, dict):
-            raise InputError(f"{where}: about {about!r}: expected a mapping")
+            raise InputError(f"{where}: about {shown(about)}: expected a mapping")
         try:
             return cls(Setting(**setting), entries, about=about, **line)
         except InputError as error:

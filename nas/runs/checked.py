@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from search_spaces.document import check_fields
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 
 Checked = TypeVar("Checked")
 
+_MOST = sys.float_info.max
 _WORDS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -26,7 +27,7 @@ def check_types(part: Any) -> None:
         value = getattr(part, field.name)
         if not _fits(value, hints[field.name]):
             name = field.name.replace("_", "-")
-            raise InputError(f"{name} {value!r}: expected {_words(hints[field.name])}")
+            raise InputError(f"{name} {shown(value)}: expected {_words(hints[field.name])}")
 
 
 def from_mapping(cls: type[Checked], values: object, where: str) -> Checked:
@@ -36,7 +37,7 @@ def from_mapping(cls: type[Checked], values: object, where: str) -> Checked:
         InputError: not a mapping, an unknown field, or what the part itself refuses.
     """
     if not isinstance(values, Mapping):
-        raise InputError(f"{where}: expected a mapping, found {values!r}")
+        raise InputError(f"{where}: expected a mapping, found {shown(values)}")
     known = check_fields(values, where, (), [field.name for field in fields(cls)])  # type: ignore[arg-type]
     try:
         return cls(**known)
@@ -48,6 +49,9 @@ def _fits(value: object, hint: Any) -> bool:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return any(_fits(value, kind) for kind in get_args(hint))
+    if origin is list:
+        (content,) = get_args(hint)
+        return isinstance(value, list) and all(_fits(part, content) for part in value)
     if origin is dict:
         key, content = get_args(hint)
         return isinstance(value, dict) and all(_fits(k, key) and _fits(v, content) for k, v in value.items())
@@ -55,7 +59,7 @@ def _fits(value: object, hint: Any) -> bool:
         return True
     if hint is float:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value)  # type: ignore[arg-type]
+        return number and -_MOST <= value <= _MOST  # type: ignore[operator]
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
@@ -66,6 +70,8 @@ def _words(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         kinds = [kind for kind in get_args(hint) if kind is not type(None)]
         return " or ".join(map(_words, kinds))
+    if origin is list:
+        return "a list"
     if origin is dict:
         content = get_args(hint)[1]
         return "a mapping" + ("" if content is Any else f" to {_words(content)}")

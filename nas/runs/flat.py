@@ -9,7 +9,7 @@ from typing import Any
 from nas.runs.evaluators import EVALUATORS
 from nas.runs.settings import SearchSettings, resolve_targets
 from search_spaces.document import check_fields
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 
 _PARTS = {
     "space": ("space", "name"),
@@ -49,7 +49,7 @@ def change(settings: SearchSettings, **flat: Any) -> SearchSettings:
         InputError: an unknown name, one of another evaluator, or what the parts refuse.
     """
     kind = flat.pop("evaluator", settings.evaluator.kind)
-    if kind not in EVALUATORS:
+    if not isinstance(kind, str) or kind not in EVALUATORS:
         raise unknown("evaluator", str(kind), EVALUATORS)
     scorer = settings.evaluator if kind == settings.evaluator.kind else EVALUATORS[kind]()
     top = {name: flat.pop(name) for name in _TOP if name in flat}
@@ -61,7 +61,7 @@ def change(settings: SearchSettings, **flat: Any) -> SearchSettings:
             parts.setdefault(part, {})[field] = value
         elif name in NAMES:
             other = next(other for other, names in _OF_KIND.items() if name in names)
-            raise InputError(f"{name.replace('_', '-')} {value!r}: only for --evaluator {other}")
+            raise InputError(f"{name.replace('_', '-')} {shown(value)}: only for --evaluator {other}")
         else:
             raise unknown("setting", name, NAMES)
     scorer = replace(scorer, **own)

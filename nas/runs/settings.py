@@ -27,7 +27,7 @@ from nas.search.objective import make_objective
 from nas.search.reach import check_reach
 from nas.search.reward import AUTO, Reward, check_measurable, parse_target, reward_of
 from search_spaces.document import check_fields, check_schema
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
 from search_spaces.registry import get_space
@@ -73,7 +73,7 @@ class SpaceSettings:
             for option, value in said.items():
                 if value:
                     raise InputError(
-                        f"{option} {value!r}: acts on spaces of decisions, this one lists its networks"
+                        f"{option} {shown(value)}: acts on spaces of decisions, this one lists its networks"
                     )
             return ListedSpace.from_document(self.document, "space")
         whole = StagedSpace.from_document(self.document, "space") if self.document else get_space(self.name)
@@ -116,7 +116,7 @@ class RewardSettings:
     def __post_init__(self) -> None:
         number = isinstance(self.exponent, (int, float)) and math.isfinite(self.exponent)
         if self.exponent not in (None, AUTO) and not number:
-            raise InputError(f"exponent {self.exponent!r}: expected a number, or {AUTO!r}")
+            raise InputError(f"exponent {shown(self.exponent)}: expected a number, or {AUTO!r}")
         check_types(self)
         if self.exponent == AUTO:
             check_measurable(self.form, self.targets)
@@ -158,7 +158,7 @@ class SearchSettings:
         if self.latency_table is not None:
             object.__setattr__(self, "latency_table", absolute(self.latency_table))
         if self.trials < 1:
-            raise InputError(f"trials {self.trials!r}: expected an integer of at least 1")
+            raise InputError(f"trials {shown(self.trials)}: expected an integer of at least 1")
         if not 0 <= self.seed < 1 << 63:
             raise InputError(f"seed {self.seed!r}: expected an integer from 0 to 2^63 - 1")
         if self.until not in UNTIL:
@@ -274,7 +274,7 @@ class SearchSettings:
         if "evaluator" in values:
             given = dict(check_fields_of(values["evaluator"], f"{where}: evaluator"))
             kind = given.pop("kind", "train")
-            if kind not in EVALUATORS:
+            if not isinstance(kind, str) or kind not in EVALUATORS:
                 raise InputError(f"{where}: {unknown('evaluator', str(kind), EVALUATORS)}")
             values["evaluator"] = from_mapping(EVALUATORS[kind], given, f"{where}: evaluator")
         if "reward" in values:
@@ -292,7 +292,7 @@ class SearchSettings:
 def check_fields_of(values: object, where: str) -> Mapping[str, Any]:
     """`values` if it is a mapping; raises `InputError` if not."""
     if not isinstance(values, Mapping):
-        raise InputError(f"{where}: expected a mapping, found {values!r}")
+        raise InputError(f"{where}: expected a mapping, found {shown(values)}")
     return values
 
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as _parts
 from pathlib import Path
 from typing import Any
 
-from search_spaces.document import MAX_BYTES, write_atomically
-from search_spaces.errors import InputError
+from nas.runs.checked import check_types
+from search_spaces.document import MAX_BYTES, check_fields, write_atomically
+from search_spaces.errors import InputError, shown
+from search_spaces.parsing import parse_json
 from search_spaces.reading import read_regular
 
 RUNNING = "running.json"
@@ -76,6 +80,16 @@ class Status:
         write_atomically(folder / RUNNING, json.dumps(asdict(self) | {"at": time.time()}))
 
 
+@dataclass
+class _Node:
+    """What is needed of a node."""
+
+    id: str
+    address: str
+    host: str
+    resources: dict[str, float]
+
+
 def read_status(folder: Path) -> Status | None:
     """The last state that the driver wrote; None if it wrote none.
 
@@ -84,13 +98,31 @@ def read_status(folder: Path) -> Status | None:
     """
     path = folder / RUNNING
     try:
-        document = json.loads(read_regular(path, MAX_BYTES, "status of a run"))
-        running = [RunningTrial(**trial) for trial in document.pop("running")]
-        return Status(**document, running=running)
+        document = parse_json(read_regular(path, MAX_BYTES, "status of a run"), str(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: unreadable: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    fields = check_fields(document, str(path), ("running",), [part.name for part in _parts(Status)])
+    running = fields["running"]
+    if not isinstance(running, list):
+        raise InputError(f"{path}: running {shown(running)}: expected a list")
+    names = [part.name for part in _parts(RunningTrial)]
+    trials = []
+    for index, row in enumerate(running):
+        known = check_fields(row, f"{path}: running[{index}]", names[:3], names[3:])
+        # a diverging training's last epoch
+        odd = [n for n, v in known.items() if isinstance(v, float) and not math.isfinite(v)]
+        trials.append(RunningTrial(**known | dict.fromkeys(odd)))
+    status = Status(**fields | {"running": trials})
+    try:
+        for part in (*trials, status):
+            check_types(part)
+        for node in status.nodes:
+            check_types(_Node(*(node.get(part.name) for part in _parts(_Node))))  # type: ignore[arg-type]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return status
 
 
 def is_driven(folder: Path) -> bool:

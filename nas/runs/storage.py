@@ -106,9 +106,12 @@ class Checkpoints:
             data = files.cat_file(path)
         except FileNotFoundError:
             return None
-        import torch
+        from nas.training.stored import read_stored
 
-        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        try:
+            state: dict[str, Any] = read_stored(data, path)
+        except InputError as error:
+            raise OSError(errno.EIO, str(error)) from None
         return state
 
     def keep(self, trial: int, product: bytes) -> None:

@@ -16,7 +16,7 @@ from nas.training.cache_size import parse_cache
 from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 from search_spaces.quoting import printable
 
 SCHEDULERS = ("none", "asha", "median")
@@ -72,7 +72,7 @@ class TrainSettings(EvaluatorSettings):
         if self.data_root is not None:
             object.__setattr__(self, "data_root", absolute(self.data_root))
         if self.subset is not None and not 0 < self.subset <= 1:
-            raise InputError(f"subset {self.subset!r}: expected a fraction above 0 and up to 1")
+            raise InputError(f"subset {shown(self.subset)}: expected a fraction above 0 and up to 1")
         if self.baseline_resolution is not None and self.baseline_resolution < 1:
             raise InputError(f"baseline-resolution {self.baseline_resolution}: expected 1 or more")
         if self.scheduler not in SCHEDULERS:

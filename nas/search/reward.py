@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nas.errors import TrialFailedError
 from nas.network.cost import COSTS, cost
 from nas.network.resolve import known_networks, resolve_spec
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 from search_spaces.spec import NetworkSpec
 
 _SUFFIXES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
@@ -230,7 +230,7 @@ def parse_number(text: str, what: str) -> float:
     """`400M`, `0.4G` or `1.5e9` as a number; raises `InputError` naming `what` for anything else."""
     match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([KMGBT]?)\s*", str(text), re.I)
     if not match:
-        raise InputError(f"{what} {text!r}: expected a number such as 400M or 0.4G")
+        raise InputError(f"{what} {shown(text)}: expected a number such as 400M or 0.4G")
     return float(match[1]) * _SUFFIXES[match[2].upper()]
 
 
@@ -252,12 +252,14 @@ def parse_target(
     if re.match(r"\s*[-+.\d]", text):
         value = parse_number(text, f"target for {cost_name}")
         if not (value > 0 and math.isfinite(value)):
-            raise InputError(f"target {text!r} for {cost_name}: expected a positive number")
+            raise InputError(f"target {shown(text)} for {cost_name}: expected a positive number")
         return value
     try:
         spec = resolve_spec(text)
     except InputError as error:
         if text in known_networks() or "/" in text or "." in text:
             raise
-        raise InputError(f"target {text!r} for {cost_name}: not a number such as 400M; {error}") from None
+        raise InputError(
+            f"target {shown(text)} for {cost_name}: not a number such as 400M; {error}"
+        ) from None
     return float(measure(spec) if measure else getattr(cost(spec), cost_name))

@@ -23,7 +23,7 @@ from nas.search.results import Results
 from nas.search.trial import Record
 from nas.training.proxy import ProxyTask
 from search_spaces.document import check_fields, check_schema, read_document, write_document
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
 from search_spaces.spec import NetworkSpec
@@ -269,5 +269,5 @@ def read_proxy(path: str) -> dict[str, Any]:
     names = ("data", "recipe", "recipe_changes", "resolution", "width", "stem_stride", "subset")
     values = check_fields(document, path, ("schema", *names), ("about",))
     if not isinstance(values["recipe_changes"], dict):
-        raise InputError(f"{path}: recipe_changes {values['recipe_changes']!r}: expected a mapping")
+        raise InputError(f"{path}: recipe_changes {shown(values['recipe_changes'])}: expected a mapping")
     return {name: values[name] for name in names}

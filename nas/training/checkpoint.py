@@ -7,10 +7,7 @@ network or NaN, is refused in the same words everywhere.
 from __future__ import annotations
 
 import io
-import warnings
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +16,10 @@ from torch import Tensor
 
 from nas.data.preparation import Preparation
 from nas.network.builder import Network, build
+from nas.training.stored import read_stored, tensors
 from nas.training.transfer import trained_weights
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
-from search_spaces.reading import check_archive, open_regular
 from search_spaces.spec import NetworkSpec
 
 LAST = "last.pt"
@@ -84,7 +81,10 @@ def load_checkpoint(path: Path | str) -> tuple[NetworkSpec, dict[str, Any], dict
             or a number in it that is NaN or infinite.
     """
     path = checkpoint_file(path)
-    content = _read(path)
+    try:
+        content = read_stored(path, str(_none(path, "")).rstrip(": "))
+    except OSError as error:
+        raise _none(path, str(error.strerror or error)) from None
     if not isinstance(content, dict):
         raise _none(path, f"it holds a {type(content).__name__}")
     missing = [name for name in ("spec", "state", "about") if name not in content]
@@ -105,8 +105,8 @@ def load_checkpoint(path: Path | str) -> tuple[NetworkSpec, dict[str, Any], dict
         if not isinstance(state["ema"], dict):
             raise _none(path, f"its moving average is a {type(state['ema']).__name__}")
         check_weights(trained_weights(state), own, path, "moving average")
-    for name, tensor in _tensors(state):
-        if not bool(torch.isfinite(tensor).all()):
+    for name, tensor in tensors(state, str(path)):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InputError(
                 f"{path}: {name} has {_count_strange(tensor)} of {tensor.numel()} values NaN or infinite: "
                 "expected finite numbers; the training diverged, start from an earlier checkpoint"
@@ -163,70 +163,11 @@ def check_weights(weights: Mapping[str, Any], own: Mapping[str, Tensor], path: P
             raise _none(path, f"its {what} are not those of its spec: {name} is {found}, expected {wanted}")
 
 
-def _read(path: Path) -> Any:
-    """The content of a file by `torch.save`; one line for whatever else it is."""
-    try:
-        open_regular(path).close()
-        if zipfile.is_zipfile(path):
-            # torch writes parts as they are; packed ones could be a thousand times as large in memory
-            check_archive(path, path.stat().st_size, stored=True)
-            with zipfile.ZipFile(path) as archive:  # torch itself looks at no checksum
-                broken = archive.testzip()
-            if broken is not None:
-                raise _none(path, f"the file is damaged, in {broken}")
-    except OSError as error:
-        raise _none(path, str(error.strerror or error)) from None
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error):
-        raise _none(path, "the file is damaged") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that are refused, or of a future default
-            return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception:  # torch raises many kinds for a file that is none of its own, with advice to trust it
-        raise _none(path, _kind(path)) from None
-
-
-def _kind(path: Path) -> str:
-    """What a file is that is no checkpoint, as far as its first bytes and its parts tell."""
-    with path.open("rb") as stream:
-        head = stream.read(16)
-    if head.startswith(b"PK"):
-        if not zipfile.is_zipfile(path):
-            return "the file ends early"
-        with zipfile.ZipFile(path) as archive:
-            names = {name.partition("/")[2] for name in archive.namelist()}
-        if "data.pkl" not in names:
-            return "an archive of something else"
-        if "constants.pkl" in names or any(name.startswith("code/") for name in names):
-            return "a TorchScript program, which can't be trained on"
-        return "it holds Python objects (a whole module, say), not just weights and plain data"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return "a safetensors file: weights without the network they are of"
-    if head.startswith(b"\x80"):
-        return "a pickle of an old kind or of Python objects"
-    return "no file of PyTorch's"
-
-
 def _strange(content: Mapping[Any, Any], missing: list[str]) -> str:
     """What a dict is that is no checkpoint."""
     if content and all(isinstance(value, Tensor) for value in content.values()):
         return "a state dict: weights without the network they are of"
     return f"it has no {' and no '.join(missing)}"
-
-
-def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """(name, floats) of all numbers in a state, by their path in it."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point():
-            yield name, value
-    elif isinstance(value, float):
-        yield name, torch.tensor(value)
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield from _tensors(part, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple):
-        for index, part in enumerate(value):
-            yield from _tensors(part, f"{name}.{index}")
 
 
 def _count_strange(tensor: Tensor) -> int:

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import get_type_hints
 
 from nas.training.recipe import Recipe
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 
 PRESETS: dict[str, Recipe] = {
     "adamw": Recipe(),
@@ -174,9 +174,9 @@ def _convert(name: str, value: object, kind: type) -> object:
     if kind is bool:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         if str(value).lower() not in words:
-            raise InputError(f"recipe: {name} {value!r}: expected true or false")
+            raise InputError(f"recipe: {name} {shown(value)}: expected true or false")
         return words[str(value).lower()]
     try:
         return kind(value)
     except (TypeError, ValueError):
-        raise InputError(f"recipe: {name} {value!r}: expected a value of type {kind.__name__}") from None
+        raise InputError(f"recipe: {name} {shown(value)}: expected a value of type {kind.__name__}") from None

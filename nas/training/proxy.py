@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nas.network.scaling import scale_by
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 from search_spaces.spec import NetworkSpec
 
 
@@ -29,11 +29,11 @@ class ProxyTask:
 
     def __post_init__(self) -> None:
         if not isinstance(self.resolution, int) or not 4 <= self.resolution <= 4096:
-            raise InputError(f"resolution {self.resolution!r}: expected an integer from 4 to 4096")
+            raise InputError(f"resolution {shown(self.resolution)}: expected an integer from 4 to 4096")
         if not 0.01 <= self.width <= 8:
-            raise InputError(f"width {self.width!r}: expected a number from 0.01 to 8")
+            raise InputError(f"width {shown(self.width)}: expected a number from 0.01 to 8")
         if self.stem_stride not in (1, 2, 4):
-            raise InputError(f"stem stride {self.stem_stride!r}: expected 1, 2 or 4")
+            raise InputError(f"stem stride {shown(self.stem_stride)}: expected 1, 2 or 4")
 
     def apply(self, spec: NetworkSpec, num_classes: int, in_channels: int) -> NetworkSpec:
         """The network to train for a data set of so many classes and image channels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError, shown, unknown
 from search_spaces.spec import NetworkSpec
 
 OPTIMIZERS = ("rmsprop", "sgd", "adamw")
@@ -123,7 +123,7 @@ class Recipe:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not low <= value <= high:
-                raise InputError(f"recipe: {name} {value!r}: expected a number from {low:g} to {high:g}")
+                raise InputError(f"recipe: {name} {shown(value)}: expected a number from {low:g} to {high:g}")
         for name in ("dropout", "stochastic_depth"):
             if -1 < getattr(self, name) < 0:
-                raise InputError(f"recipe: {name} {getattr(self, name)!r}: expected 0 to 0.999, or -1")
+                raise InputError(f"recipe: {name} {shown(getattr(self, name))}: expected 0 to 0.999, or -1")

@@ -9,7 +9,7 @@ from controller import make_controller
 from nas.benchmark.compare import Comparison, Task, compare_controllers, run_task
 from nas.benchmark.landmarks import true_rewards
 from nas.benchmark.plan import plan_workers
-from nas.benchmark.surrogate import read_surrogate
+from nas.benchmark.surrogate_file import read_surrogate
 from nas.search.convergence import WINDOW, Convergence
 from nas.search.reward import make_reward
 from search_spaces import InputError, read_spec

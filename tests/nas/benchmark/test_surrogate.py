@@ -9,7 +9,8 @@ from nas.benchmark.fit import check, fit, surrogate_of
 from nas.benchmark.landmarks import landmarks, true_rewards
 from nas.benchmark.load import load_surrogate
 from nas.benchmark.records import DEVICES, read_benchmark
-from nas.benchmark.surrogate import EMBEDDED, FAMILIES, read_surrogate, thresholds
+from nas.benchmark.surrogate import EMBEDDED, FAMILIES, thresholds
+from nas.benchmark.surrogate_file import read_surrogate
 from nas.search.objective import make_objective
 from nas.search.reward import make_reward
 from search_spaces import Architecture, InputError, NotInSpaceError, get_space, reference

@@ -177,7 +177,7 @@ def test_bad_tables_are_one_line(tmp_path, monkeypatch, capsys):
     refuse([*search, "--cost", "latency"], "give --latency-table")
     refuse([*search, "--latency-table", path], "No such file")
     path.write_text("{")
-    refuse([*search, "--latency-table", path], "not JSON")
+    refuse([*search, "--latency-table", path], "malformed JSON")
     made_up(get_space("efficientnet")).write(str(path))
     refuse([*search, "--space", "mnasnet", "--evaluator", "train", "--latency-table", path], "not in it")
     document = json.loads(path.read_text())

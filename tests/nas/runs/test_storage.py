@@ -154,12 +154,13 @@ def test_checkpoints_come_back_and_execute_nothing(url):
 
 def test_status_is_read_back(tmp_path):
     assert read_status(tmp_path) is None
-    Status(0, 4, [RunningTrial(7, 4e8, 5, epoch=2, worker="host:12")], [{"id": "a"}]).write(tmp_path)
+    nodes = [{"id": "a", "address": "10.0.0.1", "host": "a", "metrics": "", "resources": {}, "free": {}}]
+    Status(0, 4, [RunningTrial(7, 4e8, 5, epoch=2, worker="host:12")], nodes).write(tmp_path)
     status = read_status(tmp_path)
     assert time.time() - status.at < 5
     assert status.running == [RunningTrial(7, 4e8, 5, epoch=2, worker="host:12")]
     (tmp_path / "running.json").write_text('{"running": [{"no": 1}]}')
-    with pytest.raises(InputError, match="unreadable"):
+    with pytest.raises(InputError, match="unknown field"):
         read_status(tmp_path)
     assert not is_driven(tmp_path)
 
