@@ -15,7 +15,6 @@ from typing import Any
 
 from nas.runs.settings import SearchSettings
 from search_spaces.document import check_schema, read_document, write_document
-from search_spaces.errors import InputError
 
 SCHEMA_VERSION = 1
 BASIS = "basis.yaml"
@@ -120,12 +119,3 @@ def _change(name: str, before: Any, after: Any) -> str:
 def _quoted(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else ascii(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-def check_basis(folder: Path, trials: int, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise `InputError` if the ended trials of a run would not compare with those to come."""
-    if (why := refusal(kept, now)) is not None:
-        raise InputError(
-            f"{folder}: its {trials} trials were scored by other settings than those of search.yaml: {why}; "
-            "put that back, or start a new search: their results would not compare"
-        )
