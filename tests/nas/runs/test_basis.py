@@ -12,7 +12,8 @@ from nas.runs.flat import make_settings
 from nas.runs.folder import BEST, PARETO, SETTINGS, Run
 from nas.runs.placement import Placement
 from nas.search.journal import TRIALS, Journal, read_records
-from nas.session import resume_search, start_search
+from nas.search.loop import run_in_process
+from nas.session import start_search
 from search_spaces.document import read_document, write_document
 from search_spaces.errors import InputError
 from tests.command import good, nas
@@ -53,10 +54,16 @@ def edit(folder, **parts):
     write_document(folder / SETTINGS, document)
 
 
-def resumed(folder, trials=COUNT + 4):
-    """Go on with it; what was said."""
-    console = Console(width=500, record=True, quiet=False, file=(folder.parent / "said").open("w"))
-    return resume_search(folder, Placement(), console, trials), console.export_text()
+def gone_on(folder, trials=COUNT + 4):
+    """Go on with it as `resume_search` does, without its views: the run, what was said."""
+    run, said = Run.open(folder), []
+    evaluator = run.settings.evaluator.make()
+    with run.journal(said.append) as journal:
+        loop = run.loop(journal, trials, (), evaluator.costs)
+        run_in_process(loop, evaluator)
+        run.write_results(run.results(journal.records), loop.controller.incumbent())
+        said += [] if loop.retraced else ["not retraced"]
+    return run, "\n".join(said)
 
 
 REWARDS = {
@@ -77,7 +84,7 @@ def test_another_reward_is_recomputed_everywhere(run, change):
     edit(run, reward=change)
     reward = Run.open(run).settings.make_reward()
     shown = json.loads(good("show", run, "--json"))
-    again, said = resumed(run)
+    again, said = gone_on(run)
     assert "reward" in said
     assert "recomputed" in said
     assert f"{COUNT} of {COUNT} trials" in said
@@ -93,25 +100,27 @@ def test_another_reward_is_recomputed_everywhere(run, change):
     results = again.results(records)
     assert read_document(run / BEST)["name"].endswith(f"trial{again.winner(results).trial}")
     assert (run / PARETO).read_text().count("\n") == len(results.front) + 1
-    assert resumed(run, COUNT + 5)[1].count("recomputed") == 0  # once
+    assert gone_on(run, COUNT + 5)[1].count("recomputed") == 0  # once
 
 
-def test_the_controller_learns_the_recomputed_rewards(run, tmp_path):
+def test_the_controller_learns_the_recomputed_rewards(run):
     edit(run, reward={"targets": {"benchmark_macs": 200e6}})
     opened = Run.open(run)
     with opened.journal() as journal:
-        told = {}
         loop = opened.loop(journal, COUNT, ())
         told = {tuple(a): reward for a, reward in loop.controller.population}
     for record in read_records(run)[-5:]:
         assert told[tuple(record.architecture)] == record.reward
 
 
-def test_events_have_the_recomputed_rewards(run):
+def test_a_resumed_search_says_it_and_its_events_have_them(run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     edit(run, reward={"targets": {"benchmark_macs": 200e6}})
-    resumed(run, COUNT)
+    done = nas("resume", run)
+    assert done.returncode == 0
+    assert sum("recomputed" in line for line in done.stderr.splitlines()) == 1
+    assert "reward.targets.benchmark_macs was 4e+08, is 2e+08" in done.stderr
     events = EventAccumulator(str(run))
     events.Reload()
     points = [event.value for event in events.Scalars("trial/reward")]
@@ -176,7 +185,7 @@ def test_a_cost_that_was_not_kept_is_refused(run):
     edit(run, reward={"targets": {"train_time": 3000.0}})
     before = (run / TRIALS).read_bytes()
     with pytest.raises(InputError, match=r"line 1: the reward weighs 'train_time', which was not kept"):
-        resumed(run)
+        gone_on(run)
     assert (run / TRIALS).read_bytes() == before
 
 
@@ -188,7 +197,7 @@ def test_an_exponent_is_not_measured_behind_trials(run):
 
 def test_another_controller_is_said(run):
     edit(run, controller={"name": "random", "options": {}}, seed=5)
-    _, said = resumed(run)
+    _, said = gone_on(run)
     assert "controller.name was 'evolution', is 'random'" in said
     assert "seed was 0, is 5" in said
     assert len(read_records(run)) == COUNT + 4
@@ -200,7 +209,7 @@ def test_one_reward_that_was_altered_is_recomputed(run):
     lines[3] = json.dumps(json.loads(lines[3]) | {"reward": 0.99})
     (run / TRIALS).write_text("\n".join(lines) + "\n")
     assert json.loads(good("show", run, "--json"))["best"]["reward"] < 0.99
-    _, said = resumed(run)
+    _, said = gone_on(run)
     assert f"{TRIALS}: line 4: the rewards are not" in said
     assert [r.reward for r in read_records(run)[:COUNT]] == [r.reward for r in before]
 
@@ -211,7 +220,7 @@ def test_an_earlier_run_has_none_until_it_goes_on(tmp_path):
     edit_target = read_document(tmp_path / "run" / SETTINGS)
     edit_target["targets"] = {"benchmark_macs": 3e8}
     write_document(tmp_path / "run" / SETTINGS, edit_target)
-    run, said = resumed(tmp_path / "run", 14)
+    run, said = gone_on(tmp_path / "run", 14)
     assert "12 of 12 trials" in said
     assert (tmp_path / "run" / BASIS).is_file()
     reward = run.settings.make_reward()
@@ -227,11 +236,11 @@ def test_a_damaged_line_of_an_earlier_run_costs_its_trial(tmp_path, at):
     lines = path.read_bytes().splitlines(True)
     whole = read_records(runs / "benchmark")
     path.write_bytes(b"".join(lines[:at] + lines[at + 1 :]))
-    _, said = resumed(tmp_path / "run", 12)
+    _, said = gone_on(tmp_path / "run", 12)
     again = read_records(tmp_path / "run")
     assert [(r.trial, r.architecture, r.reward) for r in again] == [
         (r.trial, r.architecture, r.reward) for r in whole
     ]
-    assert "would have proposed other" not in said
+    assert "not retraced" not in said
     with Journal(tmp_path / "run") as journal:
         assert journal.remarks == []
