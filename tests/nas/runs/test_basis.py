@@ -244,3 +244,25 @@ def test_a_damaged_line_of_an_earlier_run_costs_its_trial(tmp_path, at):
     assert "not retraced" not in said
     with Journal(tmp_path / "run") as journal:
         assert journal.remarks == []
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "schema: 9", "{schema: 1, space: 3}", "schema: 1\nevaluator: 5\n", "\0"]
+)
+def test_a_broken_basis_is_one_line_that_says_how_to_go_on(run, content):
+    (run / BASIS).write_text(content)
+    done = nas("resume", run)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"{BASIS}" in done.stderr
+    assert "remove the file if the trials were scored by search.yaml" in done.stderr
+    (run / BASIS).unlink()
+    gone_on(run)
+    assert (run / BASIS).is_file()
+
+
+def test_a_space_keeps_what_it_likes(run):
+    document = {"networks": {}, "about": {1: "a", "b": {None: 2}}}
+    settings = Run.open(run).settings
+    object.__setattr__(settings.space, "document", document)
+    assert basis_of(settings)["space"]["document"].keys() == document.keys()
