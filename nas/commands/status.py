@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nas.commands.common import out, print_json
 from nas.network.cost_words import cost_label, si
-from nas.runs.folder import Run
+from nas.runs.folder import SETTINGS, Run
 from nas.runs.logs import LOGS, log_path
 from nas.runs.status import Status, is_driven, read_status
 from nas.search.journal import PROPOSALS, TRIALS, read_records
@@ -131,7 +131,8 @@ def logs(trial: int, run: str) -> None:
     if not (folder / TRIALS).exists() and not (folder / PROPOSALS).exists():
         raise InputError(f"{run}: no run there (no {TRIALS})")
     path = log_path(folder, trial)
-    record = next((r for r in read_records(folder) if r.trial == trial), None)
+    records = Run.open(folder).records() if (folder / SETTINGS).is_file() else read_records(folder)
+    record = next((r for r in records if r.trial == trial), None)
     if not path.is_file():
         if record is not None and record.same_as is not None:
             raise InputError(

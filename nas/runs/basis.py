@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.runs.settings import SearchSettings
-from search_spaces.document import check_schema, read_document, write_document
+from search_spaces.document import check_fields, check_schema, read_document, write_document
 from search_spaces.errors import InputError
+from search_spaces.quoting import printable
 
 SCHEMA_VERSION = 1
 BASIS = "basis.yaml"
@@ -27,6 +28,7 @@ _DECIDED = tuple(
     f"evaluator.{name}" for name in ("data_digest", "surrogate_digest", "cache", "held_out", "folds")
 )
 """None as long as no search has begun that decided or measured them."""
+_PARTS = ("space", "evaluator", "latency_table", *_MADE_GOOD, *_STEERS)
 _COMMENT = "what the trials that have ended were scored by; nas writes it, search.yaml is the one to edit"
 
 
@@ -52,7 +54,11 @@ def _space(settings: SearchSettings) -> dict[str, Any]:
 
 
 def _digest(part: Any) -> str:
-    return hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16]
+    try:
+        text = json.dumps(part, sort_keys=True, default=str)
+    except TypeError:  # keys of several types, in what a space keeps about its networks
+        text = repr(part)
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:16]
 
 
 def read_basis(folder: Path) -> dict[str, Any] | None:
@@ -60,9 +66,15 @@ def read_basis(folder: Path) -> dict[str, Any] | None:
     path = folder / BASIS
     if not path.is_file():
         return None
-    document = read_document(path)
-    check_schema(document, str(path), SCHEMA_VERSION)
-    return {name: value for name, value in document.items() if name != "schema"}
+    try:
+        document = read_document(path)
+        check_schema(document, str(path), SCHEMA_VERSION)
+        parts = check_fields(document, str(path), ("schema", *_PARTS))
+        for name in ("space", "evaluator", "reward", "controller"):
+            check_fields(parts[name], f"{path}: {name}", (), parts[name] or ())
+    except InputError as error:
+        raise InputError(f"{error}; remove the file if the trials were scored by search.yaml") from None
+    return {name: parts[name] for name in _PARTS}
 
 
 def write_basis(folder: Path, basis: Mapping[str, Any]) -> None:
@@ -112,6 +124,7 @@ def _changes(
 
 
 def _change(name: str, before: Any, after: Any) -> str:
+    name = printable(name[:80])
     if name.startswith("space.document") or name == "latency_table":
         return f"{name} is another one"
     return f"{name} was {_quoted(before)}, is {_quoted(after)}"
@@ -120,12 +133,3 @@ def _change(name: str, before: Any, after: Any) -> str:
 def _quoted(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else ascii(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-def check_basis(folder: Path, trials: int, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise `InputError` if the ended trials of a run would not compare with those to come."""
-    if (why := refusal(kept, now)) is not None:
-        raise InputError(
-            f"{folder}: its {trials} trials were scored by other settings than those of search.yaml: {why}; "
-            "put that back, or start a new search: their results would not compare"
-        )

@@ -11,7 +11,6 @@ from nas.network.cost_words import costs_text
 from nas.runs.basis import (
     BASIS,
     basis_of,
-    check_basis,
     read_basis,
     refusal,
     rewarded,
@@ -148,8 +147,14 @@ class Run:
             InputError: as `read_records`.
         """
         kept, now = read_basis(self.folder), basis_of(self.settings)
-        records = read_records(self.folder, self.space, self.settings.make_reward(), say)
-        if kept is not None and records and (why := refusal(kept, now, read=True)) is not None:
+        why = None if kept is None else refusal(kept, now, read=True)
+        try:
+            records = read_records(self.folder, self.space, self.settings.make_reward(), say)
+        except InputError as error:
+            if why is None:
+                raise
+            raise InputError(f"{self.folder}: its trials were scored by other settings: {why}") from error
+        if why is not None and records:
             (say or to_stderr)(f"{self.folder}: its trials were scored by other settings: {why}")
         return records
 
@@ -161,18 +166,18 @@ class Run:
         """
         kept, now = read_basis(self.folder), basis_of(self.settings)
 
-        def check(records: list[Record]) -> None:
-            if not records:
-                return
-            if kept is not None:
-                check_basis(self.folder, len(records), kept, now)
-            if self.settings.reward.exponent == AUTO:
+        why = None if kept is None else refusal(kept, now)
+        if (why is not None or self.settings.reward.exponent == AUTO) and self._ended:
+            if why is None:
                 raise InputError(
-                    f"exponent {AUTO!r}: it is measured before a search, and {len(records)} trials of "
+                    f"exponent {AUTO!r}: it is measured before a search, and {self._ended} trials of "
                     f"{self.folder} have ended; give a number"
                 )
-
-        journal = Journal(self.folder, self.space, self.settings.make_reward(), check)
+            raise InputError(
+                f"{self.folder}: its {self._ended} trials were scored by other settings than those of "
+                f"{SETTINGS}: {why}; put that back, or start a new search: their results would not compare"
+            )
+        journal = Journal(self.folder, self.space, self.settings.make_reward())
         try:
             if kept is not None and journal.records:
                 for word in (rewarded(kept, now), steered(kept, now)):
@@ -232,6 +237,11 @@ class Run:
             digest = read_spec(str(self.folder / BEST)).digest
             return next((r for r in results.finished if r.digest == digest), results.best)
         return results.best
+
+    @property
+    def _ended(self) -> int:
+        """How many trials have ended, whatever they were scored by."""
+        return len(read_records(self.folder, say=lambda text: None))
 
     @property
     def _rewarded_anew(self) -> bool:

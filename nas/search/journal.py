@@ -120,13 +120,12 @@ class Journal(MemoryJournal):
     Args:
         folder: of the run; it exists.
         space, reward: of the run, as `read_files` takes them.
-        check: called with the ended trials before anything is changed; may refuse to go on with them.
 
     Attributes:
         remarks: what of the files was put in order, for the user, a line each.
 
     Raises:
-        InputError: another process writes to the run, or as `read_files` and `check`: nothing is changed.
+        InputError: another process writes to the run, or as `read_files`; nothing is changed then.
     """
 
     def __init__(
@@ -134,14 +133,12 @@ class Journal(MemoryJournal):
         folder: Path,
         space: SearchSpace | None = None,
         reward: Reward | None = None,
-        check: Callable[[list[Record]], None] = lambda records: None,
     ) -> None:
         super().__init__()
         self.folder = folder
         self._lock = _lock(folder)
         try:
             found = read_files(folder, space, reward, whole=True)
-            check(found.records)
             self.records, self.proposals, self.remarks = found.records, found.proposals, found.remarks
             self._put_in_order(found)
             self._ended = {record.trial for record in self.records}

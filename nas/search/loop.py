@@ -364,8 +364,7 @@ class SearchLoop:
         return None
 
     def _check_failures(self) -> None:
-        count = len(self._failures)
-        if count >= _GIVE_UP_AFTER and not self._works:
+        if (count := len(self._failures)) >= _GIVE_UP_AFTER and not self._works:
             resumed = "" if count == len(self.records) else "since it was resumed, "
             raise AllTrialsFailedError(
                 f"{resumed}the first {count} trials all failed; the last: {self._failures[-1]}"

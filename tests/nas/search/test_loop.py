@@ -240,3 +240,40 @@ def test_records_are_plain_json(tmp_path):
         assert Record.from_line(document).to_line() == document
         assert math.isfinite(document["reward"])
         assert document["versions"]["torch"]
+
+
+@pytest.mark.parametrize("controller", ["random", "evolution", "ppo"])
+def test_a_line_lost_of_several_at_once_is_evaluated_in_its_place(tmp_path, controller):
+    with Journal(tmp_path) as journal:
+        loop = make_loop(journal, 16, controller)
+        drive(loop, np.random.default_rng(0), 99)
+        state = loop.controller.state_dict()
+    whole, content = read_records(tmp_path), (tmp_path / TRIALS).read_bytes().splitlines(True)
+    for at in range(0, len(whole), 2):
+        (tmp_path / TRIALS).write_bytes(b"".join(content[:at] + content[at + 1 :]))
+        with Journal(tmp_path) as journal:
+            loop = make_loop(journal, 16, controller)
+            assert not loop.done
+            drive(loop, np.random.default_rng(1), 99)
+            assert loop.retraced
+            assert loop.done
+            assert loop.controller.state_dict() == state
+        assert stable(read_records(tmp_path)) == stable(whole)
+
+
+def test_all_that_is_lost_starts_at_once(tmp_path):
+    with Journal(tmp_path) as journal:
+        drive(make_loop(journal, 16, "random"), np.random.default_rng(0), 99)
+    whole = read_records(tmp_path)
+    (tmp_path / TRIALS).write_bytes(b"")
+    with Journal(tmp_path) as journal:
+        loop = make_loop(journal, 16, "random")
+        running = [loop.next_trial() for _ in range(8)]
+        assert len({trial.id for trial in running}) == 8
+        for trial in reversed(running):
+            loop.finish(trial, [{"epoch": 1, "accuracy": trial.seed % 1000 / 1000}])
+        drive(loop, np.random.default_rng(1), 99)
+        assert loop.done
+    again = {record.trial: record for record in read_records(tmp_path)}
+    assert [again[r.trial].reward for r in whole] == [r.reward for r in whole]
+    assert len(again) == 16
