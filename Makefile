@@ -45,6 +45,7 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python benchmarks/report_cost.py
 	$(BIN)/nas latency --space mnasnet --out $(VENV)/latency.json
 	$(BIN)/python benchmarks/train_throughput.py
+	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/shared_data.py
 
 clean:

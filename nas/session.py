@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
@@ -31,6 +31,9 @@ from search_spaces.listed import ListedSpace
 from search_spaces.quoting import shell_command
 from search_spaces.spec import NetworkSpec
 from search_spaces.targets import check_folder, same_file
+
+if TYPE_CHECKING:  # it loads Ray
+    from nas.cluster.joining import Joining
 
 
 def start_search(settings: SearchSettings, folder: Path, placement: Placement, console: Console) -> Run:
@@ -116,14 +119,22 @@ def _run(
     from nas.report.tensorboard import TensorBoardWriter
 
     scorer, cpus = settings.evaluator, 1 if placement.cpus is None else placement.cpus
-    made = scorer.make(placement.download, cpus, lambda text: print_once(text, console))
-    settings = replace(settings, evaluator=replace(scorer.kept(made.data_digest), **made.decided))
-    if new:
-        settings = _fitted(settings, made.task, console)
-    if made.instant:
+    joining = None if scorer.instant else _join(placement, console, new)
+    try:
+        made = scorer.make(placement.download, cpus, lambda text: print_once(text, console))
+        settings = replace(settings, evaluator=replace(scorer.kept(made.data_digest), **made.decided))
+        if new:
+            settings = _fitted(settings, made.task, console)
+    except BaseException:
+        if joining is not None:
+            joining.leave()
+        raise
+    if joining is None:
         evaluator, concurrent, runner = _in_process(made)
     else:
-        evaluator, concurrent, runner = _on_ray(made, scorer.early_stopping, folder, placement, console, new)
+        evaluator, concurrent, runner = _on_ray(
+            made, joining, scorer.early_stopping, folder, placement, console
+        )
     del made  # the cluster's store holds its data once for all
     costs = _costs(evaluator, settings.make_latency())
     study = ExponentStudy.of(settings, evaluator, costs) if settings.reward.exponent == AUTO else None
@@ -289,11 +300,21 @@ def _in_process(evaluator: Evaluator) -> tuple[Evaluator, int, RunLoop]:
     return evaluator, 1, run
 
 
+def _join(placement: Placement, console: Console, new: bool) -> Joining:
+    """The cluster begins to be joined, while the data are read."""
+    from nas.cluster.joining import Joining
+    from nas.cluster.nodes import connected
+
+    if new and not connected():
+        console.print("starting Ray ...", style="dim")
+    return Joining(placement.address, placement.dashboard)
+
+
 def _on_ray(
-    whole: Evaluator, scheduler: str, folder: Path, placement: Placement, console: Console, new: bool
+    whole: Evaluator, joining: Joining, scheduler: str, folder: Path, placement: Placement, console: Console
 ) -> tuple[Evaluator, int, RunLoop]:
     """The evaluator without its data, how many trials there is room for, and what runs them."""
-    from nas.cluster.nodes import Resources, check_room, connect, connected
+    from nas.cluster.nodes import Resources, check_room
     from nas.cluster.tune import run_on_ray, share
 
     resources = Resources(
@@ -302,10 +323,7 @@ def _on_ray(
         placement.gpus or 0,
         placement.autoscaling,
     )
-    ours = not connected()  # whoever connects, leaves
-    if new and ours:
-        console.print("starting Ray ...", style="dim")
-    dashboard = connect(placement.address, placement.dashboard)
+    dashboard = joining.wait()
     concurrent = check_room(resources)
     shared = share(whole)
     if dashboard:
@@ -326,7 +344,7 @@ def _on_ray(
             timeout=placement.timeout,
             dashboard=dashboard,
             say=lambda text: console.print(text, style="yellow"),
-            disconnect=ours and not placement.stay and not part,
+            disconnect=joining.ours and not placement.stay and not part,
         )
 
     return shared.light, concurrent, run

@@ -36,6 +36,7 @@ class BenchmarkSettings(EvaluatorSettings):
     """
 
     kind: ClassVar[str] = "benchmark"
+    instant: ClassVar[bool] = BenchmarkEvaluator.instant
     flat_names: ClassVar[dict[str, str]] = {"records": "benchmark_data"}
     measures: ClassVar[tuple[str, ...]] = MEASURED
 

@@ -21,11 +21,13 @@ class EvaluatorSettings(ABC):
 
     Attributes:
         kind: its name, as `--evaluator` takes it.
+        instant: its evaluator is; what needs a cluster joins one while its data are read.
         measures: costs that its evaluator knows beside the analytic ones.
         flat_names: of fields whose name among all settings (`nas.runs.flat`) is another one.
     """
 
     kind: ClassVar[str]
+    instant: ClassVar[bool] = False
     measures: ClassVar[tuple[str, ...]] = ()
     flat_names: ClassVar[dict[str, str]] = {}
 
