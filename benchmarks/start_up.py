@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent.parent
-OPTIONS = "search --data digits --trials 2 --concurrent 2 --epochs 1 --target 2M".split()
+OPTIONS = ["search", "--data", "digits", "--trials", "2", "--concurrent", "2"]
+OPTIONS += ["--epochs", "1", "--target", "2M"]
 MARKS = {"Ray is there": "scored on", "first result": "[1/2]"}
 
 
@@ -27,7 +28,8 @@ def run_once(checkout: Path) -> dict[str, float]:
     """Seconds to each mark and to the end, and the driver's memory in MB."""
     seen = {}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", "from nas.cli import main; main()", *OPTIONS, "--out", f"{folder}/run"]
+        entry = [sys.executable, "-c", "from nas.cli import main; main()"]
+        command = [*entry, *OPTIONS, "--out", f"{folder}/run"]
         began = time.perf_counter()
         process = subprocess.Popen(
             command,

@@ -179,6 +179,7 @@ def test_a_public_name_means_one_thing():
                     "speed",
                     "verdict",
                     "controller_search",
+                    "joining",
                 )
             },
         ),

@@ -238,9 +238,9 @@ def test_a_damaged_line_of_an_earlier_run_costs_its_trial(tmp_path, at):
     path.write_bytes(b"".join(lines[:at] + lines[at + 1 :]))
     _, said = gone_on(tmp_path / "run", 12)
     again = read_records(tmp_path / "run")
-    assert [(r.trial, r.architecture, r.reward) for r in again] == [
-        (r.trial, r.architecture, r.reward) for r in whole
-    ]
+    assert [(r.trial, r.architecture) for r in again] == [(r.trial, r.architecture) for r in whole]
+    # the surrogate's last digits depend on the processor, and the fixture was made on another
+    assert [r.reward for r in again] == pytest.approx([r.reward for r in whole], rel=1e-6)
     assert "not retraced" not in said
     with Journal(tmp_path / "run") as journal:
         assert journal.remarks == []

@@ -127,6 +127,11 @@ def test_another_evaluator_starts_from_its_defaults():
         _ = scored.training
 
 
+@pytest.mark.parametrize("settings", [BenchmarkSettings(), TrainSettings()])
+def test_settings_say_whether_their_evaluator_needs_a_cluster(settings):
+    assert settings.instant == settings.make().instant
+
+
 def test_recipes_are_kept_as_values():
     assert make_settings(recipe_changes={"lr": "0.01", "epochs": 3.0}).training.recipe_changes == {
         "lr": 0.01,
