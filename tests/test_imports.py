@@ -170,6 +170,7 @@ def test_a_public_name_means_one_thing():
                 f"nas/cluster/{name}.py"
                 for name in (
                     "tune",
+                    "tune_inside",
                     "bridge",
                     "worker",
                     "nodes",

@@ -20,8 +20,8 @@ class Attempt:
         view: the attempt as others see it: its number, worker, node, epochs, since when.
         tune: Tune's trial while a worker has it.
         lost: it has ended without a result, and its trial waits to go out again.
-        starting: told when its worker process has started, for whose time limit that counts; None: it has.
-        ready: Unix time at which it had.
+        given: Unix time at which it was given to a worker; 0: it waits for room.
+        runs: that worker had started before.
         late: why its worker was killed, for taking too long; empty: it was not.
         began: Unix time at which a worker first took the trial on, in whichever attempt; 0: none has.
         rows: the trial's measurements by epoch, those of earlier attempts too.
@@ -34,8 +34,8 @@ class Attempt:
     view: RunningTrial
     tune: Any = None
     lost: bool = False
-    starting: Any = None
-    ready: float = 0
+    given: float = 0
+    runs: bool = False
     late: str = ""
     began: float = 0
     rows: dict[float, Measurement] = field(default_factory=dict)
@@ -60,21 +60,18 @@ class Attempt:
             attempt.losses, attempt.blameless = before.losses, before.blameless
         return attempt
 
-    def start(self, tune: Any) -> None:
-        """A worker takes it on."""
+    def start(self, tune: Any, node: str | None) -> None:
+        """A worker, on that node, has taken it on."""
         now = time.time()
         self.tune, self.view.since, self.began = tune, now, self.began or now
-        self.ready = now
+        self.view.node = node
 
     def placed(self, result: dict[str, Any]) -> bool:
         """Note where it runs, as its first result tells; whether that is news."""
         if self.view.worker is not None:
             return False
-        self.view.worker, self.view.node, self.view.gpus = (
-            worker_name(result),
-            result["node"],
-            result["gpus"],
-        )
+        view = self.view
+        view.worker, view.node, view.gpus = worker_name(result), result["node"], result["gpus"]
         return True
 
     def measured(self, row: Measurement) -> bool:
@@ -88,19 +85,24 @@ class Attempt:
         return True
 
     def late_by(self, seconds: float, to_start: float) -> str:
-        """What has taken too long, if anything has: the trial on a worker that has started, or the start.
+        """What has taken too long, if anything has: the trial, its worker's start, or the hand-over to it.
+
+        A trial that waits for room has all the time: what the cluster lacks is not its doing.
 
         Args:
-            seconds: that the trial may take.
-            to_start: that its worker may take to start.
+            seconds: that the trial may take, and a worker that runs may take to take it on.
+            to_start: that a worker may take to start.
         """
-        if self.tune is None or self.view.since <= 0:
-            return ""
         now = time.time()
-        if self.starting is not None:
-            over = now - self.view.since > to_start
-            return f"its worker did not start within {to_start:g} s" if over else ""
-        return f"over the time limit of {seconds:g} s" if now - self.ready > seconds else ""
+        if self.lost:
+            return ""
+        if self.view.since:
+            return f"over the time limit of {seconds:g} s" if now - self.view.since > seconds else ""
+        if not self.given:
+            return ""
+        if self.runs:
+            return f"its worker did not take it on within {seconds:g} s" if now - self.given > seconds else ""
+        return f"its worker did not start within {to_start:g} s" if now - self.given > to_start else ""
 
     @property
     def timing(self) -> tuple[str | None, float, float]:

@@ -21,7 +21,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from nas.cluster.attempt import Attempt
-from nas.cluster.nodes import Resources, describe_nodes, room
+from nas.cluster.nodes import Resources, describe_nodes, node_of, room
+from nas.cluster.tune_inside import Asked
 from nas.cluster.verdict import NodeProbe, died_on_a_node
 from nas.runs.logs import TrialLogs
 from nas.runs.status import Status
@@ -37,7 +38,7 @@ _BLAMELESS = 50
 _KEPT_FOLDERS = 1000
 _TO_START = 600.0
 """Seconds that a worker may take to start, where trials have a time limit: libraries load for up to half a
-minute on a busy machine, from a network's disk for minutes."""
+minute on a busy machine, from a network's disk for minutes. They count from when Ray had room for it."""
 
 
 class Unpickled:
@@ -61,6 +62,7 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
         attempts: by Tune's id; each until its trial has ended or goes out again as another of Tune's.
         error: what must end the search; Tune itself would log it and go on.
         settle: called before each ask: counts losses whose cause is known by now.
+        asked: the workers that attempts, by Tune's ids, were given to; others wait for room.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
         self.error: BaseException | None = None
         # without any trial out Tune asks here again and again, and tells its callback nothing meanwhile
         self.settle: Callable[[], None] = lambda: None
+        self.asked: Callable[[], dict[str, Asked]] = dict
         self._room, self._looked = 0, float("-inf")
 
     def suggest(self, trial_id: str) -> Any:
@@ -102,6 +105,10 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
             "seed": trial.seed,
             "costs": {name: trial.costs[name] for name in weighed},
         }
+
+    def follow(self, asked: Callable[[], dict[str, Asked]]) -> None:
+        """Take what finds the workers that attempts were given to."""
+        self.asked = asked
 
     @property
     def any_live(self) -> bool:
@@ -153,7 +160,8 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         checkpoints: of the run; an ended trial's is removed.
         logs: of the trials.
         retries: how often a trial starts again without having got further.
-        timeout: seconds that an attempt may take on a worker that has started; None: any.
+        timeout: seconds that an attempt may take on a worker that has started, and that worker to take it
+            on; None: any.
         tick: called often.
     """
 
@@ -169,6 +177,7 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         self.search, self.checkpoints, self.logs = search, checkpoints, logs
         self.retries, self.timeout, self.tick = retries, timeout, tick
         self._folders: deque[str | None] = deque()
+        self._nodes: dict[Any, str] = {}
         self._asked: list[tuple[Any, BaseException | None, NodeProbe]] = []
         search.settle = self._judge
 
@@ -181,11 +190,8 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A worker has taken it on."""
-        attempt = self.search.attempts[trial.trial_id]
-        attempt.start(trial)
-        actor = trial.temporary_state.ray_actor if self.timeout is not None else None
-        # a new worker loads its libraries first, which is none of the trial's time
-        attempt.starting = None if actor is None else actor.__ray_ready__.remote()
+        actor = trial.temporary_state.ray_actor
+        self.search.attempts[trial.trial_id].start(trial, self._node(actor))
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """An epoch is done."""
@@ -232,7 +238,7 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         attempt = self.search.attempts[trial.trial_id]
         attempt.tune, error = None, _error(trial)
         view = attempt.view
-        if attempt.late:
+        if attempt.late and view.since and not node_is_gone(error, view.node):
             self._fail(trial, attempt.late)
         elif node_is_gone(error, view.node) or not died_on_a_node(error, view.node):
             self._count(trial, error, node_is_gone(error, view.node))
@@ -255,15 +261,15 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
     def _count(self, trial: Any, error: BaseException | None, with_node: bool) -> None:
         """Book a loss: a lost node's is nothing against its trial."""
         attempt = self.search.attempts[trial.trial_id]
-        view, reason = attempt.view, why(error)
-        if with_node or not (view.since or "creation task" in str(error)):
+        view, reason = attempt.view, attempt.late or why(error)
+        if with_node or not (view.since or attempt.late or "creation task" in str(error)):
             # not its doing: it was on a lost node, or was given to a worker that had died before
             attempt.blameless += 1
             if attempt.blameless > _BLAMELESS:
                 self._fail(trial, f"its node or its worker was lost {_BLAMELESS} times")
             else:
                 self._lose(
-                    attempt, "its node was lost" if view.since else "its worker was lost before it began"
+                    attempt, "its node was lost" if with_node else "its worker was lost before it began"
                 )
         else:
             attempt.losses += 1
@@ -274,18 +280,26 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
                 self._lose(attempt, reason)
 
     def _end_the_late(self) -> None:
-        """A trial that hangs tells nothing, so its worker is killed from outside."""
+        """A trial that hangs tells nothing, nor does a worker that stalls: it is killed from outside."""
         if self.timeout is None:
             return
-        for attempt in self.search.attempts.values():
-            if attempt.starting is not None and ray.wait([attempt.starting], timeout=0)[0]:
-                attempt.starting, attempt.ready = None, time.time()
+        for id, asked in self.search.asked().items():
+            attempt = self.search.attempts.get(id)
+            if attempt is None:
+                continue
+            if not attempt.given:
+                attempt.given, attempt.runs = time.time(), asked.runs
             late = attempt.late_by(self.timeout, _TO_START)
             if late and not attempt.late:
-                actor = attempt.tune.temporary_state.ray_actor
-                if actor is not None:
-                    attempt.late = late
-                    ray.kill(actor)
+                attempt.late, attempt.view.node = late, self._node(asked.actor)
+                ray.kill(asked.actor)
+
+    def _node(self, actor: Any) -> str | None:
+        """Where an actor is: asked before its first result, which may take an hour, or never come."""
+        node = self._nodes.get(actor._actor_id)
+        if node is None and (node := node_of(actor)) is not None:
+            self._nodes[actor._actor_id] = node
+        return node
 
     def _lose(self, attempt: Attempt, reason: str) -> None:
         text = f"attempt {attempt.view.attempt} lost: {reason}; starting it again"

@@ -180,6 +180,13 @@ def describe_nodes() -> list[dict[str, Any]]:
     ]
 
 
+def node_of(actor: Any) -> str | None:
+    """Id of the node that an actor is on, or was; None: it has none yet."""
+    known = ray._private.state.actors(actor._actor_id.hex())
+    node = (known.get("Address") or {}).get("NodeID")
+    return node if node and set(node) != {"f"} else None  # Ray's id of nothing
+
+
 def check_room(resources: Resources) -> int:
     """The number of trials to run at once.
 

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import ray
 from ray import tune
-from ray.air.execution._internal.actor_manager import RayActorManager
 
 from nas.cluster.bridge import LoopCallback, LoopSearch, Unpickled
 from nas.cluster.gauges import Gauges
 from nas.cluster.nodes import Resources, check_nodes, check_room
+from nas.cluster.tune_inside import followed, memory_kills_are_losses
 from nas.cluster.worker import EvaluatorTrainable
 from nas.runs.logs import LOGS, TrialLogs
 from nas.runs.status import RUNNING, Status
@@ -84,7 +84,8 @@ def run_on_ray(
             A lost node doesn't count.
         tick: called often, in this process, e.g. to redraw a table.
         storage: folder or URL for the checkpoints of running trials; None: in the run folder.
-        timeout: seconds that a trial may take on a worker that has started; then it has failed.
+        timeout: seconds that a trial may take on a worker that has started; then it has failed. A worker
+            that does not start, or does not take a trial on, is a lost one. Waiting for room costs nothing.
         dashboard: address of Ray's dashboard, for `running.json`.
         say: told what happens to the search as a whole.
         disconnect: leave the cluster at the end (and stop it, if this process started it).
@@ -152,7 +153,7 @@ def run_on_ray(
     for logger in quiet:
         logger.setLevel(logging.CRITICAL)
     try:
-        with _rays_words(folder), _memory_kills_are_losses(), _gentle_stop(loop, say):
+        with _rays_words(folder), memory_kills_are_losses(), followed(search.follow), _gentle_stop(loop, say):
             try:
                 tuner.fit()
             finally:
@@ -205,27 +206,6 @@ def _rays_words(folder: Path) -> Iterator[None]:
     """Ray prints the cluster's errors on stdout, which belongs to our results; they go into a log."""
     with redirect_stdout(_RayLog(folder / LOGS / "ray.log")):
         yield
-
-
-@contextmanager
-def _memory_kills_are_losses() -> Iterator[None]:
-    """Make a worker that Ray kills to save its node's memory a lost worker like any other.
-
-    Tune knows two kinds of a task's end, the actor's death and the task's own error; at Ray's
-    OutOfMemoryError, which is neither, it gives up the whole experiment.
-    """
-    known = RayActorManager._actor_task_failed
-
-    def translated(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
-        if isinstance(exception, ray.exceptions.OutOfMemoryError):
-            exception = ray.exceptions.RayActorError(error_msg=str(exception))
-        known(self, tracked_actor_task, exception)
-
-    RayActorManager._actor_task_failed = translated
-    try:
-        yield
-    finally:
-        RayActorManager._actor_task_failed = known
 
 
 @contextmanager

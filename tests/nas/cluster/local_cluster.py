@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -74,11 +75,13 @@ class LocalCluster:
         return sorted(found)
 
     def kill_worker(self, rng):
-        """Kill one of them; whether there was one."""
+        """Kill one of them; its id, None if there is none."""
         workers = self.workers()
-        if workers:
-            os.kill(rng.choice(workers), signal.SIGKILL)
-        return bool(workers)
+        if not workers:
+            return None
+        killed = rng.choice(workers)
+        os.kill(killed, signal.SIGKILL)
+        return killed
 
 
 def drive(address, folder, **options):
@@ -130,15 +133,31 @@ def lost_attempts(folder):
     return sum(path.read_text().count(" lost: ") for path in (Path(folder) / "logs").iterdir())
 
 
+def losses(folder):
+    """The attempts that were lost: (what each was booked as, its worker's process id or None)."""
+    found = []
+    for path in (Path(folder) / "logs").glob("trial_*.log"):
+        on = {}
+        for line in path.read_text().splitlines():
+            if match := re.search(r" attempt (\d+) on [^:]*:(\d+), ", line):
+                on[match[1]] = int(match[2])
+            if match := re.search(r" attempt (\d+) lost: (.*); starting it again", line):
+                found.append((match[2], on.get(match[1])))
+    return found
+
+
 def chaos(cluster, process, rng: random.Random, say=print):
-    """Kill and add until the driver has ended; returns what was done."""
-    done = {"worker": 0, "node": 0, "add": 0}
+    """Kill and add until the driver has ended; returns what was done, and which workers were killed."""
+    done, killed = {"worker": 0, "node": 0, "add": 0}, set()
     while process.poll() is None:
         time.sleep(rng.uniform(0.2, 1.0))
         nodes = cluster.nodes()
         action = rng.choice(["worker"] * 6 + ["node", "add"])
-        if action == "worker" and not cluster.kill_worker(rng):
-            continue
+        if action == "worker":
+            worker = cluster.kill_worker(rng)
+            if worker is None:
+                continue
+            killed.add(worker)
         if action == "node":
             if len(nodes) < 2:
                 continue
@@ -149,4 +168,4 @@ def chaos(cluster, process, rng: random.Random, say=print):
             cluster.add_node()
         done[action] += 1
     say(f"done to it: {done}")
-    return done
+    return done, killed

@@ -12,6 +12,7 @@ from nas.cluster import bridge
 from nas.cluster.attempt import Attempt
 from nas.cluster.bridge import LoopCallback, LoopSearch
 from nas.cluster.nodes import Resources
+from nas.cluster.tune_inside import Asked
 from nas.runs.logs import TrialLogs, log_path
 from nas.search.journal import MemoryJournal
 from nas.search.loop import SearchLoop
@@ -24,9 +25,10 @@ WORKER_DIED = ray.exceptions.RayActorError(error_msg="The actor died: worker pro
 
 
 class _Actor:
-    """A worker that has started."""
+    """A worker process."""
 
-    __ray_ready__ = SimpleNamespace(remote=lambda: None)
+    def __init__(self, number):
+        self._actor_id = number
 
 
 class Tune:
@@ -41,7 +43,8 @@ class Tune:
         checkpoints = SimpleNamespace(remove=self.removed.append)
         logs = TrialLogs(folder)
         self.callback = LoopCallback(self.search, checkpoints, logs, retries, timeout, lambda: None)
-        self.folder, self.count, self.out = folder, 0, []
+        self.folder, self.count, self.out, self.asked = folder, 0, [], {}
+        self.search.follow(lambda: self.asked)
 
     def give(self):
         """The next trial, as Tune makes it; None if the searcher gives none."""
@@ -53,12 +56,18 @@ class Tune:
         trial = SimpleNamespace(
             trial_id=f"tune{self.count}", config=config, local_path=None, run_metadata=run_metadata
         )
-        trial.temporary_state = SimpleNamespace(ray_actor=_Actor())
+        trial.temporary_state = SimpleNamespace(ray_actor=_Actor(self.count))
         trial.pickled_error_file, trial.epoch = None, 0
         self.out.append(trial)
         return trial
 
+    def ask(self, trial, runs=False):
+        """A worker is asked to take it on; it has started before, or starts now."""
+        self.asked[trial.trial_id] = Asked(trial.temporary_state.ray_actor, runs)
+        self.callback.on_step_end(0, [])
+
     def start(self, trial):
+        self.ask(trial)
         self.callback.on_trial_start(0, [], trial)
 
     def step(self, trial, rows=1, **more):
@@ -72,10 +81,12 @@ class Tune:
 
     def complete(self, trial):
         self.out.remove(trial)
+        self.asked.pop(trial.trial_id, None)
         self.callback.on_trial_complete(0, [], trial)
 
     def lose(self, trial, error=WORKER_DIED):
         self.out.remove(trial)
+        self.asked.pop(trial.trial_id, None)
         path = self.folder / f"{trial.trial_id}.pkl"
         path.write_bytes(pickle.dumps(error))
         trial.pickled_error_file = str(path)
@@ -94,6 +105,7 @@ def tune(tmp_path, monkeypatch):
     monkeypatch.setattr(bridge, "room", lambda resources: resources.concurrent)
     monkeypatch.setattr(bridge, "describe_nodes", list)
     monkeypatch.setattr(ray, "nodes", lambda: [{"NodeID": "n" * 8, "Alive": True}])
+    monkeypatch.setattr(bridge, "node_of", lambda actor: "n" * 8)
     monkeypatch.setattr(bridge, "NodeProbe", lambda node: SimpleNamespace(gone=lambda: False))
     return lambda **options: Tune(tmp_path, **options)
 
@@ -198,49 +210,95 @@ def test_a_worker_lost_before_it_began_is_nothing_against_the_trial(tune):
     assert tune.loop.records[0].state == "finished"
 
 
-def test_a_late_attempt_is_killed_once_and_fails(tune, monkeypatch):
-    killed = []
-    monkeypatch.setattr(ray, "kill", killed.append)
-    tune = tune(trials=2, timeout=60)
-    late, other = tune.give(), tune.give()
-    tune.start(late)
-    attempt = tune.search.attempts[late.trial_id]
-    attempt.starting, started = "its worker loads its libraries", []
-    monkeypatch.setattr(ray, "wait", lambda refs, timeout: (started, refs))
-    attempt.ready -= 61
-    tune.callback.on_step_end(0, [])
-    assert killed == []
-    started.append("it has started")
-    tune.callback.on_step_end(0, [])
-    assert killed == []  # its time begins now
-    attempt.ready -= 61
+@pytest.fixture
+def killed(monkeypatch):
+    """The workers that were killed, by number."""
+    found = []
+    monkeypatch.setattr(ray, "kill", lambda actor: found.append(actor._actor_id))
+    return found
+
+
+def later(tune, seconds):
+    """So much time goes by, as the attempts see it."""
+    for attempt in tune.search.attempts.values():
+        attempt.given -= seconds if attempt.given else 0
+        attempt.view.since -= seconds if attempt.view.since else 0
     for _ in range(3):
         tune.callback.on_step_end(0, [])
-    assert killed == [late.temporary_state.ray_actor]  # the other one waits for a worker
+
+
+def test_a_late_attempt_is_killed_once_and_fails(tune, killed):
+    tune = tune(trials=2, timeout=60)
+    late, other = tune.give(), tune.give()
+    tune.ask(late)
+    later(tune, 59)
+    tune.start(late)
+    later(tune, 59)
+    assert killed == []  # its time began when its worker had started
+    later(tune, 2)
+    assert killed == [1]
     tune.lose(late)
     assert tune.loop.records[0].reason == "over the time limit of 60 s"
     assert list(tune.search.attempts) == [other.trial_id]
 
 
-def test_a_worker_that_does_not_start_is_ended_too(tune, monkeypatch):
-    """As by SIGSTOP in its start: it never says that it is there."""
-    killed = []
-    monkeypatch.setattr(ray, "kill", killed.append)
-    monkeypatch.setattr(ray, "wait", lambda refs, timeout: ([], refs))
-    tune = tune(trials=1, timeout=5)
+@pytest.mark.parametrize(
+    ("runs", "allowed", "reason"),
+    [
+        (False, 600, "its worker did not start within 600 s"),
+        (True, 5, "its worker did not take it on within 5 s"),
+    ],
+)
+def test_a_worker_that_stalls_before_the_trial_began_is_a_lost_one(tune, killed, runs, allowed, reason):
+    """As by SIGSTOP in its start, or while it is handed its next trial: it never says that it is there."""
+    tune = tune(trials=1, timeout=5, retries=1)
+    for attempt in (1, 2):
+        trial = tune.give()
+        tune.ask(trial, runs)
+        later(tune, allowed - 1)
+        assert len(killed) == attempt - 1
+        later(tune, 2)
+        assert len(killed) == attempt
+        assert tune.loop.records == []
+        tune.lose(trial)
+        if attempt == 1:
+            assert f"attempt 1 lost: {reason}; starting it again" in log(tune, 0)
+    assert tune.loop.records[0].reason == f"{reason} (2 attempts)"
+
+
+def test_waiting_for_room_is_no_time_of_a_trial(tune, killed):
+    tune = tune(trials=1, timeout=5, retries=0)
+    trial = tune.give()
+    later(tune, 10_000)  # no worker was asked
+    assert (killed, tune.loop.records) == ([], [])
+    tune.start(trial)
+    tune.finish(trial)
+    assert tune.loop.records[0].state == "finished"
+
+
+def test_a_stalled_worker_whose_node_is_gone_was_lost_with_it(tune, killed):
+    tune = tune(trials=1, timeout=5, retries=0)
+    for begun in (False, True):
+        trial = tune.give()
+        tune.ask(trial, runs=True)
+        if begun:
+            tune.start(trial)
+        later(tune, 6)
+        tune.lose(trial, NODE_DIED)
+        assert tune.loop.records == []
+    assert log(tune, 0).count("its node was lost") == 2
+    assert killed == [1, 2]
+
+
+def test_a_trial_lost_in_its_first_epoch_asks_its_node_too(tune, monkeypatch):
+    """No result has told where it is, in an hour perhaps: that is known from when it began."""
+    monkeypatch.setattr(bridge, "NodeProbe", lambda node: SimpleNamespace(gone=lambda: node == "n" * 8))
+    tune = tune(trials=1, retries=0)
     trial = tune.give()
     tune.start(trial)
-    attempt = tune.search.attempts[trial.trial_id]
-    attempt.starting = "it is not there"
-    attempt.view.since -= 599
-    tune.callback.on_step_end(0, [])
-    assert killed == []
-    attempt.view.since -= 2
-    for _ in range(2):
-        tune.callback.on_step_end(0, [])
-    assert len(killed) == 1
     tune.lose(trial)
-    assert tune.loop.records[0].reason == "its worker did not start within 600 s"
+    assert tune.loop.records == []
+    assert "attempt 1 lost: its node was lost" in log(tune, 0)
 
 
 @pytest.mark.parametrize("verdict", ["gone", "marked dead", "alive"])
@@ -329,7 +387,7 @@ def test_nothing_leaks_whatever_happens(tune, seed):
 def test_the_next_attempt_takes_over_all_but_the_place():
     trial = SimpleNamespace(id=5, costs={"macs": 1e6})
     before = Attempt.of(trial, EPOCHS, None)
-    before.start(object())
+    before.start(object(), "n")
     before.placed({"hostname": "a", "pid": 1, "node": "n", "gpus": ""})
     before.measured({"epoch": 1, "accuracy": 0.5})
     before.losses, before.blameless, before.lost = 1, 2, True

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.nas.cluster.local_cluster import (
     drive,
     ended,
     finish,
+    losses,
     lost_attempts,
     repeated,
     wait_for,
@@ -108,13 +110,19 @@ def test_chaos(tmp_path, seed):
     with LocalCluster(tmp_path / "cluster") as cluster:
         process = drive(cluster.address, folder, trials=200, gpus=1, seed=seed, arguments={"pause": 0.25})
         wait_for(lambda: ended(folder) > 3 or process.poll() is not None, "the first trials")
-        done = chaos(cluster, process, rng)
+        done, killed = chaos(cluster, process, rng)
         finish(process)
     all_finished_once(folder, 200)
     assert done["worker"] >= 2
     assert done["node"] >= 2
     assert done["add"] >= 2
     lost = lost_attempts(folder)
+    booked = losses(folder)
+    print(f"booked as {Counter(reason for reason, _ in booked)}")
+    died = [worker for reason, worker in booked if reason == "its worker process died"]
+    assert len(died) <= done["worker"]  # what a node took with it is booked as the node's
+    assert {worker for worker in died if worker is not None} <= killed
+    assert "its node was lost" in {reason for reason, _ in booked}
     print(f"{lost} attempts lost, {repeated(folder)} epochs begun again")
     assert repeated(folder) <= lost
 

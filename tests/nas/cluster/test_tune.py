@@ -1,9 +1,13 @@
 """Searches on a real Ray cluster in this process: 2 CPUs, 2 logical GPUs."""
 
+import time
+from pathlib import Path
+
 import pytest
 import ray
 
 from controller import make_controller
+from nas.cluster import bridge
 from nas.cluster.nodes import Resources, check_room, connect, room
 from nas.cluster.tune import run_on_ray
 from nas.runs.logs import log_path
@@ -12,7 +16,8 @@ from nas.search.journal import Journal, read_records
 from nas.search.loop import SearchLoop
 from nas.search.reward import make_reward
 from search_spaces import InputError, get_space
-from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, Hangs, KillsItsWorker
+from tests.nas.cluster.local_cluster import wait_for
+from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, Hangs, KillsItsWorker, Stalls
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -139,6 +144,39 @@ def test_a_hanging_trial_is_ended_by_its_time_limit(tmp_path):
         assert record.state == ("failed" if record in hung else "finished")
     assert {record.reason for record in hung} == {"over the time limit of 4 s"}
     assert "failed: over the time limit" in log_path(tmp_path, hung[0].trial).read_text()
+
+
+@pytest.mark.parametrize(
+    ("when", "reason"),
+    [
+        ("start", "its worker did not start within 8 s"),
+        pytest.param("hand-over", "its worker did not take it on within 3 s", marks=pytest.mark.slow),
+    ],
+)
+def test_a_worker_that_stalls_before_its_trial_began_is_ended(tmp_path, monkeypatch, when, reason):
+    """It is a lost worker: its process goes, its trial goes to another, and `--retries` counts it."""
+    monkeypatch.setattr(bridge, "_TO_START", 8)
+    records = search(tmp_path, Stalls(tmp_path, when), 4, Resources(1), timeout=3, retries=1)
+    assert {record.state for record in records} == {"finished"}
+    assert len(records) == 4
+    logs = "".join(log_path(tmp_path, trial).read_text() for trial in range(4))
+    assert logs.count(" lost: ") == 1
+    assert f"attempt 1 lost: {reason}; starting it again" in logs
+    stopped = int((tmp_path / "stopped").read_text())
+    wait_for(lambda: not Path(f"/proc/{stopped}").exists(), "the stopped process to be gone", 20)
+
+
+@pytest.mark.slow
+def test_a_trial_that_waits_for_a_free_cpu_has_its_time(tmp_path, monkeypatch):
+    """Somebody else's task has the CPUs for longer than a worker's start and a trial may take."""
+    monkeypatch.setattr(bridge, "_TO_START", 8)
+    began = time.monotonic()
+    held = ray.remote(num_cpus=2)(lambda: time.sleep(15)).remote()
+    records = search(tmp_path, Fake(), 4, timeout=3, retries=0)
+    assert time.monotonic() - began > 15
+    ray.get(held)
+    assert [record.state for record in records] == ["finished"] * 4
+    assert not any("lost" in log_path(tmp_path, trial).read_text() for trial in range(4))
 
 
 def test_a_node_without_the_data_or_the_storage_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """Evaluators for tests: instant, deterministic, and some that fail on purpose. Not a test file."""
 
+import contextlib
 import os
 import signal
 import time
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from nas.errors import TrialFailedError
 from nas.search.evaluator import Evaluation, Evaluator
+from search_spaces.mbconv import StagedSpace
 
 
 class _Fake(Evaluation):
@@ -103,6 +105,35 @@ class Hangs(Noted):
         super().hook(evaluation)
         if evaluation.seed % 3 == 0 and evaluation.epoch == 1:
             time.sleep(10_000)
+
+
+class Stalls(Noted):
+    """The first worker of all stops, as by SIGSTOP: in its start, or when it is handed its next trial."""
+
+    def __init__(self, folder, when):
+        super().__init__(folder, epochs=2, pause=0)
+        self.when, self.marker = when, Path(folder) / "stopped"
+
+    def stop(self):
+        with contextlib.suppress(FileExistsError), self.marker.open("x") as file:
+            file.write(str(os.getpid()))
+            file.flush()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def __setstate__(self, state):
+        self.__dict__ = state
+        if self.when == "start":
+            self.stop()
+        # a worker that takes a trial on decodes its network; Ray keeps copies of its own methods
+        known, calls = StagedSpace.decode, []
+
+        def decode(space, architecture):
+            calls.append(architecture)
+            if len(calls) == 2:
+                self.stop()
+            return known(space, architecture)
+
+        StagedSpace.decode = decode
 
 
 class Eats(Noted):
