@@ -29,6 +29,7 @@ from nas.studies.exponent import ExponentStudy
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
 from search_spaces.quoting import shell_command
+from search_spaces.space import SearchSpace
 from search_spaces.spec import NetworkSpec
 from search_spaces.targets import check_folder, same_file
 
@@ -65,9 +66,7 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
                 "on with it, or choose another --out"
             )
         placement = replace(placement, storage=copy)
-    placement = replace(
-        placement, cpus=1 if placement.cpus is None else placement.cpus, gpus=placement.gpus or 0
-    )
+    placement = replace(placement, cpus=1 if placement.cpus is None else placement.cpus)
     return _run(settings, folder, placement, settings.trials, console, new=True)
 
 
@@ -130,10 +129,10 @@ def _run(
             joining.leave()
         raise
     if joining is None:
-        evaluator, concurrent, runner = _in_process(made)
+        evaluator, width, runner = _in_process(made)
     else:
-        evaluator, concurrent, runner = _on_ray(
-            made, joining, scorer.early_stopping, folder, placement, console
+        evaluator, width, runner = _on_ray(
+            *(made, settings.make_space(), joining, scorer.early_stopping, folder, placement, console)
         )
     del made  # the cluster's store holds its data once for all
     costs = _costs(evaluator, settings.make_latency())
@@ -147,8 +146,7 @@ def _run(
         run.keep_trials(trials)
         records: list[Record] = journal.records
         console.print(
-            f"search in {folder}: {trials} trials, {concurrent} at once, {settings.controller.name}, "
-            f"seed {settings.seed}",
+            f"search in {folder}: {trials} trials, {width}, {settings.controller.name}, seed {settings.seed}",
             highlight=False,
         )
         console.print(f"space {describe_space(run.space)}", highlight=False)
@@ -291,13 +289,13 @@ def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | No
     return nullcontext() if url is None else Mirror(url, folder)
 
 
-def _in_process(evaluator: Evaluator) -> tuple[Evaluator, int, RunLoop]:
+def _in_process(evaluator: Evaluator) -> tuple[Evaluator, str, RunLoop]:
     """One trial follows the other."""
 
     def run(loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None:
         run_in_process(loop, evaluator, tick)
 
-    return evaluator, 1, run
+    return evaluator, "1 at once", run
 
 
 def _join(placement: Placement, console: Console, new: bool) -> Joining:
@@ -311,9 +309,16 @@ def _join(placement: Placement, console: Console, new: bool) -> Joining:
 
 
 def _on_ray(
-    whole: Evaluator, joining: Joining, scheduler: str, folder: Path, placement: Placement, console: Console
-) -> tuple[Evaluator, int, RunLoop]:
-    """The evaluator without its data, how many trials there is room for, and what runs them."""
+    whole: Evaluator,
+    space: SearchSpace,
+    joining: Joining,
+    scheduler: str,
+    folder: Path,
+    placement: Placement,
+    console: Console,
+) -> tuple[Evaluator, str, RunLoop]:
+    """The evaluator without its data, how many trials run at once on what, and what runs them."""
+    from nas.cluster.gpus import default_gpus, words_for
     from nas.cluster.nodes import Resources, check_room
     from nas.cluster.tune import run_on_ray, share
 
@@ -324,7 +329,14 @@ def _on_ray(
         placement.autoscaling,
     )
     dashboard = joining.wait()
-    concurrent = check_room(resources)
+    if placement.gpus is None:
+        gpus, remark = default_gpus(resources, whole.gpu_memory(space))
+        resources = replace(resources, gpus=gpus)
+        if remark is not None:
+            console.print(remark, highlight=False, soft_wrap=True)
+    width = f"{check_room(resources)} at once"
+    if resources.gpus:
+        width += f" on {words_for(resources.gpus)} each"
     shared = share(whole)
     if dashboard:
         console.print(f"Ray dashboard: {dashboard}", highlight=False)
@@ -347,7 +359,7 @@ def _on_ray(
             disconnect=joining.ours and not placement.stay and not part,
         )
 
-    return shared.light, concurrent, run
+    return shared.light, width, run
 
 
 class _Results:

@@ -96,6 +96,7 @@ def trainings(request, monkeypatch):
 
     monkeypatch.setattr(session, "_join", lambda *where: None)
     monkeypatch.setattr(nodes, "connect", lambda address: None)
+    monkeypatch.setattr(nodes, "room", lambda resources: 2)
     monkeypatch.setattr(speed, "count_devices", lambda: speed.Devices(2, 0, 1))
     monkeypatch.setattr(
         speed, "speeds_on_ray", lambda specs, recipe, seconds, *more: measure_speed(specs, recipe, seconds)

@@ -174,6 +174,7 @@ def test_a_public_name_means_one_thing():
                     "bridge",
                     "worker",
                     "nodes",
+                    "gpus",
                     "gauges",
                     "processes",
                     "jobs",

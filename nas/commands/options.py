@@ -124,7 +124,10 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     ),
     "gpus_per_trial": (
         ("--gpus-per-trial",),
-        {"type": float, "help": "GPUs of a trial, fractions too. Default: 0."},
+        {
+            "type": float,
+            "help": "GPUs of a trial, fractions too. Default: what it needs, where there are any.",
+        },
     ),
     "address": (
         ("--address",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -163,7 +163,8 @@ def _make(
     name: str, place: Path, more: dict[str, Any], gpu_hour: float | None, console: Console
 ) -> dict[str, Any]:
     """Look, measure and plan."""
-    from nas.cluster.nodes import connect
+    from nas.cluster.gpus import default_gpus
+    from nas.cluster.nodes import Resources, connect, room
     from nas.cluster.speed import count_devices, speeds_on_ray
     from nas.data.load import load_data
     from nas.data.survey import survey
@@ -190,31 +191,40 @@ def _make(
     console.print("starting Ray, and measuring how fast networks train here ...", style="dim")
     connect(more["address"])
     devices = count_devices()
-    task = proxy_task(name, full, devices.gpus > 0)
-    each = 1 if devices.gpus else 0
-    room = min(devices.cpus, devices.gpus) if devices.gpus else devices.cpus
-    if not room:
+    task, each, remark = proxy_task(name, full, devices.gpus > 0), 0.0, None
+    if devices.gpus:
+        need = task.gpu_memory(space, found, channels)
+        each, remark = default_gpus(Resources(more["concurrent"]), need)
+    if not each:
+        devices, task = replace(devices, gpus=0), proxy_task(name, full, False)
+    has = room(Resources(gpus=each))
+    if not has:
         raise InputError(f"address {more['address']!r}: the cluster has no CPU for a trial")
-    if more["concurrent"] > room:
-        raise InputError(f"concurrent {more['concurrent']}: there is room for {room} trials at once")
-    at_once = more["concurrent"] or room
+    if more["concurrent"] > has:
+        raise InputError(f"concurrent {more['concurrent']}: there is room for {has} trials at once")
+    at_once = more["concurrent"] or has
     if gpu_hour is not None and not devices.gpus:
         raise InputError(f"gpu-hour {gpu_hour:g}: there is no GPU here, none is used")
     trained = task.apply(probes(space, seed), classes, channels)
     speed = speeds_on_ray(trained, task.make_recipe(), _MEASURING, at_once, 1, each)
     whole = 1 if devices.gpus else max(1, devices.cpus // devices.nodes)
     full_speed = speeds_on_ray(
-        [baseline(full, classes, channels)], task.make_recipe(), _MEASURING / 3, 1, whole, each
+        [baseline(full, classes, channels)],
+        task.make_recipe(),
+        _MEASURING / 3,
+        1,
+        whole,
+        min(1, devices.gpus),
     )
     full, full_speed = affordable_resolution(full, found, full_speed, hours)
     target = target or full_target(full)
     plan = make_plan(
         *(name, found, space_name, exports, task, full, target, speed, full_speed, at_once),
-        *(space.template.stem.stride, devices.cpus, devices.gpus, hours, trials),
+        *(space.template.stem.stride, devices.cpus, devices.gpus, hours, trials, each),
     )
     price = None if gpu_hour is None else gpu_hour * plan.gpu_hours
     kept = asdict(plan) | {"search_seconds": plan.search_seconds, "gpu_hours": plan.gpu_hours, "price": price}
-    lines = _lines(plan, speed, full_speed, gpu_hour)
+    lines = _lines(plan, speed, full_speed, gpu_hour, remark)
     commands = _commands(plan, place, more)
     return {"schema": 1, "out": str(place), "plan": _plain(kept), "lines": lines, "commands": commands}
 
@@ -240,7 +250,7 @@ def _commands(plan: StartPlan, place: Path, more: dict[str, Any]) -> list[list[s
     for key, value in task.changes.items():
         search += ["--set", f"{key}={value}"]
     search += ["--trials", str(plan.trials), "--concurrent", str(plan.at_once), "--seed", str(more["seed"])]
-    search += (["--gpus-per-trial", "1"] if plan.gpus else []) + there
+    search += there
     search += ["--exponent", "auto"] if plan.measures_exponent else []
     train = ["train", run, *where, "--resolution", str(plan.full), "--stem-stride", str(plan.stem_stride)]
     train += ["--recipe", "sgd"]
@@ -276,17 +286,23 @@ def _export_lines(exportable_to: str) -> list[str]:
     ]
 
 
-def _lines(plan: StartPlan, speed: Speed, full_speed: Speed, gpu_hour: float | None) -> list[str]:
-    """The plan for people."""
+def _lines(
+    plan: StartPlan, speed: Speed, full_speed: Speed, gpu_hour: float | None, remark: str | None
+) -> list[str]:
+    """The plan for people; `remark` is on the GPUs."""
+    from nas.cluster.gpus import words_for
+
     task, found = plan.task, plan.found
     device = f"{plan.gpus} GPU{'s' * (plan.gpus > 1)}" if plan.gpus else f"{plan.cpus} CPUs, no GPU"
+    on = f" on {words_for(plan.gpus_each)} each" if plan.gpus_each else ""
     images = "all images" if plan.subset == 1 else f"{round(plan.subset * found.train):,} images"
     exponent = "before that 12 trainings measure what a doubling of the MACs brings"
     return [
         f"Found in {printable(plan.data)}:",
         *(f"  {line}" for line in found.lines),
         f"Plan, on {device}:",
-        f"  search    {plan.trials} trials, {plan.at_once} at once, {round(plan.trial_seconds)} s each: "
+        *([] if remark is None else [f"  {remark}"]),
+        f"  search    {plan.trials} trials, {plan.at_once} at once{on}, {round(plan.trial_seconds)} s each: "
         f"about {_time(plan.search_seconds)}",
         f"            a trial: {images} of {task.resolution} px, {plan.epochs} epochs, "
         f"width x {task.width:g} ({min(speed.rates):.0f} to {max(speed.rates):.0f} images/s)",

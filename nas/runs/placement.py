@@ -19,7 +19,8 @@ class Placement:
 
     Attributes:
         concurrent: trials at once; 0: as many as there is room for.
-        cpus, gpus: for each trial; None: as the run had it, at first 1 and 0.
+        cpus: for each trial; None: as the run had it, at first 1.
+        gpus: for each trial; None: as the run had it, at first as large a part as fits, where there are any.
         address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
         retries: how often a trial starts again when its worker dies.
         download: fetch a missing data set.

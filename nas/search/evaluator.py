@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nas.search.trial import Measurement
+from search_spaces.space import SearchSpace
 from search_spaces.spec import NetworkSpec
 
 
@@ -72,6 +73,10 @@ class Evaluator(ABC):
     def costs(self, spec: NetworkSpec) -> dict[str, float]:
         """Costs that the evaluator knows beside the analytic ones, e.g. a measured latency."""
         return {}
+
+    def gpu_memory(self, space: SearchSpace) -> int:
+        """Bytes of a GPU that the evaluation of any network of a space may take; 0: it has no use for one."""
+        return 0
 
     def describe(self) -> str:
         """One line for people: what is measured, on what."""

@@ -18,11 +18,13 @@ from nas.data.load import DataSet
 from nas.data.preparation import Preparation
 from nas.errors import TrialFailedError
 from nas.search.evaluator import Evaluation, Evaluator
+from nas.search.gpu_need import gpu_need
 from nas.search.trial import Measurement
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from search_spaces.errors import InputError
 from search_spaces.quoting import printable
+from search_spaces.space import SearchSpace
 from search_spaces.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -83,9 +85,7 @@ class TrainEvaluator(Evaluator):
         from nas.training.batches import Batches
         from nas.training.trainer import Trainer, pick_device
 
-        proxy = self.proxy
-        if self.baseline_resolution is not None:
-            proxy = replace(proxy, resolution=self._resolution(spec))
+        proxy = self._proxy_of(spec)
         # once in a process and resolution: on a GPU this copies the images there
         self._batches = {key: made for key, made in self._batches.items() if key[0] == proxy.resolution}
         for fold in range(self.folds):
@@ -93,7 +93,7 @@ class TrainEvaluator(Evaluator):
                 data = fold_of(self.data.at(proxy.resolution), fold, self.folds)
                 made = Batches(data, self.recipe, pick_device(), self.workers)
                 self._batches[proxy.resolution, fold] = made
-        small = self.recipe.adapt(proxy.apply(spec, self.data.num_classes, self.data.in_channels))
+        small = self.recipe.adapt(self._small(spec))
         try:
             trainers = [
                 Trainer(build(small, seed), batches, self.recipe, seed) for batches in self._batches.values()
@@ -104,9 +104,19 @@ class TrainEvaluator(Evaluator):
             return _CrossValidation(trainers)
         return _FullTraining(trainers[0], small) if self.final else _Training(trainers[0])
 
-    def _resolution(self, spec: NetworkSpec) -> int:
-        assert self.baseline_resolution is not None
-        return max(4, round(self.proxy.resolution * spec.resolution / self.baseline_resolution))
+    def _proxy_of(self, spec: NetworkSpec) -> ProxyTask:
+        if self.baseline_resolution is None:
+            return self.proxy
+        resolution = round(self.proxy.resolution * spec.resolution / self.baseline_resolution)
+        return replace(self.proxy, resolution=max(4, resolution))
+
+    def _small(self, spec: NetworkSpec) -> NetworkSpec:
+        """What is trained in place of a network."""
+        return self._proxy_of(spec).apply(spec, self.data.num_classes, self.data.in_channels)
+
+    def gpu_memory(self, space: SearchSpace) -> int:
+        """Of the trainings (one, or all folds' together) of the space's largest network."""
+        return gpu_need(space, self._small, self.recipe.batch, self.folds)
 
     def describe(self) -> str:
         """Data set, images, resolution, width and epochs."""

@@ -18,6 +18,7 @@ from nas.data.survey import Survey
 from nas.network.cost import cost
 from nas.network.scaling import scale_by
 from nas.runs.scoring import HELD_OUT, decide_scoring
+from nas.search.gpu_need import gpu_need
 from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
@@ -69,8 +70,21 @@ class TrialTask:
 
     def apply(self, specs: Sequence[NetworkSpec], classes: int, channels: int) -> list[NetworkSpec]:
         """The networks as they are trained."""
-        proxy, recipe = ProxyTask(self.resolution, self.width, self.stem_stride), self.make_recipe()
+        proxy, recipe = self._proxy, self.make_recipe()
         return [recipe.adapt(proxy.apply(spec, classes, channels)) for spec in specs]
+
+    def gpu_memory(self, space: StagedSpace, found: Survey, channels: int) -> int:
+        """Bytes of a GPU that a trial may take, as the search will count them."""
+        proxy, folds = self._proxy, decide_scoring(found.train, min(found.held_out, HELD_OUT), True).folds
+
+        def trained(spec: NetworkSpec) -> NetworkSpec:
+            return proxy.apply(spec, found.classes, channels)
+
+        return gpu_need(space, trained, self.make_recipe().batch, folds)
+
+    @property
+    def _proxy(self) -> ProxyTask:
+        return ProxyTask(self.resolution, self.width, self.stem_stride)
 
 
 def full_resolution(side: int) -> int:
@@ -158,6 +172,7 @@ class StartPlan:
         train_epochs: of the winner's training, by the recipe `sgd`.
         trial_seconds, train_seconds: by the measured speed; of one trial, of the winner's training.
         cpus, gpus: of the devices that are used.
+        gpus_each: of a trial.
         unsure: what the plan can't know, a line each.
     """
 
@@ -179,6 +194,7 @@ class StartPlan:
     train_seconds: float
     cpus: int
     gpus: int
+    gpus_each: float = 0.0
     unsure: tuple[str, ...] = ()
 
     @property
@@ -218,6 +234,7 @@ def make_plan(
     gpus: int,
     hours: float,
     trials: int | None = None,
+    gpus_each: float = 0.0,
 ) -> StartPlan:
     """The plan that keeps to `hours`, as far as the fewest trials and epochs allow.
 
@@ -228,6 +245,7 @@ def make_plan(
         full_speed: of a network like the winner in its training.
         hours: for all of it.
         trials: how many; None: as many as there is time for.
+        gpus_each: of a trial, as in the plan.
     """
     rate = len(speed.rates) / sum(1 / each for each in speed.rates)  # of trials one after the other
     seconds = 3600 * hours * SEARCH_SHARE - _START_UP
@@ -256,6 +274,7 @@ def make_plan(
     plan = StartPlan(
         *(data, found, space, exportable_to, task, full, target, subset, epochs, number, at_once),
         *(stem_stride, measures, train_epochs, trial_seconds, train_epochs * epoch_seconds, cpus, gpus),
+        gpus_each=gpus_each,
     )
     return replace(plan, unsure=tuple(_unsure(plan, speed, scoring.remark, hours)))
 
@@ -317,8 +336,7 @@ def _unsure(plan: StartPlan, speed: Speed, remark: str | None, hours: float) -> 
         )
     if plan.gpus:
         words.append(
-            "each trial is given a whole GPU, and what trials train on GPUs was chosen, not measured: "
-            "`--gpus-per-trial 0.25` in the first command shares one"
+            "what trials train on GPUs was chosen for all data alike, not measured on these: `nas proxy` does"
         )
     words.append(
         f"a trial is a short training at {plan.task.resolution} px of a network x {plan.task.width:g}: "

@@ -25,14 +25,13 @@ from nas.training.augment import (
     random_flip,
     random_shift,
 )
+from nas.training.gpu_memory import IMAGES_SHARE
 from nas.training.recipe import Recipe
 
 Sample = tuple[Tensor, int] | tuple[str, str]
 
 _PREFETCH = 4
 """Batches that each decoding process has ready."""
-_GPU_SHARE = 0.25
-"""Part of a GPU's free memory that the images of a split may take; else a batch is copied at a time."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +233,7 @@ class Batches:
 
 def _has_room(device: torch.device, size: int) -> bool:
     """Whether images of so many bytes leave a GPU, which trials may share, enough for the training."""
-    return device.type != "cuda" or size <= _GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+    return device.type != "cuda" or size <= IMAGES_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 class _Order(Sampler[list[tuple[int, int]]]):

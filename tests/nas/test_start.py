@@ -102,13 +102,17 @@ def test_a_plan_that_came_with_the_folder_is_not_run(tmp_path):
 @pytest.fixture
 def planned(monkeypatch, tmp_path):
     """Plans with a speed that was measured elsewhere; the document of `--plan --json`."""
+    from nas.cluster import gpus as cards_of
     from nas.cluster import nodes, speed
 
     monkeypatch.setattr(nodes, "connect", lambda address: None)
     monkeypatch.setattr(speed, "speeds_on_ray", lambda specs, *more: Speed((300.0,) * len(specs), 1.0))
     (tmp_path / "space.yaml").write_text(SHALLOW)
 
-    def plan(*arguments, gpus=0):
+    def plan(*arguments, gpus=0, memory=None, usable=True):
+        node = {"Alive": True, "Resources": {"CPU": 4, "GPU": gpus}}
+        monkeypatch.setattr(nodes.ray, "nodes", lambda: [node])
+        monkeypatch.setattr(cards_of, "look_at_cards", lambda: cards_of.Cards(gpus, memory, usable))
         monkeypatch.setattr(speed, "count_devices", lambda: speed.Devices(4, gpus, 1))
         return json.loads(good("start", *arguments, "--plan", "--json", cwd=tmp_path))
 
@@ -143,13 +147,20 @@ def test_gpus_are_used_and_priced(planned):
     assert plan["plan"]["price"] == pytest.approx(3 * plan["plan"]["gpu_hours"])
     assert any("GPU hours" in line and "at 3 an hour" in line for line in plan["lines"])
     search, train = plan["commands"][:2]
-    assert search[search.index("--gpus-per-trial") + 1] == "1"
+    assert "--gpus-per-trial" not in search  # it takes the same part of them
+    assert any("2 at once on 1 GPU each" in line for line in plan["lines"])
     assert "--processes" not in train  # on this machine
     there = planned("digits", "--address", "auto", gpus=2)["commands"][1]
     assert there[there.index("--processes") :][:6] == [
         *("--processes", "1", "--gpus-per-trial", "1", "--address", "auto")
     ]
-    assert "--gpus-per-trial" not in planned("digits")["commands"][0]
+    shared = planned("digits", gpus=1, memory=80 << 30)
+    assert (shared["plan"]["at_once"], shared["plan"]["gpus_each"]) == (4, 0.25)
+    assert any("4 at once on 1/4 GPU each" in line for line in shared["lines"])
+    assert any("4 share one" in line for line in shared["lines"])
+    unusable = planned("digits", gpus=2, memory=80 << 30, usable=False)
+    assert (unusable["plan"]["at_once"], unusable["plan"]["gpus"]) == (4, 0)
+    assert any("without CUDA: trials train on CPUs" in line for line in unusable["lines"])
     with pytest.raises(AssertionError, match="concurrent 5: there is room for 4"):
         planned("digits", "--concurrent", "5", gpus=8)  # each needs a CPU besides
 

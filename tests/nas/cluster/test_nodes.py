@@ -39,7 +39,8 @@ def address(tmp_path):
 
 @pytest.mark.timeout(240)
 def test_search_on_a_cluster_with_two_logical_gpus(address, tmp_path):
-    command = [sys.executable, "-m", "nas", "search", "--address", address, "--gpus-per-trial", "1"]
+    """By default trials ask for them; of logical ones no memory is known, so for a whole one each."""
+    command = [sys.executable, "-m", "nas", "search", "--address", address]
     command += ["--data", "digits", "--epochs", "1", "--subset", "0.3", "--trials", "4", "--json"]
 
     def run(*more):
@@ -50,4 +51,9 @@ def test_search_on_a_cluster_with_two_logical_gpus(address, tmp_path):
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["trials"] == 4
-    assert "gpus: 1" in (tmp_path / "run" / "placement.yaml").read_text()
+    assert "2 at once on 1 GPU each" in done.stderr
+    assert "their memory is not known" in done.stderr
+    logs = "".join(path.read_text() for path in (tmp_path / "run" / "logs").rglob("*") if path.is_file())
+    assert ", GPU 0" in logs
+    assert ", GPU 1" in logs
+    assert "gpus: null" in (tmp_path / "run" / "placement.yaml").read_text()  # open for another cluster
