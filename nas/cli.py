@@ -41,7 +41,7 @@ _COMMANDS = {
     "launch": ("nas.commands.launch", "launch"),
     "status": ("nas.commands.status", "status"),
     "logs": ("nas.commands.status", "logs"),
-    "tensorboard": ("nas.commands.search", "tensorboard"),
+    "tensorboard": ("nas.commands.tensorboard", "tensorboard"),
 }
 
 

@@ -248,7 +248,7 @@ def _problem_of_this_node(
         )
     for folder in folders:
         if not os.access(folder, os.R_OK | os.X_OK):
-            return f"cannot read the data set's folder {folder}: it must be there on every node"
+            return f"cannot read the folder {folder}: it must be there on every node"
     return None
 
 

@@ -29,7 +29,14 @@ def progress() -> Console:
 
 def _console(stream: Any) -> Console:
     # in a file or a pipe nothing needs to fit a window: lines stay whole
-    return _PlainConsole(file=stream, width=None if stream.isatty() else 120, markup=False, emoji=False)
+    # in a notebook too: plain lines in a cell's output, where a live view would need widgets
+    return _PlainConsole(
+        file=stream,
+        width=None if stream.isatty() else 120,
+        markup=False,
+        emoji=False,
+        force_jupyter=False,
+    )
 
 
 class _PlainConsole(Console):

@@ -1,8 +1,7 @@
-"""`nas search`, `nas resume`: run a search; `nas tensorboard`: look at one."""
+"""`nas search`, `nas resume`: run a search."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -31,13 +30,14 @@ from nas.commands.same_run import check_narrower, check_same, exports_of
 from nas.data.place import absolute_data
 from nas.data.sources import source_of
 from nas.export.exportable import default_exports
+from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, Run
+from nas.runs.function_settings import FunctionSettings
 from nas.runs.link import copy_of, is_link_to
 from nas.runs.mirror import fetch_run, fetched_to, has_run, is_copy
 from nas.runs.settings import RewardSettings, SearchSettings
 from nas.runs.train_settings import TrainSettings
-from nas.search.journal import read_records
 from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
 from search_spaces.document import read_document
@@ -99,7 +99,9 @@ _USUAL = RewardSettings()
 @option(
     "--evaluator",
     group=_SCORED,
-    help="train: on a proxy task; benchmark: ImageNet accuracies by a surrogate. Default: train.",
+    metavar="KIND",
+    help="train: on a proxy task; benchmark: ImageNet accuracies by a surrogate; MODULE:FUNCTION: your own. "
+    "Default: train.",
 )
 @option("--benchmark-data", group=_SCORED, help="Accel-NASBench's records. Default: the embedded surrogate.")
 @option("--surrogate", group=_SCORED, help="Of the benchmark: mlp or gb. Default: mlp.")
@@ -136,6 +138,8 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
     if folder is None:
         scorer = settings.evaluator
         on = scorer.data.partition(":")[0] if isinstance(scorer, TrainSettings) else scorer.kind
+        if isinstance(scorer, FunctionSettings):
+            on = file_stem(scorer.function.partition(":")[2])
         folder = f"runs/{file_stem(Path(settings.space.name).stem)}-{on}-{time.strftime('%Y%m%d-%H%M%S')}"
     _report(lambda: start_search(settings, Path(folder), placement, progress()), folder, as_json)
 
@@ -181,38 +185,21 @@ def resume(
     _report(lambda: resume_search(place, placement, progress(), trials, data, data_root), run, as_json)
 
 
-@click.command(epilog="Example: nas tensorboard runs/")
-@click.argument("folder", default="runs")
-@click.option("--trial", "trials", type=int, multiple=True, help="Also the curves of this trial by epoch.")
-@click.option("--port", type=int, default=6006, help="Default: 6006.")
-@click.option("--host", default="127.0.0.1", help="Address to listen on. Default: this machine only.")
-def tensorboard(folder: str, trials: tuple[int, ...], port: int, host: str) -> None:
-    """Start TensorBoard on a run folder, or on a folder of them."""
-    if not Path(folder).is_dir():
-        raise InputError(f"folder {folder!r}: no such folder")
-    if not 0 <= port < 1 << 16:
-        raise InputError(f"port {port}: expected 0 to 65535")
-    if trials:
-        from nas.report.tensorboard import write_trial_curves
-
-        records = {record.trial: record for record in read_records(Path(folder))}
-        for trial in trials:
-            if trial not in records:
-                raise InputError(f"trial {trial}: not among the {len(records)} ended trials of {folder}")
-        write_trial_curves(Path(folder), [records[trial] for trial in trials])
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder}", f"--host={host}"]
-    sys.exit(subprocess.call([*command, "--port", str(port)]))
-
-
 def check_evaluator(kind: str, ctx: click.Context | None = None) -> None:
     """Raise `InputError` for an option of `nas search` that another evaluator has."""
+    own = ":" in kind or kind == FunctionSettings.kind
     only_with(
         kind == "train",
         "--evaluator train",
-        *("data", "data_root", "epochs", "recipe", "changes", "proxy_file", "resolution", "width"),
-        *("stem_stride", "subset", "scheduler", "concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
-        *("retries", "trial_timeout", "autoscaling", "dashboard", "download", "cache", "held_out", "folds"),
-        "full_resolution",
+        *("data", "data_root", "recipe", "changes", "proxy_file", "resolution", "width"),
+        *("stem_stride", "subset", "download", "cache", "held_out", "folds"),
+        ctx=ctx,
+    )
+    only_with(
+        kind == "train" or own,
+        "--evaluator train or MODULE:FUNCTION",
+        *("epochs", "scheduler", "concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
+        *("retries", "trial_timeout", "autoscaling", "dashboard", "full_resolution"),
         ctx=ctx,
     )
     names = ("benchmark_data", "surrogate", "noise")
@@ -268,7 +255,14 @@ def _check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
     run, written = Run.open(folder), typed()
     settings = run.settings
     odd = [written[name] for name in _TRAINS if name in written]
-    if not isinstance(settings.evaluator, TrainSettings) and odd:
+    if isinstance(settings.evaluator, FunctionSettings):
+        odd = [written[name] for name in ("data", "data_root", "download") if name in written]
+        if odd:
+            raise InputError(
+                f"resume {folder}: {settings.evaluator.function} has its data itself; "
+                f"leave {', '.join(odd)} out"
+            )
+    elif not isinstance(settings.evaluator, TrainSettings) and odd:
         raise InputError(
             f"resume {folder}: its benchmark answers in this process, nothing is trained; leave "
             f"{', '.join(odd)} out"
@@ -305,24 +299,27 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
             )
     kind = options["evaluator"] or base.evaluator.kind
     check_evaluator(kind, ctx)
-    benchmark = kind == "benchmark"
+    benchmark, own = kind == "benchmark", ":" in kind or kind == FunctionSettings.kind
     for column in ("image_column", "label_column"):
-        if options[column] is not None and benchmark:
-            name = column.replace("_", "-")
-            raise InputError(f"{name} {options[column]!r}: the benchmark reads no images; leave it out")
+        if options[column] is not None and (benchmark or own):
+            name, what = column.replace("_", "-"), "the benchmark" if benchmark else "nas"
+            raise InputError(f"{name} {options[column]!r}: {what} reads no images here; leave it out")
     known = base.evaluator.data if isinstance(base.evaluator, TrainSettings) else TrainSettings().data
     if (named := take_columns(options, options["data"] or known)) != known:
         options["data"] = named
     changed = pairs(options.pop("changes"), "--set")
-    if (epochs := options.pop("epochs")) is not None:
+    if own:
+        options["function_epochs"] = options.pop("epochs")
+        base = replace(base, evaluator=_as_new(base.evaluator))
+    elif (epochs := options.pop("epochs")) is not None:
         if "epochs" in changed:
             raise InputError(f"epochs {epochs}: given as --set epochs={changed['epochs']} too")
         changed["epochs"] = epochs
     given = {name: value for name, value in options.items() if value is not None}
-    own = pairs(given.pop("controller_option"), "--controller-option")
+    chosen = pairs(given.pop("controller_option"), "--controller-option")
     # another controller than the file's has no use for the file's options
     kept = base.controller.options if options["controller"] in (None, base.controller.name) else {}
-    given["controller_options"] = kept | own
+    given["controller_options"] = kept | chosen
     if changed:
         earlier = base.evaluator.recipe_changes if isinstance(base.evaluator, TrainSettings) else {}
         given["recipe_changes"] = {**earlier, **changed}
@@ -348,6 +345,11 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     if "benchmark_data" in given:
         given["surrogate_digest"] = None
     return change(base, **given)
+
+
+def _as_new(scorer: EvaluatorSettings) -> EvaluatorSettings:
+    """A settings file's evaluator, of whose function this search keeps the present code."""
+    return replace(scorer, code=None) if isinstance(scorer, FunctionSettings) else scorer
 
 
 def _targets(cost: str | None, texts: tuple[str, ...], benchmark: bool) -> dict[str, str]:

@@ -18,6 +18,7 @@ from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
 from nas.report.tables import part_words
 from nas.runs.folder import LATENCY_TABLE, SETTINGS, Run
+from nas.runs.function_settings import FunctionSettings
 from nas.runs.measured import read_measured
 from nas.runs.train_settings import TrainSettings
 from nas.search.results import Results
@@ -81,6 +82,8 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
     scored = "ImageNet top-1 by the benchmark"
     if isinstance(settings.evaluator, TrainSettings):
         scored = _proxy(settings.evaluator)
+    elif isinstance(settings.evaluator, FunctionSettings):
+        scored = f"{settings.evaluator.function}, epochs {settings.evaluator.epochs}"
     cards = [
         ("best reward", f"{best.reward:.4f}"),
         ("its accuracy", f"{best.accuracy:.4f}"),

@@ -2,7 +2,12 @@
 
 from nas.runs.benchmark_settings import BenchmarkSettings
 from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.runs.function_settings import FunctionSettings
 from nas.runs.train_settings import TrainSettings
 
-EVALUATORS: dict[str, type[EvaluatorSettings]] = {"train": TrainSettings, "benchmark": BenchmarkSettings}
+EVALUATORS: dict[str, type[EvaluatorSettings]] = {
+    "train": TrainSettings,
+    "benchmark": BenchmarkSettings,
+    "function": FunctionSettings,
+}
 """The settings of an evaluator by its name."""

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from nas.runs.evaluators import EVALUATORS
+from nas.runs.function_settings import FunctionSettings
 from nas.runs.settings import SearchSettings, resolve_targets
 from search_spaces.document import check_fields
 from search_spaces.errors import InputError, shown, unknown
@@ -28,7 +29,10 @@ _OF_KIND = {
     for kind, part in EVALUATORS.items()
 }
 NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.values() for name in names))
-_LATER = ("exportable_to", "full_resolution", "cache", "held_out", "folds")
+_LATER = (
+    *("exportable_to", "full_resolution", "cache", "held_out", "folds"),
+    *("function", "module_folder", "function_epochs", "function_code"),
+)
 _FIRST = tuple(name for name in NAMES if name not in _LATER)
 """What the first version's files have."""
 _PLACED = ("cpus_per_trial", "gpus_per_trial")
@@ -43,12 +47,14 @@ def make_settings(**flat: Any) -> SearchSettings:
 def change(settings: SearchSettings, **flat: Any) -> SearchSettings:
     """The settings with some changed, by flat names (`NAMES`); targets may be texts.
 
-    Another evaluator starts from its own defaults.
+    Another evaluator starts from its own defaults; `module:function` is one too.
 
     Raises:
         InputError: an unknown name, one of another evaluator, or what the parts refuse.
     """
     kind = flat.pop("evaluator", settings.evaluator.kind)
+    if isinstance(kind, str) and ":" in kind:
+        kind, flat = FunctionSettings.kind, {**FunctionSettings.named(kind), **flat}
     if not isinstance(kind, str) or kind not in EVALUATORS:
         raise unknown("evaluator", str(kind), EVALUATORS)
     scorer = settings.evaluator if kind == settings.evaluator.kind else EVALUATORS[kind]()

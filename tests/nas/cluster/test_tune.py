@@ -183,9 +183,7 @@ def test_a_node_without_the_data_or_the_storage_is_named(tmp_path):
     class Elsewhere(Fake):
         folders = (str(tmp_path / "not-there"),)
 
-    with pytest.raises(
-        InputError, match=r"node [\d.]+ \(.*\): cannot read the data set's folder .*not-there"
-    ):
+    with pytest.raises(InputError, match=r"node [\d.]+ \(.*\): cannot read the folder .*not-there"):
         search(tmp_path, Elsewhere(), 2)
     other = Checkpoints(str(tmp_path / "other"))
     other.mark()

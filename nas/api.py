@@ -1,0 +1,268 @@
+"""A search from Python: `nas.search`, `nas.start` and `nas.open`, with the run folder of the command.
+
+run = nas.search(space="mnasnet", evaluate=my_function, epochs=3, trials=24, out="runs/first")
+run.trials()            # a DataFrame
+nas.open("runs/first").resume(trials=48)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.commands.common import out as _stdout
+from nas.commands.common import progress as _stderr
+from nas.export.exportable import default_exports
+from nas.runs.benchmark_settings import BenchmarkSettings
+from nas.runs.flat import make_settings
+from nas.runs.folder import Run
+from nas.runs.function_settings import FunctionSettings
+from nas.runs.placement import Placement
+from nas.search.function_evaluator import OwnFunction
+from nas.search.results import Results
+from nas.search.trial import Record, Scored
+from nas.session import resume_search, start_search
+from search_spaces.errors import InputError, unknown
+from search_spaces.notation import network_notation
+from search_spaces.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
+_PLACED = tuple(field.name for field in fields(Placement))
+
+
+def run_search(
+    space: str | Mapping[str, Any] = "mnasnet",
+    evaluate: str | OwnFunction = "train",
+    *,
+    costs: Mapping[str, float | str] | float | str | None = None,
+    reward: str = "soft",
+    trials: int = 24,
+    out: str | Path,
+    address: str | None = None,
+    epochs: int | None = None,
+    **more: Any,
+) -> SearchRun:
+    """A new search, as `nas search` does it; returns when it has ended.
+
+    Args:
+        space: a name, a file, or the document of a space (`StagedSpace.to_document`).
+        evaluate: `train`, `benchmark`, `module:function`, or a function (see `FunctionEvaluator`).
+        costs: targets by cost name (`{"macs": "400M", "params": 5e6}`), or one of MACs. Default: 400M MACs;
+            on the benchmark as it counts them.
+        reward: `soft`, `hard` or `absolute`.
+        trials: how many networks.
+        out: the run folder to make.
+        address: of a Ray cluster to join (`auto`, host:port); None: the one that this process is in, else
+            RAY_ADDRESS, else this machine.
+        epochs: of a training or of the function.
+        **more: further settings by the names of `search.yaml` (`controller="evolution"`, `seed=1`,
+            `data="cifar10"`, `resolution=32`, `exponent=-0.1`), and where it runs (`concurrent`, `cpus`,
+            `gpus`, `retries`, `timeout`, `storage`, `download`; see `nas.runs.placement.Placement`).
+
+    Raises:
+        InputError: a setting, the data, the cluster or the folder.
+        KeyboardInterrupt: stopped; `nas.open(out).resume()` goes on.
+    """
+    placed = {name: more.pop(name) for name in list(more) if name in _PLACED}
+    placement = Placement(address=address, **placed)
+    flat: dict[str, Any] = {"reward": reward, "trials": trials, **more}
+    benchmark = evaluate == BenchmarkSettings.kind
+    if callable(evaluate):
+        flat |= {"evaluator": FunctionSettings.kind, **FunctionSettings.handed(evaluate)}
+    else:
+        flat["evaluator"] = evaluate
+    if isinstance(space, Mapping):
+        flat |= {"space": str(space.get("space", "space")), "space_document": dict(space)}
+    else:
+        name = "accel-nasbench" if benchmark and space == "mnasnet" else space
+        flat["space"] = name
+        flat.setdefault("exportable_to", default_exports(name))
+    if costs is None and benchmark:
+        costs = {"benchmark_macs": "400M"}
+    if costs is not None:
+        flat["targets"] = dict(costs) if isinstance(costs, Mapping) else {"macs": costs}
+    if epochs is not None and (callable(evaluate) or ":" in evaluate):
+        flat["function_epochs"] = epochs
+    elif epochs is not None and not benchmark:
+        flat["recipe_changes"] = {**flat.get("recipe_changes", {}), "epochs": epochs}
+    elif epochs is not None:
+        raise InputError(f"epochs {epochs}: the benchmark trains nothing; leave it out")
+    settings = make_settings(**flat)
+    return SearchRun(start_search(settings, Path(out), placement, _console()))
+
+
+def run_start(data: str | Path, out: str | Path, **options: Any) -> SearchRun:
+    """`nas start`: from a folder of images to a trained, exported winner; the run of its search.
+
+    Args:
+        data: folder of images, or the name of a data set.
+        out: folder for all that is made; with a plan in it, goes on with that.
+        **options: of the command, by name: `hours=2`, `trials=20`, `exportable_to="any"`.
+
+    Raises:
+        InputError: as the command's one line.
+    """
+    from nas.cli import cli
+
+    command = cli.get_command(None, "start")  # type: ignore[arg-type]
+    assert command is not None
+    known = {str(parameter.name) for parameter in command.params} - {"data", "folder", "as_json", "only_plan"}
+    words = ["start", str(data), "--out", str(out)]
+    for name, value in options.items():
+        if name not in known:
+            raise unknown("option of nas.start", name, known)
+        if value is not False and value is not None:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    cli.main(words, prog_name="nas", standalone_mode=False)
+    return open_run(Path(out) / "search")
+
+
+def open_run(folder: str | Path) -> SearchRun:
+    """The run in a folder, running or ended; raises `InputError` if there is none."""
+    return SearchRun(Run.open(Path(folder)))
+
+
+class SearchRun:
+    """A run folder, read anew at each call: of a search that runs meanwhile, what has ended so far.
+
+    Attributes:
+        folder: its path.
+        settings: what is searched.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.folder, self.settings = run.folder, run.settings
+
+    @property
+    def records(self) -> list[Record]:
+        """The ended trials, in the order of their ends."""
+        return self._run.records()
+
+    @property
+    def best(self) -> Scored | None:
+        """The trial of `best.yaml`; None before the first has finished."""
+        return self._run.winner(self._results())
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The best trial's network; raises `InputError` before there is one."""
+        best = self.best
+        if best is None:
+            raise InputError(f"{self.folder}: no trial has finished yet")
+        return self._run.spec(best)
+
+    def trials(self) -> Any:
+        """All ended trials as a pandas DataFrame indexed by trial; needs the extra `pandas`.
+
+        Columns: `state`, `reward`, `accuracy`, every cost by its name, `seconds`, `epochs`, `worker`,
+        `reason`, `same_as`, and the choice of each decision.
+        """
+        return _frame([self._row(record) for record in sorted(self.records, key=lambda r: r.trial)])
+
+    def front(self) -> Any:
+        """The Pareto front of accuracy against the targeted costs as a DataFrame, by falling accuracy."""
+        return _frame([self._row(record) for record in self._results().front])
+
+    def plot(self) -> Figure:
+        """Accuracy against the targeted cost, with the front, the target and known networks (matplotlib)."""
+        from nas.report.figures import pareto_figure
+
+        results = self._results()
+        if not results.finished:
+            raise InputError(f"{self.folder}: no trial has finished yet: there is nothing to plot")
+        return pareto_figure(results)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the HTML report, to `report.html` in the folder if nothing else is said."""
+        from nas.report.html import write_report
+
+        target = self.folder / "report.html" if path is None else Path(path)
+        write_report(self._run, self.records, target)
+        return target
+
+    def resume(
+        self,
+        trials: int | None = None,
+        *,
+        evaluate: OwnFunction | None = None,
+        data: str | None = None,
+        data_root: str | None = None,
+        **placed: Any,
+    ) -> SearchRun:
+        """Go on after a stop, or to more trials, as `nas resume` does.
+
+        Args:
+            trials: how many in all; None: the run's.
+            evaluate: the run's own function, where it was defined in a notebook that is gone.
+            data, data_root: where its data lie now.
+            **placed: as `Placement` takes it: `address`, `concurrent`, `cpus` ...
+
+        Raises:
+            InputError: as `resume_search`, or another function than the run's.
+        """
+        if evaluate is not None:
+            self._take(evaluate)
+        ended = len(self.records)
+        if trials is not None and trials < max(1, ended):
+            raise InputError(f"trials {trials}: {ended} have ended already: expected at least as many")
+        for name in placed:
+            if name not in _PLACED:
+                raise unknown("option of resume", name, _PLACED)
+        resume_search(self.folder, Placement(**placed), _console(), trials, data, data_root)
+        return open_run(self.folder)
+
+    def _take(self, function: OwnFunction) -> None:
+        own = self.settings.evaluator
+        if not isinstance(own, FunctionSettings):
+            raise InputError(f"evaluate: the run was scored by {own.kind!r}, not by a function")
+        given = FunctionSettings.handed(function, own.module_folder)
+        if given["function"] != own.function:
+            raise InputError(f"evaluate {given['function']!r}: the run was scored by {own.function!r}")
+
+    def _results(self) -> Results:
+        return self._run.results(self.records)
+
+    def _row(self, record: Record) -> dict[str, Any]:
+        return {
+            "trial": record.trial,
+            "state": record.state,
+            "reward": record.reward,
+            "accuracy": record.accuracy,
+            **record.costs,
+            "seconds": record.seconds,
+            "epochs": len(record.measurements),
+            "worker": record.worker,
+            "reason": record.reason,
+            "same_as": record.same_as,
+            **record.choices,
+        }
+
+    def __repr__(self) -> str:
+        best = self.best
+        found = "no result yet" if best is None else f"best reward {best.reward:.4f}, trial {best.trial}"
+        network = "" if best is None else f", {network_notation(self._run.spec(best))}"
+        return f"<run {self.folder}: {len(self.records)} of {self.settings.trials} trials, {found}{network}>"
+
+
+def _frame(rows: list[dict[str, Any]]) -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise InputError(
+            "pandas is not installed, of which a run's tables are made: pip install 'baseline-nas[pandas]'; "
+            "`records` has the same without it"
+        ) from None
+    return pandas.DataFrame(rows, columns=None if rows else ["trial"]).set_index("trial")
+
+
+def _console() -> Console:
+    """Where progress goes: in a notebook to the cell's output, where stderr would stand on red."""
+    import builtins
+
+    return _stdout() if hasattr(builtins, "__IPYTHON__") else _stderr()
