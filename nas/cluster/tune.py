@@ -120,6 +120,7 @@ def run_on_ray(
         reward=loop.reward,
         checkpoints=checkpoints,
         threads=max(1, int(resources.cpus)),
+        gpus=resources.gpus,
     )
     callback = LoopCallback(
         search, checkpoints if evaluator.checkpoints else None, TrialLogs(folder), retries, timeout, tick

@@ -42,8 +42,9 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         reward: Reward | None = None,
         checkpoints: Checkpoints | None = None,
         threads: int = 1,
+        gpus: float = 0,
     ) -> None:
-        """Once in an actor: bound its threads, take the evaluator out of the object store.
+        """Once in an actor: bound its threads and GPU memory, take the evaluator out of the object store.
 
         The evaluator comes as a reference in a list, which Ray hands on as it is.
         """
@@ -54,6 +55,7 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         self.evaluator: Evaluator = ray.get(evaluator[0])
         if self.evaluator.checkpoints:  # torch writes them; loading it is none of the first trial's time
             importlib.import_module("torch")
+            importlib.import_module("nas.training.gpu_share").cap_memory(gpus)
         # an evaluator that computes with torch has brought it along; others are spared loading it
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(threads)
@@ -73,6 +75,8 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         self.told = 0
         # the evaluation itself starts in the first step, where an error is this trial's own
         self.evaluation: Evaluation | None = None
+        if (share := sys.modules.get("nas.training.gpu_share")) is not None:
+            share.forget_memory()  # of the trial before
         spec = self.space.decode(Architecture(config["architecture"]))
         self.task = spec.replace(name=f"{spec.name}-trial{self.trial}"), config["seed"]
 

@@ -26,6 +26,7 @@ from nas.training.augment import (
     random_shift,
 )
 from nas.training.gpu_memory import IMAGES_SHARE
+from nas.training.gpu_share import memory_left
 from nas.training.recipe import Recipe
 
 Sample = tuple[Tensor, int] | tuple[str, str]
@@ -233,7 +234,7 @@ class Batches:
 
 def _has_room(device: torch.device, size: int) -> bool:
     """Whether images of so many bytes leave a GPU, which trials may share, enough for the training."""
-    return device.type != "cuda" or size <= IMAGES_SHARE * torch.cuda.mem_get_info(device)[0]
+    return device.type != "cuda" or size <= IMAGES_SHARE * memory_left(device)
 
 
 class _Order(Sampler[list[tuple[int, int]]]):

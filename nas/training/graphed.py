@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -16,9 +18,10 @@ _WARM_UP = 3
 class GraphedStep:
     """Records the training step of batches of one shape, and plays it again for each.
 
-    The first steps, and those of batches of other shapes, run as they are. What is recorded are kernels on
-    fixed memory: the weights, their gradients and the optimizer's state; whoever replaces the latter (a
-    checkpoint that is taken up) makes another `GraphedStep`.
+    The first steps, and those of batches of other shapes, run as they are. Where a step can't be recorded (a
+    layer waits for the device, say), all of them do, and that is said once in a process. What is recorded
+    are kernels on fixed memory: the weights, their gradients and the optimizer's state; whoever replaces the
+    latter (a checkpoint that is taken up) makes another `GraphedStep`.
 
     Args:
         loss_of: images (N, C, H, W) and labels to the loss, its gradient still to be taken.
@@ -27,7 +30,7 @@ class GraphedStep:
 
     def __init__(self, loss_of: Callable[[Tensor, Tensor], Tensor], optimizer: Optimizer) -> None:
         self._loss_of, self._optimizer = loss_of, optimizer
-        self._warm = 0
+        self._warm, self._refused = 0, False
         self._graph: torch.cuda.CUDAGraph | None = None
         self._images = self._labels = self._loss = torch.empty(0)
 
@@ -36,13 +39,12 @@ class GraphedStep:
         if self._graph is None and self._warm < _WARM_UP:
             self._warm += 1
             return self._aside(images, labels)
-        if self._graph is None:
-            self._record(images, labels)
-        if images.shape != self._images.shape or labels.shape != self._labels.shape:
+        if self._graph is None and not self._refused:
+            self._try_to_record(images, labels)
+        if self._graph is None or images.shape != self._images.shape or labels.shape != self._labels.shape:
             return self._eager(images, labels)
         self._images.copy_(images)
         self._labels.copy_(labels)
-        assert self._graph is not None
         self._graph.replay()
         return self._loss
 
@@ -62,6 +64,18 @@ class GraphedStep:
         torch.cuda.current_stream().wait_stream(stream)
         return loss
 
+    def _try_to_record(self, images: Tensor, labels: Tensor) -> None:
+        stream = torch.cuda.current_stream()
+        try:
+            self._record(images, labels)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._refused, self._loss = True, torch.empty(0)
+            torch.cuda.set_stream(stream)
+            _end_recording(images.device)
+            _say_once(str(error).strip().splitlines()[0])
+
     def _record(self, images: Tensor, labels: Tensor) -> None:
         self._images, self._labels = images.clone(), labels.clone()
         self._optimizer.zero_grad()  # the recording brings gradients of its own
@@ -69,3 +83,19 @@ class GraphedStep:
         with torch.cuda.graph(graph):
             self._loss = self._eager(self._images, self._labels)
         self._graph = graph
+
+
+def _end_recording(device: torch.device) -> None:
+    """After one that failed: the generator that was recorded from draws as before."""
+    torch.cuda.synchronize(device)
+    seed = torch.cuda.initial_seed()
+    index = torch.cuda.current_device() if device.index is None else device.index
+    generator = torch.cuda.default_generators[index]
+    # the state that took part in it waits for its end for good
+    generator.graphsafe_set_state(torch.Generator(device).graphsafe_get_state())
+    generator.manual_seed(seed)
+
+
+@lru_cache(maxsize=8)
+def _say_once(reason: str) -> None:
+    print(f"training steps are not recorded as a CUDA graph, and slower for it: {reason}", file=sys.stderr)

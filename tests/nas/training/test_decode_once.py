@@ -111,6 +111,7 @@ def test_ranks_share_it(photographs):
 
 def test_images_too_many_for_a_gpu_stay_where_they_are(photographs, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     assert of_batches._has_room(torch.device("cuda"), 200)
     assert not of_batches._has_room(torch.device("cuda"), 300)
     assert of_batches._has_room(CPU, 1 << 60)

@@ -1,6 +1,8 @@
 """Training on a GPU: recorded steps are the steps, a checkpoint goes on, memory is bounded. Skipped without one."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,6 +10,8 @@ import torch
 from nas.data.load import load_data
 from nas.network.builder import build
 from nas.training.batches import Batches
+from nas.training.gpu_memory import training_bytes, trial_bytes
+from nas.training.gpu_share import forget_memory
 from nas.training.graphed import GraphedStep
 from nas.training.presets import make_recipe
 from nas.training.proxy import ProxyTask
@@ -92,3 +96,61 @@ def test_a_network_learns_and_a_checkpoint_goes_on(recipe):
     assert accuracy > least
     assert again > least
     assert abs(accuracy - again) < 0.1  # kernels add in any order
+
+
+def test_a_step_that_waits_for_the_device_is_trained_unrecorded(capsys, exact):
+    """As it would be step by step, dropout too; the networks after it are recorded again."""
+    one, plain = trainer(**PLAIN), trainer(**PLAIN)
+    loss_of = one._loss
+    one._graphed = GraphedStep(lambda *batch: loss_of(*batch) * float(loss_of(*batch) > -1), one.optimizer)
+    plain._graphed = None
+    sizes, rates = [20] * 7, [0.001] * 7
+    a, loss_a = steps(one, sizes, rates)
+    assert one._graphed._graph is None
+    assert "not recorded as a CUDA graph" in capsys.readouterr().err
+    _, loss_b = steps(plain, sizes, rates)
+    assert torch.isfinite(a).all()
+    assert loss_a == pytest.approx(loss_b, rel=0.05)  # BN saw each batch twice
+    after = trainer(dropout=0.2)
+    steps(after, sizes, rates)
+    assert after._graphed._graph is not None
+
+
+def test_a_process_takes_no_more_than_its_part_and_gives_it_back():
+    """In a process of its own: the bound stays."""
+    code = """
+import torch
+from nas.training.gpu_share import cap_memory, forget_memory, memory_left, memory_of_others
+total = torch.cuda.get_device_properties(0).total_memory
+cap_memory(0.1)
+left = memory_left(torch.device("cuda"))
+assert 0.04 * total < left <= 0.1 * total, (left, total)
+held = torch.empty(left // 2, dtype=torch.uint8, device="cuda")
+assert memory_left(torch.device("cuda")) < 0.6 * left
+try:
+    torch.empty(left, dtype=torch.uint8, device="cuda")
+except torch.cuda.OutOfMemoryError:
+    pass
+else:
+    raise AssertionError("took more than its part")
+del held
+forget_memory()
+assert memory_left(torch.device("cuda")) > 0.9 * left
+assert memory_of_others() < total
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("width", [0.25, 1.0])
+def test_a_training_stays_within_the_estimate(width):
+    """The estimate that decides how many trials share a GPU, of an epoch with its evaluation."""
+    recipe = make_recipe("adamw", {"epochs": 6, "batch": 128})
+    spec = recipe.adapt(ProxyTask(64, width, 2).apply(reference("efficientnet-b0"), 10, 1))
+    batches = Batches(load_data("digits").at(64), recipe, pick_device())
+    forget_memory()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_reserved()
+    one = Trainer(build(spec, 0), batches, recipe)
+    one.run_epoch()
+    one.run_epoch()
+    assert torch.cuda.max_memory_reserved() - before < trial_bytes(training_bytes(spec, 128))
