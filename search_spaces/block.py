@@ -136,6 +136,12 @@ def _mbconv(block: BlockSpec) -> tuple[Layer, ...]:
     return (Conv(block.in_channels, block.inner_channels), *_separable(block))
 
 
+def _fused(block: BlockSpec) -> tuple[Layer, ...]:
+    inner = block.inner_channels
+    spatial = Conv(block.in_channels, inner, block.kernel, block.stride)
+    return (spatial, *_gate(block, inner), Conv(inner, block.out_channels, activation=False))
+
+
 def _basic(block: BlockSpec) -> tuple[Layer, ...]:
     cin, cout, kernel = block.in_channels, block.out_channels, block.kernel
     second = Conv(cout, cout, kernel, activation=False)
@@ -181,6 +187,12 @@ for _op in (
     ),
     # inverted residual: 1x1 expansion before `ds` (MobileNetV2)
     Op("mbconv", "MBConv", "ir", "#e08a3c", _mbconv, _expanded, expands=True, unexpanded="ds"),
+    # the same with one k x k convolution for the 1x1 and the depthwise one (EfficientNetV2, Tan & Le 2021,
+    # figure 2); where it expands nothing it is that convolution alone
+    Op(
+        "fused", "fused MBConv", "er", "#c8556f", _fused, _expanded,
+        expands=True, unexpanded="conv", short="FusedMBConv",
+    ),
     # ResNet's two (He et al. 2016), the stride on the k x k convolution, as in torchvision's v1.5
     Op("basic", "basic block", "bb", "#a56cc1", _basic, _as_it_goes, final_activation=True, short="Basic"),
     Op(

@@ -1,6 +1,6 @@
 """Block notation: a stage as a short string, `ir_r2_k3_s2_e6_c24_se0.25` (MnasNet's and timm's style).
 
-The codes are timm's (`cn`, `ds`, `dsa`, `ir`; `noskip`), with `bb` and `bt` for ResNet's blocks and
+The codes are timm's (`cn`, `ds`, `dsa`, `ir`, `er`; `noskip`), with `bb` and `bt` for ResNet's blocks and
 `pool`, `proj` for the other two shortcuts. They are for pasting and for writing reference networks down;
 `nas.export` knows what a library makes of its own variant. Where people read, a stage stands in words,
 `2 x MBConv6 k3 s2 SE c24`.
@@ -25,9 +25,9 @@ WORDS_LEGEND = (
 """What the words mean, for people."""
 
 CODE_LEGEND = (
-    "ir_r3_k5_s2_e6_c40_se0.25, to paste: ir MBConv, ds MBConv1, dsa SepConv (an activation after the 1x1, "
-    "too), cn Conv, bb Basic, bt Bottleneck; r blocks, k kernel, s stride, e expansion, c channels, se ratio "
-    "of SE; noskip, pool, proj: the skip"
+    "ir_r3_k5_s2_e6_c40_se0.25, to paste: ir MBConv, er FusedMBConv, ds MBConv1, dsa SepConv (an activation "
+    "after the 1x1, too), cn Conv, bb Basic, bt Bottleneck; r blocks, k kernel, s stride, e expansion, "
+    "c channels, se ratio of SE; noskip, pool, proj: the skip"
 )
 """What the codes mean, for people."""
 
@@ -71,6 +71,11 @@ def from_notation(text: str) -> StageSpec:
     if "channels" not in fields:
         raise InputError(f"block notation {text!r}: the width (c...) is missing")
     return StageSpec(**fields)  # type: ignore[arg-type]
+
+
+def parse_stages(*rows: str) -> tuple[StageSpec, ...]:
+    """The stages that strings describe, one each; raises `InputError` as `from_notation`."""
+    return tuple(from_notation(row) for row in rows)
 
 
 def network_notation(spec: NetworkSpec) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
+from search_spaces.efficientnet_v2 import efficientnet_v2_references
 from search_spaces.errors import unknown
-from search_spaces.notation import from_notation
-from search_spaces.spec import NetworkSpec, StageSpec, StemSpec
-
-
-def _stages(*rows: str) -> tuple[StageSpec, ...]:
-    return tuple(from_notation(row) for row in rows)
+from search_spaces.layers import make_divisible
+from search_spaces.notation import parse_stages
+from search_spaces.spec import NetworkSpec, StemSpec
 
 
 def efficientnet_b0() -> NetworkSpec:
     """EfficientNet-B0 (Tan & Le 2019, table 1)."""
     return NetworkSpec(
         "efficientnet-b0",
-        _stages(
+        parse_stages(
             "ds_r1_k3_s1_e1_c16_se0.25",  # 112
             "ir_r2_k3_s2_e6_c24_se0.25",  # 112
             "ir_r2_k5_s2_e6_c40_se0.25",  # 56
@@ -33,7 +34,7 @@ def mnasnet_a1() -> NetworkSpec:
     """MnasNet-A1 (Tan et al. 2019, figure 7)."""
     return NetworkSpec(
         "mnasnet-a1",
-        _stages(
+        parse_stages(
             "ds_r1_k3_s1_e1_c16_noskip",  # 112
             "ir_r2_k3_s2_e6_c24",  # 112
             "ir_r3_k5_s2_e3_c40_se0.25",  # 56
@@ -47,11 +48,56 @@ def mnasnet_a1() -> NetworkSpec:
     )
 
 
+def mnasnet_b1() -> NetworkSpec:
+    """MnasNet-B1, without SE (the authors' code, `build_mnasnet_b1`)."""
+    return NetworkSpec(
+        "mnasnet-b1",
+        parse_stages(
+            "ds_r1_k3_s1_e1_c16_noskip",  # 112
+            "ir_r3_k3_s2_e3_c24",  # 112
+            "ir_r3_k5_s2_e3_c40",  # 56
+            "ir_r3_k5_s2_e6_c80",  # 28
+            "ir_r2_k3_s1_e6_c96",  # 14
+            "ir_r4_k5_s2_e6_c192",  # 14
+            "ir_r1_k3_s1_e6_c320",  # 7
+        ),
+        activation="relu",
+        stochastic_depth=0,
+    )
+
+
+_LITE = {
+    0: (1.0, 1.0, 224, 0.2),
+    1: (1.0, 1.1, 240, 0.2),
+    2: (1.1, 1.2, 260, 0.3),
+    3: (1.2, 1.4, 280, 0.3),
+    4: (1.4, 1.8, 300, 0.3),
+}
+"""(width, depth, resolution, dropout) of EfficientNet-Lite's members (the authors' code)."""
+
+
+def efficientnet_lite(member: int) -> NetworkSpec:
+    """EfficientNet-Lite0 to -Lite4: B0 to B4 without SE, with relu6; stem, head and both ends do not grow."""
+    width, depth, resolution, dropout = _LITE[member]
+    stages = [replace(stage, se_ratio=0) for stage in efficientnet_b0().stages]
+    for index, stage in enumerate(stages):
+        fixed = index in (0, len(stages) - 1)
+        repeats = stage.repeats if fixed else math.ceil(stage.repeats * depth - 1e-9)
+        stages[index] = replace(stage, channels=make_divisible(stage.channels * width), repeats=repeats)
+    return NetworkSpec(
+        f"efficientnet-lite{member}",
+        tuple(stages),
+        activation="relu6",
+        resolution=resolution,
+        dropout=dropout,
+    )
+
+
 def mobilenet_v1() -> NetworkSpec:
     """MobileNetV1 (Howard et al. 2017, table 1)."""
     return NetworkSpec(
         "mobilenet-v1",
-        _stages(
+        parse_stages(
             "dsa_r1_k3_s1_e1_c64_noskip",  # 112
             "dsa_r2_k3_s2_e1_c128_noskip",  # 112
             "dsa_r2_k3_s2_e1_c256_noskip",  # 56
@@ -69,7 +115,7 @@ def mobilenet_v2() -> NetworkSpec:
     """MobileNetV2 (Sandler et al. 2018, table 2)."""
     return NetworkSpec(
         "mobilenet-v2",
-        _stages(
+        parse_stages(
             "ds_r1_k3_s1_e1_c16",  # 112
             "ir_r2_k3_s2_e6_c24",  # 112
             "ir_r3_k3_s2_e6_c32",  # 56
@@ -87,7 +133,7 @@ def resnet50() -> NetworkSpec:
     """ResNet-50 (He et al. 2016, table 1), with the stride on the 3x3 convolution (v1.5)."""
     return NetworkSpec(
         "resnet50",
-        _stages(
+        parse_stages(
             "bt_r3_k3_s1_e0.25_c256_proj",  # 56
             "bt_r4_k3_s2_e0.25_c512_proj",  # 56
             "bt_r6_k3_s2_e0.25_c1024_proj",  # 28
@@ -105,10 +151,13 @@ def resnet50() -> NetworkSpec:
 
 REFERENCES: dict[str, Callable[[], NetworkSpec]] = {
     "efficientnet-b0": efficientnet_b0,
+    **{f"efficientnet-lite{member}": partial(efficientnet_lite, member) for member in _LITE},
     "mnasnet-a1": mnasnet_a1,
+    "mnasnet-b1": mnasnet_b1,
     "mobilenet-v1": mobilenet_v1,
     "mobilenet-v2": mobilenet_v2,
     "resnet50": resnet50,
+    **efficientnet_v2_references(),
 }
 
 

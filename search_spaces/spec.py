@@ -56,7 +56,7 @@ def _check_kernel(where: str, value: object) -> None:
 class StageSpec:
     """`repeats` blocks of one kind; the first one has the stride and changes the width.
 
-    `expansion` 1 with op `mbconv` is MBConv1 and is stored as what it is, `ds`.
+    `expansion` 1 with op `mbconv` is MBConv1 and is stored as what it is, `ds`; with `fused` it is `conv`.
 
     Raises:
         InputError: a field breaks its rule.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from search_spaces.errors import unknown
 from search_spaces.spec import NetworkSpec, StageSpec
 
-TIMM_WORDS = {"conv": "cn", "ds": "ds", "dsa": "dsa", "mbconv": "ir"}
+TIMM_WORDS = {"conv": "cn", "ds": "ds", "dsa": "dsa", "mbconv": "ir", "fused": "er"}
 """Ops that timm's EfficientNet builder has, with its words for them."""
 
 
@@ -87,16 +87,21 @@ def _timm_rest(spec: NetworkSpec) -> Iterator[Obstacle]:
         yield Obstacle("stem", "its EfficientNet's stem has no pooling")
 
 
+_MISSING = {"mbconv": "expansion convolution", "fused": "projection"}
+
+
 def _torchvision_stage(stage: StageSpec, in_channels: int) -> str | None:
-    if stage.op not in ("ds", "mbconv"):
-        return f"its MBConv has no op {stage.op!r}"
+    if stage.op not in ("ds", "mbconv", "conv", "fused"):
+        return f"its EfficientNet has no op {stage.op!r}"
+    if stage.op in ("conv", "fused") and stage.se_ratio:
+        return "its fused MBConv has no SE"
     if stage.stride > 2:
         return f"its blocks have stride 1 or 2, not {stage.stride}"
     blocks = stage.blocks(in_channels)
     if any(block.skip not in ("none", "identity") for block in blocks):
         return f"it has no {stage.skip} skip where the shape changes"
-    if stage.op == "mbconv" and any(block.inner_channels == block.in_channels for block in blocks):
-        return f"expansion {stage.expansion:g} keeps the width here, and then it has no expansion convolution"
+    if stage.op in ("mbconv", "fused") and any(block.inner_channels == block.in_channels for block in blocks):
+        return f"expansion {stage.expansion:g} keeps the width here, and then it has no {_MISSING[stage.op]}"
     return None
 
 

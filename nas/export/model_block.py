@@ -68,7 +68,7 @@ def read_block(block: nn.Module) -> Reading:
     if kind in ("Bottleneck", "BasicBlock"):
         return _residual(kind, convs, squeezed)
     activated = bool(getattr(block, "has_pw_act", False))
-    return _inverted(convs, squeezed, skips(block), activated)
+    return _inverted(convs, squeezed, skips(block), activated, kind in ("EdgeResidual", "FusedMBConv"))
 
 
 def loose_block(units: list[nn.Module]) -> Reading:
@@ -104,14 +104,20 @@ def _residual(kind: str, convs: list[nn.Conv2d], squeezed: int) -> Reading:
     )
 
 
-def _inverted(convs: list[nn.Conv2d], squeezed: int, skipping: bool, activated: bool) -> Reading:
+def _inverted(
+    convs: list[nn.Conv2d], squeezed: int, skipping: bool, activated: bool, fused: bool = False
+) -> Reading:
     cin, cout = convs[0].in_channels, convs[-1].out_channels
-    middle = next((c for c in convs if c.groups == c.in_channels and len(convs) > 1), convs[0])
+    middle = convs[0]
+    if not fused:
+        middle = next((c for c in convs if c.groups == c.in_channels and len(convs) > 1), convs[0])
     if any(conv.stride != (1, 1) for conv in convs if conv is not middle):
         raise InputError("its blocks stride on another convolution than a spec's")
     if any(conv.kernel_size != (1, 1) for conv in convs if conv is not middle):
         raise InputError("its blocks have more than one convolution that isn't 1x1")
     ops = {1: "conv", 2: "dsa" if activated else "ds", 3: "mbconv"}
+    if fused:
+        ops = {1: "conv", 2: "fused"}
     if len(convs) not in ops or middle is not convs[len(convs) // 2 if len(convs) == 3 else 0]:
         raise InputError(f"it has a block of {len(convs)} convolutions")
     op, inner = ops[len(convs)], middle.out_channels
@@ -119,6 +125,8 @@ def _inverted(convs: list[nn.Conv2d], squeezed: int, skipping: bool, activated: 
         raise InputError("its separable convolutions widen their input")
     if op == "mbconv" and inner == cin:
         raise InputError("it has an MBConv of expansion 1 with an expansion convolution, a spec's has none")
+    if op == "fused" and inner == cin:
+        raise InputError("it has a fused MBConv of expansion 1 with a projection, a spec's has none")
     read = Reading(op, cin, inner, cout, middle.kernel_size[0], middle.stride[0], squeezed, "identity")
     return replace(read, skip="none") if read.keeps and not skipping else read
 
@@ -168,7 +176,7 @@ def _ratios(run: list[Reading]) -> tuple[float, float] | None:
     """(expansion, SE ratio) that give all blocks of `run` their widths: the simplest, which was meant."""
     first = run[0]
     expansion: float | None = 1
-    if first.op == "mbconv":
+    if first.op in ("mbconv", "fused"):
         expansion = _simplest(
             first.inner / first.inputs, 8 / first.inputs, lambda v: all(b.fits(v, 0) for b in _bare(run))
         )

@@ -20,8 +20,6 @@ _GATES = ("EcaModule", "CecaModule", "EffectiveSEModule", "GatherExcite", "Globa
 
 
 _OTHER_BLOCKS = (
-    "EdgeResidual",
-    "FusedMBConv",
     "UniversalInvertedResidual",
     "MobileAttention",
     "CondConvResidual",
@@ -68,8 +66,6 @@ def _convolutions(model: nn.Module) -> list[nn.Conv2d]:
 
 def _blocks(model: nn.Module) -> Iterator[str]:
     names = set(_names(model))
-    if names & {"EdgeResidual", "FusedMBConv"}:
-        yield "it has fused MBConv blocks"
     if "UniversalInvertedResidual" in names:
         yield "it has universal inverted bottlenecks (MobileNetV4)"
     if any("Attention" in name for name in names):

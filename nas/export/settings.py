@@ -14,6 +14,8 @@ BLOCKS = (
     "_InvertedResidual",
     "DepthwiseSeparableConv",
     "ConvBnAct",
+    "EdgeResidual",
+    "FusedMBConv",
     "Bottleneck",
     "BasicBlock",
 )

@@ -16,7 +16,7 @@ from torch import nn
 from nas.export.exact import border, check_exact, check_expressible
 from nas.export.expressible import TIMM_WORDS
 from nas.export.module import module_text, run_builder
-from search_spaces.block import BlockSpec
+from search_spaces.block import OPS, BlockSpec
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec, StageSpec
 
@@ -67,7 +67,7 @@ def _notation(stage: StageSpec, in_channels: int, squeezes: bool) -> list[str]:
     strings = []
     for repeats, stride, ratio in runs:
         parts = [TIMM_WORDS[stage.op], f"r{repeats}", f"k{stage.kernel}", f"s{stride}"]
-        if stage.op == "mbconv":
+        if OPS[stage.op].expands:
             parts.append(f"e{stage.expansion}")
         parts.append(f"c{stage.channels}")
         if ratio:
@@ -101,7 +101,7 @@ def _se_rounding(spec: NetworkSpec) -> str | None:
 
 def _gated_channels(block: BlockSpec) -> int:
     """The channels that a block's SE weighs."""
-    return block.inner_channels if block.op == "mbconv" else block.in_channels
+    return block.inner_channels if OPS[block.op].expands else block.in_channels
 
 
 def _exact_ratio(block: BlockSpec) -> float:

@@ -15,7 +15,8 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
     """The network as plain data: one MBConvConfig's arguments for each stage, and the rest.
 
     A stage has `se_ratio` (0: no SE) where its SE is not torchvision's own, a quarter of the block's input,
-    and `skip` where its blocks have none.
+    `fused` where it is of FusedMBConv (a plain convolution: of expansion 1), and `skip` where its blocks have
+    none.
 
     Raises:
         NotExpressibleError: torchvision has no such stage; the message says which and why.
@@ -48,7 +49,9 @@ def _setting(stage: StageSpec, channels: int) -> dict[str, Any]:
         "num_layers": stage.repeats,
     }
     blocks = stage.blocks(channels)
-    if any(block.squeeze_channels != max(1, block.in_channels // 4) for block in blocks):
+    if stage.op in ("conv", "fused"):
+        setting["fused"] = True
+    elif any(block.squeeze_channels != max(1, block.in_channels // 4) for block in blocks):
         setting["se_ratio"] = stage.se_ratio
     if any(b.skip == "none" and b.in_channels == b.out_channels and b.stride == 1 for b in blocks):
         setting["skip"] = False
@@ -61,10 +64,20 @@ def build(arguments=ARGUMENTS, **changes):
     from functools import partial
 
     from torch import nn
-    from torchvision.models.efficientnet import EfficientNet, MBConv, MBConvConfig
+    from torchvision.models.efficientnet import (
+        EfficientNet,
+        FusedMBConv,
+        FusedMBConvConfig,
+        MBConv,
+        MBConvConfig,
+    )
     from torchvision.ops import SqueezeExcitation
 
-    def block(se_ratio, skip, config, *more):
+    def block(fused, se_ratio, skip, config, *more):
+        if fused:
+            made = FusedMBConv(config, *more)
+            made.use_res_connect &= skip
+            return made
         squeeze = max(1, int(config.input_channels * (se_ratio or 0)))
 
         def gate(channels, own, activation):
@@ -79,8 +92,9 @@ def build(arguments=ARGUMENTS, **changes):
     stride = given.pop("stem_stride", 2)
     stages = []
     for stage in map(dict, given.pop("inverted_residual_setting")):
-        make = partial(block, stage.pop("se_ratio", None), stage.pop("skip", True))
-        config = MBConvConfig(**stage, block=make)
+        fused = stage.pop("fused", False)
+        make = partial(block, fused, stage.pop("se_ratio", None), stage.pop("skip", True))
+        config = (FusedMBConvConfig if fused else MBConvConfig)(**stage, block=make)
         # its constructor rounds widths to multiples of 8; these are exact, and an expansion of 1 keeps them
         config.input_channels, config.out_channels = stage["input_channels"], stage["out_channels"]
         if stage["expand_ratio"] == 1:

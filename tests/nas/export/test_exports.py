@@ -75,7 +75,9 @@ def test_200_random_specs(space, random_specs):
     assert space == "mnasnet" or counts["timm"] >= 150
 
 
-LARGE = ("efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-b6", "efficientnet-b7")
+LARGE = (*(f"efficientnet-lite{member}" for member in range(1, 5)), "efficientnetv2-s", "efficientnetv2-m", "efficientnetv2-l", "efficientnetv2-b1", "efficientnetv2-b2",
+         "efficientnetv2-b3", "efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-b6",
+         "efficientnet-b7")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,14 @@ LARGE = ("efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-
 def test_references(name):
     spec, counts = small(resolve_spec(name)), {}
     round_trip(spec, counts)
-    expected = {"mnasnet-a1": {"timm"}, "mobilenet-v2": {"timm"}, "mobilenet-v1": {"timm"}, "resnet50": set()}
+    expected = {
+        "mnasnet-a1": {"timm"},
+        "mnasnet-b1": {"timm"},
+        "mobilenet-v2": {"timm"},
+        "mobilenet-v1": {"timm"},
+        "resnet50": set(),
+    }
+    expected |= {f"efficientnet-lite{member}": {"timm"} for member in range(5)}
     assert set(counts) == expected.get(name, {"timm", "torchvision"})
 
 
@@ -104,7 +113,9 @@ def test_scaled_members_round_the_same():
             "stage0: .*pooling",
             "stage0: .*pooling",
         ),
-        (StageSpec("conv", 24, se_ratio=0.25), "stage0: .*no SE", "stage0: .*no op 'conv'"),
+        (StageSpec("conv", 24, se_ratio=0.25), "stage0: .*no SE", "stage0: .*fused MBConv has no SE"),
+        (StageSpec("fused", 24, 3, 2, 4, 1, 0.25), None, "stage0: .*fused MBConv has no SE"),
+        (StageSpec("fused", 32, expansion=1.1), None, "stage0: .*keeps the width.*no projection"),
         (StageSpec("basic", 24, stride=2), "stage0: .*no op 'basic'", "stage0: .*no op 'basic'"),
         (
             StageSpec("ds", 24, stride=3, se_ratio=0.25),

@@ -26,11 +26,30 @@ KNOWN = {
     "torchvision:mobilenet_v2": "mobilenet-v2",
     "torchvision:resnet50": "resnet50",
     "timm:efficientnet_b0": "efficientnet-b0",
+    "timm:efficientnetv2_s": "efficientnetv2-s",
+    "torchvision:efficientnet_v2_s": "efficientnetv2-s",
+    "torchvision:efficientnet_v2_m": "efficientnetv2-m",
+    "timm:efficientnetv2_m": "efficientnetv2-m",
+    "torchvision:efficientnet_v2_l": "efficientnetv2-l",
+    "timm:efficientnetv2_l": "efficientnetv2-l",
     "timm:semnasnet_100": "mnasnet-a1",
+    "timm:mnasnet_100": "mnasnet-b1",
+    "torchvision:mnasnet1_0": "mnasnet-b1",
+    **{f"timm:efficientnet_lite{member}": f"efficientnet-lite{member}" for member in range(5)},
 }
 
 
-@pytest.mark.parametrize(("source", "name"), KNOWN.items())
+LARGE = tuple(
+    source
+    for source in KNOWN
+    if "v2_m" in source or "v2_l" in source or source[-5:] in ("lite1", "lite2", "lite3", "lite4", "tv2_s")
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [pytest.param(*pair, marks=[pytest.mark.slow] if pair[0] in LARGE else []) for pair in KNOWN.items()],
+)
 def test_imports_are_the_known_networks(source, name):
     spec, known = import_spec(source), resolve_spec(name)
     assert spec.blocks() == known.blocks()
@@ -69,7 +88,9 @@ def returns(spec, count):
         count[library] = count.get(library, 0) + 1
 
 
-@pytest.mark.parametrize("name", ["efficientnet-b0", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet-b0", "efficientnetv2-b0", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2"]
+)
 def test_what_is_exported_comes_back(name):
     count = {}
     returns(resolve_spec(name).replace(num_classes=10, dropout=0.3), count)
@@ -84,6 +105,7 @@ def test_odd_networks_come_back():
         StageSpec("ds", 20, 3, 1, 1, 2, 0.5, "none"),
         StageSpec("mbconv", 28, 7, 2, 2.5, 3, 0.25),
         StageSpec("mbconv", 36, 3, 1, 4.5, 2, 0, "none"),
+        StageSpec("fused", 44, 5, 2, 2.5, 3, 0.25),
     )
     spec = NetworkSpec("odd", stages, StemSpec(12, 5), 50, 64, 4, 7, "hard_swish", 0.03, 1e-4, 0.35, 0.13)
     returns(spec, count)
@@ -125,8 +147,8 @@ def test_what_nas_export_wrote_can_be_imported(write, tmp_path):
 REFUSED = {
     "timm:tf_efficientnet_b0": "pads as TensorFlow does (SAME)",
     "timm:tf_efficientnet_lite0": "pads as TensorFlow does (SAME)",
-    "timm:efficientnetv2_rw_t": "fused MBConv blocks",
-    "torchvision:efficientnet_v2_s": "fused MBConv blocks",
+    "timm:efficientnetv2_rw_s": "fused MBConv of expansion 1 with a projection",
+    "timm:tf_efficientnetv2_b0": "pads as TensorFlow does (SAME)",
     "timm:efficientnet_blur_b0": "anti-aliasing",
     "timm:efficientnet_b0_gn": "normalises with GroupNorm",
     "timm:test_efficientnet_evos": "normalises with EvoNorm",

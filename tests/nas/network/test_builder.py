@@ -5,6 +5,8 @@ import timm
 import torch
 import torchvision
 
+from nas.export.exact import check_exact
+from nas.export.probe import SIZES
 from nas.network import cost, published, resolve_spec
 from nas.network.blocks import PoolingSkip
 from nas.network.builder import build, copy_weights
@@ -81,6 +83,21 @@ def test_other_libraries_models_have_the_same_macs(name, make):
     counter = FlopCountAnalysis(make(name).eval(), images)
     found = counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
     assert cost(spec).macs == found["conv"] + found["linear"]
+
+
+@pytest.mark.parametrize("member", ["b0", "b1", "b2", "b3"])
+def test_efficientnet_v2s_small_members_are_timms(member):
+    """timm has them with TensorFlow's padding; but for that it is the same network."""
+    spec = resolve_spec(f"efficientnetv2-{member}")
+    settings = {"drop_rate": spec.dropout, "drop_path_rate": spec.stochastic_depth, "bn_momentum": 0.1}
+    theirs = timm.create_model(f"tf_efficientnetv2_{member}", pad_type="", **settings)
+    check_exact(spec, theirs, "timm", sizes=SIZES[1:2])
+
+
+@pytest.mark.parametrize(("size", "billions"), [("s", 8.366), ("m", 24.582), ("l", 56.08)])
+def test_efficientnet_v2s_macs_are_torchvisions(size, billions):
+    """What torchvision's weights say of themselves (`_ops`)."""
+    assert cost(resolve_spec(f"efficientnetv2-{size}")).macs == pytest.approx(billions * 1e9, rel=1e-4)
 
 
 def test_bn_settings_as_published():

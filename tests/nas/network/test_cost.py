@@ -46,7 +46,8 @@ def test_golden(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["efficientnet-b0", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2", "resnet50"]
+    "name",
+    ["efficientnet-b0", "efficientnetv2-b0", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2", "resnet50"],
 )
 def test_references_equal_fvcore(name):
     assert_equal_to_fvcore(resolve_spec(name), 224)
@@ -71,13 +72,13 @@ def test_500_random_architectures_equal_fvcore(space, random_specs):
         assert_equal_to_fvcore(spec, (64, 224, 97)[index % 3])
 
 
-@pytest.mark.parametrize("op", ["basic", "bottleneck", "dsa", "conv", "mbconv", "ds"])
+@pytest.mark.parametrize("op", ["basic", "bottleneck", "dsa", "conv", "mbconv", "ds", "fused"])
 @pytest.mark.parametrize("skip", ["none", "identity", "pooling", "projection"])
 @pytest.mark.parametrize("se", [0, 0.25])
 def test_every_op_and_skip_equals_fvcore(op, skip, se):
     from search_spaces import NetworkSpec, StageSpec
 
-    expansion = {"bottleneck": 0.25, "mbconv": 3}.get(op, 1)
+    expansion = {"bottleneck": 0.25, "mbconv": 3, "fused": 4}.get(op, 1)
     stages = [
         StageSpec(op, c, k, s, expansion, 2, se, skip) for c, k, s in ((12, 5, 2), (40, 3, 1), (8, 3, 2))
     ]
