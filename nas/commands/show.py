@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from nas.commands.outputs import OutPath, Target, declare
 from nas.network.cost import cost
 from nas.report.aim import aim_remarks
 from nas.report.diagram import terminal_diagram, write_diagram
+from nas.report.runs_tables import runs_tables
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.runs.folder import Run
 from nas.runs.measured import read_measured
+from nas.runs.several import SORTS, differences, find_runs, sort_runs, summarize
 from search_spaces.errors import InputError
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND, network_notation
 from search_spaces.spec import NetworkSpec
@@ -25,19 +28,36 @@ from search_spaces.spec import NetworkSpec
 
 @click.command(
     epilog="Example: nas show runs/first    or: nas show efficientnet-b0    "
+    "or, all runs in a folder: nas show runs/ --sort reward    "
     "or, the difference of two: nas show runs/first/best.yaml efficientnet-b0"
     f"\n\n{WORDS_LEGEND}.\n\n--json also has the code {CODE_LEGEND}."
 )
-@click.argument("what", metavar="RUN|SPEC|CHECKPOINT")
+@click.argument("what", metavar="RUN|RUNS|SPEC|CHECKPOINT")
 @click.argument("other", metavar="[OTHER]", required=False)
+@click.option("--sort", "order", help=f"Of several runs: {', '.join(SORTS)}. Default: name.")
 @click.option("--top", type=click.IntRange(1), default=5, help="Trials to list. Default: 5.")
 @click.option(
     "--diagram", metavar="FILE", type=OutPath(), help="Write the network's picture: FILE.svg or FILE.png."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def show(what: str, other: str | None, top: int, diagram: str | None, as_json: bool) -> None:
-    """Show a run (best trials, Pareto front), a network stage by stage, or how two networks differ."""
+def show(
+    what: str, other: str | None, order: str | None, top: int, diagram: str | None, as_json: bool
+) -> None:
+    """Show a run (best trials, Pareto front), the runs in a folder, a network, or how two networks differ."""
     is_run = other is None and Run.is_run(Path(what))
+    alone = is_run or other is not None or os.path.isfile(os.path.join(what, "best.pt"))  # a training's
+    runs = [] if alone else find_runs(Path(what))
+    only_with(bool(runs), "a folder of runs", "order")
+    if runs:
+        only_with(False, "a run, as a table", "top")
+        not_with(True, "several runs", "diagram")
+        summaries = sort_runs([summarize(path, Path(what)) for path in runs], order or "name")
+        if as_json:
+            print_json({"runs": [asdict(run) for run in summaries], "differences": differences(summaries)})
+            return
+        for table in runs_tables(summaries):
+            out().print(table)
+        return
     only_with(is_run, "a run, as a table", "top")
     not_with(as_json, "--json, which has all of the front", "top")
     if other is not None:

@@ -88,6 +88,8 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
         folder.mkdir()
         monkeypatch.chdir(folder)
         shutil.copytree(finished_run.folder, "run")
+        (folder / "another").mkdir()  # a run without a trial
+        shutil.copy(finished_run.folder / "search.yaml", "another")
         (folder / "table.json").write_text("{}")
         calls.clear()
         capsys.readouterr()

@@ -137,6 +137,7 @@ ACTS = {
     "show": {
         "what": (["resnet50"], ["run"]),
         "other": (["resnet50"], ["resnet50", "run"]),
+        "order": (["."], [".", "--sort", "reward"]),
         "top": (["run"], ["run", "--top", "2"]),
         "diagram": (["run"], ["run", "--diagram", "x.svg"]),
         "as_json": (["run"], ["run", "--json"]),
@@ -357,6 +358,9 @@ REFUSED = [
     (["search", "--out", "run", "--or-resume"], ["--target", "100M"]),
     *((["show", "resnet50", *more], ["--top", "3"]) for more in ([], ["mobilenet-v2"], ["--json"])),
     (["show", "run", "--json"], ["--top", "3"]),
+    (["show", "."], ["--top", "3"]),
+    (["show", "."], ["--diagram", "x.svg"]),
+    (["show", "run"], ["--sort", "reward"]),
     (["show", "run", "resnet50"], ["--diagram", "x.svg"]),
     (["latency", "resnet50"], ["--check", "5"]),
     (["latency", "resnet50"], ["--out", "x.json"]),
