@@ -59,8 +59,8 @@ class StageChoices:
     A field with several values is a decision, one with a single value is fixed.
 
     Attributes:
-        op: `conv`, `ds`, `dsa`, `basic`, or `mbconv`/`bottleneck` with the expansion ratio behind it
-            (`mbconv6`); `mbconv1` is written `ds`.
+        op: `conv`, `ds`, `dsa`, `basic`, or `mbconv`/`fused`/`bottleneck` with the expansion ratio behind it
+            (`mbconv6`); `mbconv1` is written `ds`, `fused1` `conv`.
         stride: of the stage's first block; fixed.
 
     Raises:

@@ -49,7 +49,7 @@ class TestListed(SpaceContract):
 class TestOwn(SpaceContract):
     def make_space(self):
         stages = [
-            {"op": ["ds", "mbconv3"], "channels": [8, 16, 24], "kernel": 3},
+            {"op": ["ds", "mbconv3", "fused4"], "channels": [8, 16, 24], "kernel": 3},
             {"op": "conv", "channels": 16, "skip": ["none", "identity"], "repeats": [1, 2]},
         ]
         return StagedSpace.from_document({"schema": 1, "space": "tiny", "stages": stages})
