@@ -28,6 +28,7 @@ class Attempt:
         last: the last result of Tune's, of an earlier attempt if this one gave none.
         losses: attempts that the trial has lost since it got an epoch further.
         blameless: attempts that it has lost with their node or before they began.
+        alone: it has a GPU to itself, for the memory that others left was too little.
     """
 
     trial: Trial
@@ -42,6 +43,7 @@ class Attempt:
     last: dict[str, Any] = field(default_factory=dict)
     losses: int = 0
     blameless: int = 0
+    alone: bool = False
 
     @classmethod
     def of(cls, trial: Trial, epochs: int, before: Attempt | None) -> Attempt:
@@ -58,6 +60,7 @@ class Attempt:
         if before:
             attempt.began, attempt.rows, attempt.last = before.began, before.rows, before.last
             attempt.losses, attempt.blameless = before.losses, before.blameless
+            attempt.alone = before.alone
         return attempt
 
     def start(self, tune: Any, node: str | None) -> None:

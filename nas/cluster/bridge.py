@@ -96,7 +96,8 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
             trial = None
         if trial is None:
             return Searcher.FINISHED if self.error or self.loop.done else None
-        self.attempts[trial_id] = Attempt.of(trial, self.epochs, self._take_lost(trial))
+        attempt = Attempt.of(trial, self.epochs, self._take_lost(trial))
+        self.attempts[trial_id] = attempt
         weighed = [objective.cost for objective in self.loop.reward.objectives]
         return {
             "trial": trial.id,
@@ -104,6 +105,7 @@ class LoopSearch(Unpickled, Searcher):  # type: ignore[misc]
             "architecture": list(trial.proposal.architecture),
             "seed": trial.seed,
             "costs": {name: trial.costs[name] for name in weighed},
+            "gpus": 1.0 if attempt.alone else self.resources.gpus,
         }
 
     def follow(self, asked: Callable[[], dict[str, Asked]]) -> None:
@@ -223,6 +225,8 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         cut = self.search.loop.stopping and result.get("last") is False
         if "failed" in result:
             self._fail(trial, result["failed"])
+        elif "crowded" in result:
+            self._make_room(trial, result["crowded"])
         elif "last" not in result or self.search.error or cut:
             # nothing to keep yet: it has its checkpoint, and a resumed run goes on from there
             self._again(attempt, "stopped with the search; it goes on from its checkpoint")
@@ -278,6 +282,20 @@ class LoopCallback(Unpickled, tune.Callback):  # type: ignore[misc]
                 self._fail(trial, f"{reason}{times}")
             else:
                 self._lose(attempt, reason)
+
+    def _make_room(self, trial: Any, reason: str) -> None:
+        """A trial that lacked GPU memory beside others: that is booked once it has failed alone."""
+        attempt = self.search.attempts[trial.trial_id]
+        attempt.last.pop("crowded")  # the next attempt's result may be the last one kept
+        if 0 < self.search.resources.gpus < 1 and not attempt.alone:
+            attempt.alone = True
+            self._lose(attempt, f"{reason}; next with a whole GPU")
+            return
+        attempt.losses += 1
+        if attempt.losses > self.retries:
+            self._fail(trial, f"{reason} ({attempt.losses} attempts)")
+        else:
+            self._lose(attempt, reason)
 
     def _end_the_late(self) -> None:
         """A trial that hangs tells nothing, nor does a worker that stalls: it is killed from outside."""

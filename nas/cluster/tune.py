@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +121,6 @@ def run_on_ray(
         reward=loop.reward,
         checkpoints=checkpoints,
         threads=max(1, int(resources.cpus)),
-        gpus=resources.gpus,
     )
     callback = LoopCallback(
         search, checkpoints if evaluator.checkpoints else None, TrialLogs(folder), retries, timeout, tick
@@ -128,7 +128,7 @@ def run_on_ray(
 
     scratch = folder / "ray"
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
+        tune.with_resources(trainable, partial(_places, resources)),
         tune_config=tune.TuneConfig(
             search_alg=search,
             scheduler=ender,
@@ -171,6 +171,12 @@ def run_on_ray(
         raise KeyboardInterrupt
     if evaluator.checkpoints:
         checkpoints.clear()
+
+
+def _places(resources: Resources, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What a trial is to get."""
+    gpus = config.get("gpus", resources.gpus)
+    return tune.PlacementGroupFactory([{"CPU": resources.cpus, **({"GPU": gpus} if gpus else {})}])
 
 
 class _Stopper(Unpickled, tune.Stopper):  # type: ignore[misc]

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import pickle
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
@@ -21,6 +22,9 @@ from nas.search.reward import Reward
 from nas.search.trial import Measurement
 from search_spaces.architecture import Architecture
 from search_spaces.space import SearchSpace
+
+_NEIGHBOURS = 1 << 30
+"""Bytes of a GPU that other processes have, from which on a lack of memory may be theirs."""
 
 MAX_LOG = 100_000
 """Characters of output that one step hands on; what a network prints in excess stays in Ray's log."""
@@ -42,7 +46,6 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         reward: Reward | None = None,
         checkpoints: Checkpoints | None = None,
         threads: int = 1,
-        gpus: float = 0,
     ) -> None:
         """Once in an actor: bound its threads and GPU memory, take the evaluator out of the object store.
 
@@ -53,9 +56,10 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         assert reward is not None
         assert checkpoints is not None
         self.evaluator: Evaluator = ray.get(evaluator[0])
+        self.gpus = float(config.get("gpus", 0))  # an actor takes trials that are to have the same
         if self.evaluator.checkpoints:  # torch writes them; loading it is none of the first trial's time
             importlib.import_module("torch")
-            importlib.import_module("nas.training.gpu_share").cap_memory(gpus)
+            importlib.import_module("nas.training.gpu_share").cap_memory(self.gpus)
         # an evaluator that computes with torch has brought it along; others are spared loading it
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(threads)
@@ -91,9 +95,10 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
             except MemoryError:
                 result |= {"failed": "out of memory", "done": True}
             except Exception as error:
-                if not _out_of_gpu_memory(error):
+                if not out_of_gpu_memory(error):
                     raise
-                result |= {"failed": "out of GPU memory", "done": True}
+                self.evaluation = None
+                result |= self._without_gpu_memory() | {"done": True}
         if text := printed.getvalue():
             result["printed"] = text[:MAX_LOG]
         # an actor that continues another's trial tells of its epochs too: the driver may be a new one
@@ -120,6 +125,17 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         result = {"epoch": len(self.rows), "reward": reward, "last": done, "done": done}
         return result if problem is None else result | {"unsaved": problem}
 
+    def _without_gpu_memory(self) -> dict[str, Any]:
+        """Whose doing it was: the network's alone, where no one else had any of the GPU."""
+        share = sys.modules["nas.training.gpu_share"]
+        share.forget_memory()
+        if 0 < self.gpus < 1:
+            return {"crowded": f"out of GPU memory with {self.gpus:g} GPU"}
+        others = share.memory_of_others()
+        if others > _NEIGHBOURS:
+            return {"crowded": f"out of GPU memory, of which other processes have {others / 2**30:.1f} GiB"}
+        return {"failed": "out of GPU memory"}
+
     def _save(self) -> str | None:
         """Keep the state; the reason if that can't be done, which is not this network's fault."""
         assert self.evaluation is not None
@@ -134,12 +150,14 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         return None
 
 
-def _out_of_gpu_memory(error: Exception) -> bool:
+def out_of_gpu_memory(error: Exception) -> bool:
+    """Whether an evaluation ended for want of GPU memory: torch's, or a library's that it calls."""
     torch = sys.modules.get("torch")
-    if torch is None or not isinstance(error, torch.cuda.OutOfMemoryError):
+    if torch is None or not isinstance(error, RuntimeError):
         return False
-    torch.cuda.empty_cache()
-    return True
+    text = str(error)
+    libraries = "CUDA error: out of memory" in text or re.search(r"CU\w+_STATUS_ALLOC_FAILED", text)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or bool(libraries)
 
 
 class _Tee(io.StringIO):

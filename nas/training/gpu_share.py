@@ -35,7 +35,9 @@ def memory_left(device: torch.device) -> int:
 
 
 def memory_of_others(device: torch.device | None = None) -> int:
-    """Bytes of a GPU that other processes have, about."""
+    """Bytes of a GPU that other processes have, about; 0 where there is no GPU."""
+    if not torch.cuda.is_available():
+        return 0
     free, total = torch.cuda.mem_get_info(device)
     return int(max(0, total - free - torch.cuda.memory_reserved(device) - CONTEXT))
 

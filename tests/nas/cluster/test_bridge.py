@@ -13,6 +13,7 @@ from nas.cluster.attempt import Attempt
 from nas.cluster.bridge import LoopCallback, LoopSearch
 from nas.cluster.nodes import Resources
 from nas.cluster.tune_inside import Asked
+from nas.cluster.worker import out_of_gpu_memory
 from nas.runs.logs import TrialLogs, log_path
 from nas.search.journal import MemoryJournal
 from nas.search.loop import SearchLoop
@@ -324,6 +325,56 @@ def test_a_dead_worker_is_counted_when_its_node_has_answered(tune, monkeypatch, 
     tune.start(trial)
     tune.finish(trial)
     assert tune.loop.records[0].state == "finished"
+
+
+def test_a_lack_of_gpu_memory_is_booked_once_it_was_alone(tune):
+    tune = tune(trials=1)
+    tune.search.resources = Resources(2, gpus=0.25)
+    first = tune.give()
+    assert first.config["gpus"] == 0.25
+    tune.start(first)
+    tune.step(first, crowded="out of GPU memory with 0.25 GPU")
+    tune.complete(first)
+    second = tune.give()
+    assert second.config == first.config | {"gpus": 1.0}
+    tune.start(second)
+    tune.step(second, failed="out of GPU memory")
+    tune.complete(second)
+    assert tune.loop.records[0].reason == "out of GPU memory"
+
+
+def test_other_processes_may_take_a_whole_gpu_a_few_times(tune):
+    tune = tune(trials=1, retries=1)
+    tune.search.resources = Resources(2, gpus=1)
+    for _ in range(2):
+        trial = tune.give()
+        tune.start(trial)
+        tune.callback.on_trial_result(
+            0,
+            [],
+            trial,
+            {
+                "rows": pickle.dumps([]),
+                "node": "n" * 8,
+                "gpus": "0",
+                "hostname": "h",
+                "pid": 1,
+                "crowded": "full",
+            },
+        )
+        tune.complete(trial)
+    assert tune.loop.records[0].reason == "full (2 attempts)"
+
+
+def test_a_library_lacks_gpu_memory_in_words_of_its_own():
+    import torch
+
+    assert out_of_gpu_memory(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to"))
+    assert out_of_gpu_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"))
+    assert out_of_gpu_memory(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    assert out_of_gpu_memory(RuntimeError("CUDA error: out of memory\nCUDA kernel errors"))
+    assert not out_of_gpu_memory(RuntimeError("CUDA error: device-side assert triggered"))
+    assert not out_of_gpu_memory(ValueError("CUDNN_STATUS_ALLOC_FAILED"))
 
 
 def test_a_failed_trial_is_not_tried_again(tune):

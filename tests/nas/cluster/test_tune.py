@@ -17,7 +17,15 @@ from nas.search.loop import SearchLoop
 from nas.search.reward import make_reward
 from search_spaces import InputError, get_space
 from tests.nas.cluster.local_cluster import wait_for
-from tests.nas.search.fakes import Crashes, FailsSometimes, Fake, Hangs, KillsItsWorker, Stalls
+from tests.nas.search.fakes import (
+    Crashes,
+    FailsSometimes,
+    Fake,
+    Hangs,
+    KillsItsWorker,
+    NeedsAWholeGpu,
+    Stalls,
+)
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -47,6 +55,28 @@ def test_all_trials_end_and_failures_are_kept(tmp_path):
     assert len({r.worker for r in records}) <= 2  # actors are reused
     for name in ("ray", "checkpoints", "running.json"):  # only of use while it ran
         assert not (tmp_path / name).exists()
+
+
+def test_what_lacks_gpu_memory_beside_others_has_a_gpu_to_itself(tmp_path):
+    """It goes on from its checkpoint there, and its failure is booked where it was alone."""
+    notes = tmp_path / "notes"
+    for folder in (notes, tmp_path / "run", tmp_path / "again"):
+        folder.mkdir()
+    half = Resources(2, cpus=0.5, gpus=0.5)
+    records = search(tmp_path / "run", NeedsAWholeGpu(notes), 12, half, "random")
+    large = [r for r in records if r.seed % 3 == 0]
+    assert large
+    assert {r.state for r in records} == {"finished"}
+    for record in records:
+        ran = (notes / str(record.seed)).read_text().splitlines()
+        assert ran == (["1 0.5", "2 0.5", "2 1", "3 1"] if record in large else ["1 0.5", "2 0.5", "3 0.5"])
+    log = log_path(tmp_path / "run", large[0].trial).read_text()
+    assert "attempt 1 lost: out of GPU memory with 0.5 GPU; next with a whole GPU" in log
+    again = search(tmp_path / "again", NeedsAWholeGpu(notes, greedy=True), 6, half, "random")
+    assert [r.reason for r in again if r.seed % 3 == 0] == [
+        "out of GPU memory" for r in again if r.seed % 3 == 0
+    ]
+    assert any(r.state == "failed" for r in again)
 
 
 def test_fractions_of_a_gpu_let_trials_share():

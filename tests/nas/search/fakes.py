@@ -68,6 +68,29 @@ class AlwaysFails(Fake):
         raise TrialFailedError("no luck")
 
 
+class NeedsAWholeGpu(Fake):
+    """Every third network lacks GPU memory in its second epoch, unless its GPU is its own.
+
+    Args:
+        greedy: even then.
+    """
+
+    def __init__(self, folder, greedy=False):
+        super().__init__(epochs=3)
+        self.folder, self.greedy = Path(folder), greedy
+
+    def hook(self, evaluation):
+        import ray
+        import torch
+
+        assigned = ray.get_runtime_context().get_assigned_resources()
+        gpus = max((v for name, v in assigned.items() if name.startswith("GPU")), default=0)
+        with (self.folder / str(evaluation.seed)).open("a") as log:
+            log.write(f"{evaluation.epoch + 1} {gpus:g}\n")
+        if evaluation.seed % 3 == 0 and evaluation.epoch == 1 and (gpus < 1 or self.greedy):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory: made up")
+
+
 class KillsItsWorker(Fake):
     """Kills its own process, once for each network, in the third epoch; notes each epoch it runs."""
 
