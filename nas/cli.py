@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from nas import __version__
-from nas.errors import TrialFailedError
+from nas.errors import HeadLostError, TrialFailedError
 from search_spaces.errors import InputError, unknown
 from search_spaces.quoting import printable
 
@@ -84,6 +84,10 @@ def main() -> NoReturn:
     except click.ClickException as error:
         _complain(error.format_message())
         code = 2
+    except HeadLostError as error:
+        _complain(str(error))
+        sys.stdout.flush()
+        os._exit(2)  # Ray would wait for the head at our end
     except InputError as error:
         _complain(str(error))
         code = 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
+from nas.errors import HeadLostError
 from nas.export.exportable import describe_space
 from nas.latency.table import LATENCY, LatencyTable
 from nas.runs.folder import Run, is_untouched, sweep
@@ -342,22 +343,27 @@ def _on_ray(
         console.print(f"Ray dashboard: {dashboard}", highlight=False)
 
     def run(loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None:
-        run_on_ray(
-            loop,
-            shared,
-            folder / part,
-            resources,
-            "none" if part else scheduler,
-            placement.retries,
-            tick,
-            storage="/".join(filter(None, (placement.storage, part, "checkpoints")))
-            if placement.storage
-            else None,
-            timeout=placement.timeout,
-            dashboard=dashboard,
-            say=lambda text: console.print(text, style="yellow"),
-            disconnect=joining.ours and not placement.stay and not part,
-        )
+        storage = placement.storage and "/".join(filter(None, (placement.storage, part, "checkpoints")))
+        try:
+            run_on_ray(
+                loop,
+                shared,
+                folder / part,
+                resources,
+                "none" if part else scheduler,
+                placement.retries,
+                tick,
+                storage=storage,
+                timeout=placement.timeout,
+                dashboard=dashboard,
+                say=lambda text: console.print(text, style="yellow"),
+                disconnect=joining.ours and not placement.stay and not part,
+            )
+        except HeadLostError as error:
+            raise HeadLostError(
+                f"{folder}: {error}; what had ended is kept, "
+                f"continue with: {shell_command('nas', 'resume', folder)}"
+            ) from None
 
     return shared.light, width, run
 

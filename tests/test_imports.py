@@ -177,6 +177,7 @@ def test_a_public_name_means_one_thing():
                     "nodes",
                     "gpus",
                     "gauges",
+                    "head",
                     "processes",
                     "jobs",
                     "speed",

@@ -22,9 +22,11 @@ from ray import tune
 
 from nas.cluster.bridge import LoopCallback, LoopSearch, Unpickled
 from nas.cluster.gauges import Gauges
+from nas.cluster.head import while_the_head_lives
 from nas.cluster.nodes import Resources, check_nodes, check_room
 from nas.cluster.tune_inside import followed, memory_kills_are_losses
 from nas.cluster.worker import EvaluatorTrainable
+from nas.errors import HeadLostError
 from nas.runs.logs import LOGS, TrialLogs
 from nas.runs.status import RUNNING, Status
 from nas.runs.storage import Checkpoints
@@ -94,7 +96,8 @@ def run_on_ray(
     Raises:
         InputError: an unknown scheduler, no room for so many trials, a node that can't do the work, or
             a storage that can't be written.
-        KeyboardInterrupt: the user interrupted; the journal has all that ended.
+        HeadLostError: the cluster's head is gone; the journal has all that ended.
+        KeyboardInterrupt: the user interrupted; so has it then.
     """
     if retries < 0:
         raise InputError(f"retries {retries}: expected 0 or more")
@@ -104,9 +107,13 @@ def run_on_ray(
         evaluator = share(evaluator)
     evaluator, stored = evaluator
     ender = make_scheduler(scheduler, evaluator.epochs)
-    check_room(resources)
     checkpoints = Checkpoints(storage or str(folder / "checkpoints"))
-    check_nodes(checkpoints if evaluator.checkpoints else None, evaluator.folders)
+
+    def check() -> None:
+        check_room(resources)
+        check_nodes(checkpoints if evaluator.checkpoints else None, evaluator.folders)
+
+    while_the_head_lives(check)
     gauges = Gauges()
 
     def report(status: Status) -> None:
@@ -156,7 +163,10 @@ def run_on_ray(
     try:
         with _rays_words(folder), memory_kills_are_losses(), followed(search.follow), _gentle_stop(loop, say):
             try:
-                tuner.fit()
+                while_the_head_lives(tuner.fit)
+            except HeadLostError:
+                disconnect = False  # it would wait for the head
+                raise
             finally:
                 if disconnect:
                     ray.shutdown()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -183,6 +184,49 @@ def test_the_head_is_lost_and_the_run_goes_on_from_its_storage(tmp_path):
     for name in (TRIALS, "best.yaml", "pareto.csv", "search.yaml"):
         assert (copy / name).read_bytes() == (again / name).read_bytes()
     assert not list((tmp_path / "bucket" / "first").glob("checkpoints/trial_*"))
+
+
+def _epochs(folder):
+    """By trial: the epochs that its log tells of, in order."""
+    logs = {path.name: path.read_text() for path in (folder / "logs").glob("trial_*.log")}
+    return {name: [int(e) for e in re.findall(r" epoch (\d+), ", text)] for name, text in logs.items()}
+
+
+@pytest.mark.slow
+def test_the_head_is_lost_under_a_driver_that_ends_and_is_resumed(tmp_path):
+    """Ray's calls wait for it: the driver ends by itself within a minute, and says how to go on."""
+    folder = tmp_path / "run"
+    options = ["--gpus-per-trial", 1, "--data", "digits", "--epochs", 6, "--subset", 0.5, "--trials", 10]
+    with LocalCluster(tmp_path / "one", nodes=1) as cluster:
+        process = nas("search", *options, "--address", cluster.address, "--out", folder)
+        wait_for(lambda: ended(folder) >= 3, "three trials", 150)
+        cluster.call("kill-head")
+        began = time.monotonic()
+        _, err = process.communicate(timeout=90)
+        print(f"ended {time.monotonic() - began:.0f} s after the head")
+        assert time.monotonic() - began < 60
+        (line,) = [line for line in err.splitlines() if "nas: error" in line]
+        assert err.rstrip().endswith(line)
+        assert line.endswith(f"continue with: nas resume {folder}")
+        assert (process.returncode, "Traceback" in err, "GCS" in err) == (2, False, False)
+        with pytest.raises(ProcessLookupError):  # its session: whatever it had started
+            os.killpg(process.pid, 0)
+        for name in ("ray", "running.json"):
+            assert not (folder / name).exists()
+        wait_for(lambda: not cluster.workers(), "Ray to end the workers that have no head", 60)
+    kept, before = (folder / TRIALS).read_text().splitlines(), _epochs(folder)
+    assert len(kept) >= 3
+    with LocalCluster(tmp_path / "two", nodes=1) as cluster:
+        process = nas("resume", folder, "--address", cluster.address, "--json")
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+    assert json.loads(out)["trials"] == 10
+    assert (folder / TRIALS).read_text().splitlines()[: len(kept)] == kept
+    all_finished_once(folder, 10, epochs=6)
+    for name, epochs in _epochs(folder).items():
+        # none twice; of one that only its checkpoint had kept, the log tells "goes on after"
+        assert epochs == sorted(set(epochs)), name
+        assert epochs[: len(before.get(name, []))] == before.get(name, [])
 
 
 @pytest.mark.slow
