@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.commands.common import out as _stdout
-from nas.commands.common import progress as _stderr
+from nas.commands.common import notebook, progress
 from nas.export.exportable import default_exports
 from nas.runs.benchmark_settings import BenchmarkSettings
 from nas.runs.flat import make_settings
@@ -176,7 +177,10 @@ class SearchRun:
         results = self._results()
         if not results.finished:
             raise InputError(f"{self.folder}: no trial has finished yet: there is nothing to plot")
-        return pareto_figure(results)
+        figure = pareto_figure(results)
+        # a notebook shows it, whether pyplot is set up there or not
+        setattr(figure, "_repr_png_", partial(_png, figure))  # noqa: B010
+        return figure
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the HTML report, to `report.html` in the folder if nothing else is said."""
@@ -261,8 +265,14 @@ def _frame(rows: list[dict[str, Any]]) -> Any:
     return pandas.DataFrame(rows, columns=None if rows else ["trial"]).set_index("trial")
 
 
+def _png(figure: Figure) -> bytes:
+    stream = BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
 def _console() -> Console:
     """Where progress goes: in a notebook to the cell's output, where stderr would stand on red."""
     import builtins
 
-    return _stdout() if hasattr(builtins, "__IPYTHON__") else _stderr()
+    return notebook() if hasattr(builtins, "__IPYTHON__") else progress()

@@ -22,12 +22,17 @@ def out() -> Console:
     return _console(sys.stdout)
 
 
+def notebook() -> Console:
+    """For progress in a cell of a notebook: plain lines, whatever its kernel says of a terminal."""
+    return _console(sys.stdout, force_terminal=False)
+
+
 def progress() -> Console:
     """For progress and remarks, on stderr."""
     return _console(sys.stderr)
 
 
-def _console(stream: Any) -> Console:
+def _console(stream: Any, **more: Any) -> Console:
     # in a file or a pipe nothing needs to fit a window: lines stay whole
     # in a notebook too: plain lines in a cell's output, where a live view would need widgets
     return _PlainConsole(
@@ -36,6 +41,7 @@ def _console(stream: Any) -> Console:
         markup=False,
         emoji=False,
         force_jupyter=False,
+        **more,
     )
 
 

@@ -213,3 +213,20 @@ def test_a_function_of_ones_own_by_the_example(tmp_path):
     records = nas.open(run).records
     assert len(records) == 5
     assert max(record.accuracy for record in records) > 0.2
+
+
+@pytest.mark.slow
+def test_a_notebook_in_a_real_kernel(tmp_path):
+    nbclient = pytest.importorskip("nbclient", reason="nbclient and ipykernel run notebooks")
+    pytest.importorskip("ipykernel", reason="nbclient and ipykernel run notebooks")
+    import nbformat
+
+    book = nbformat.read(EXAMPLES / "notebook.ipynb", 4)
+    nbclient.NotebookClient(book, timeout=200, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [cell.get("outputs", []) for cell in book.cells]
+    said = "".join(part.get("text", "") for part in outputs[3] if part.get("name") == "stdout")
+    assert all(f"[{n}/4] trial" in said for n in (1, 2, 3, 4))
+    assert not any(part.get("name") == "stderr" and "trial" in part["text"] for part in outputs[3])
+    assert "image/png" in outputs[5][-1]["data"]
+    assert outputs[-1][-1]["data"]["text/plain"] == "5"
+    assert len(nas.open(tmp_path / "notebook-run").records) == 5
