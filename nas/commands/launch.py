@@ -13,10 +13,12 @@ import click
 from nas.commands.common import out, pairs, print_json, progress, put
 from nas.commands.given import not_with, only_with
 from nas.launch.kuberay import ray_cluster, ray_job
+from nas.launch.pods import fit_for_pods
 from nas.launch.request import Request
 from nas.launch.slurm import batch_script
+from nas.runs.flat import read_settings
 from nas.runs.mirror import fetched_to, is_copy
-from search_spaces.document import dump_yaml
+from search_spaces.document import dump_yaml, read_document
 from search_spaces.errors import InputError, unknown
 from search_spaces.quoting import shell_command
 from search_spaces.targets import check_folder
@@ -60,9 +62,9 @@ def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> 
     not_with(options["dry_run"], "--dry-run, which prints what would be submitted", "as_json")
     if options["cluster_only"] and command:
         raise InputError(f"cluster-only: takes no command, given: {' '.join(command)}")
-    folder = ""
+    folder, given = "", dict[str, Any]()
     if not options["cluster_only"]:
-        command, folder = _complete(command, to)
+        command, folder, given = _complete(command, to)
     fields = ("name", "workers", "gpus", "cpus", "memory", "image", "ray_version", "hours", "partition")
     chosen = {name: options[name] for name in fields}
     request = Request(command, folder, **chosen, environment=pairs(options["environment"], "--env"))
@@ -70,6 +72,13 @@ def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> 
         _job(request, options, as_json)
         return
     if to == "kuberay":
+        if given:
+            request, added = fit_for_pods(request, given, _trains(given))
+            if added:
+                words = " ".join(added)
+                progress().print(
+                    f"added, for pods that come and go: {words}", highlight=False, soft_wrap=True
+                )
         make = ray_cluster if options["cluster_only"] else ray_job
         text, submit = dump_yaml(make(request)), ["kubectl", "create", "-f", "-"]
     else:
@@ -84,8 +93,18 @@ def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> 
         out().print(said, highlight=False)
 
 
-def _complete(command: tuple[str, ...], to: str) -> tuple[tuple[str, ...], str]:
-    """(the command, with a run folder whose name is known, and that folder).
+def _trains(given: dict[str, Any]) -> bool:
+    """Whether a search trains its networks on the cluster, as far as that is known here."""
+    if given.get("evaluator") is not None:
+        return bool(given["evaluator"] == "train")
+    config = given.get("config")
+    if config is None or not Path(config).is_file():
+        return True
+    return read_settings(read_document(config), config).evaluator.kind == "train"
+
+
+def _complete(command: tuple[str, ...], to: str) -> tuple[tuple[str, ...], str, dict[str, Any]]:
+    """(the command, with a run folder whose name is known, that folder, and what the command was given).
 
     Refuses here what the command itself would refuse there, after the queue.
     """
@@ -106,14 +125,14 @@ def _complete(command: tuple[str, ...], to: str) -> tuple[tuple[str, ...], str]:
     if to == "job" and command[0] == "resume" and not is_copy(given["run"]):
         raise InputError(f"run {given['run']!r}: a run folder doesn't travel; give its copy in a storage")
     if given["folder"] is not None:
-        return command, given["folder"]
+        return command, given["folder"], given
     if command[0] == "search":
         folder = f"runs/{time.strftime('%Y%m%d-%H%M%S')}"
     elif is_copy(given["run"]):
         folder = fetched_to(given["run"])
     else:
-        return command, given["run"]
-    return (*command, "--out", folder), folder
+        return command, given["run"], given
+    return (*command, "--out", folder), folder, given
 
 
 def _submit(submit: list[str], text: str) -> str:

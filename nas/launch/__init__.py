@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "request": ["Request"],
         "job": ["Job", "make_job"],
         "kuberay": ["ray_cluster", "ray_job"],
+        "pods": ["fit_for_pods"],
         "slurm": ["batch_script"],
         "outputs": ["pack", "unpack"],
     },

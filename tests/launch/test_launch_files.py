@@ -96,9 +96,44 @@ def test_kuberay_files_keep_to_the_resource_definition(name, kind):
 def test_what_launch_prints_for_kuberay_keeps_to_it_too(options):
     validator = jsonschema.Draft202012Validator(kuberay_schema("rayjobs"))
     printed = invoke(
-        "launch", "--to", "kuberay", "--dry-run", *options, "--", "search", "--out", "runs/x"
+        "launch",
+        "--to",
+        "kuberay",
+        "--dry-run",
+        *options,
+        "--",
+        "search",
+        "--out",
+        "runs/x",
+        "--storage",
+        "s3://b/runs",
     ).stdout
     assert not list(validator.iter_errors(yaml.safe_load(printed)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "added"),
+    [
+        ([], [], "--or-resume --gpus-per-trial 1 --autoscaling --concurrent 4"),
+        (
+            ["--gpus", "2", "--workers", "3"],
+            ["--or-resume"],
+            "--gpus-per-trial 1 --autoscaling --concurrent 6",
+        ),
+        ([], ["--gpus-per-trial", "0.25", "--or-resume"], "--autoscaling --concurrent 16"),
+        (["--gpus", "0"], ["--cpus-per-trial", "4"], "--or-resume --autoscaling --concurrent 8"),
+        ([], ["--concurrent", "2", "--gpus-per-trial", "1"], "--or-resume --autoscaling"),
+        ([], ["--evaluator", "benchmark"], "--or-resume"),
+    ],
+)
+def test_a_search_on_kuberay_gets_what_it_cannot_do_without(options, words, added):
+    """No worker is up when it starts, and the head has no CPU for a trial."""
+    command = ["search", "--out", "runs/x", "--storage", "s3://b/runs", *words]
+    printed = invoke("launch", "--to", "kuberay", "--dry-run", *options, "--", *command)
+    assert printed.exit_code == 0, printed.output
+    entrypoint = yaml.safe_load(printed.stdout)["spec"]["entrypoint"]
+    assert entrypoint == " ".join(["nas", *command, added, "--address", "auto"])
+    assert f"added, for pods that come and go: {added}" in printed.stderr
 
 
 @pytest.mark.parametrize("name", ["kuberay-rayjob.yaml", "kuberay-raycluster.yaml", "slurm.sbatch"])
@@ -194,6 +229,31 @@ def test_the_run_folder_is_known(command, ending):
         (["--to", "slurm", "--workers", "0", "--", "search"], "workers 0"),
         (["--to", "slurm", "--hours", "0", "--", "search"], "hours 0"),
         (["--to", "kuberay", "--name", "Upper", "--", "search"], "name 'Upper'"),
+        (["--to", "kuberay", "--", "search"], "the run would go with its pods; add --storage"),
+        (
+            ["--to", "kuberay", "--", "search", "--storage", "/mnt/runs"],
+            "storage '/mnt/runs': the run would go",
+        ),
+        (["--to", "kuberay", "--", "resume", "runs/first"], "no pod has the folder"),
+        (
+            [
+                "--to",
+                "kuberay",
+                "--gpus",
+                "0",
+                "--",
+                "search",
+                "--storage",
+                "s3://b/r",
+                "--gpus-per-trial",
+                "1",
+            ],
+            "a worker of 8 CPUs and 0 GPUs has no room for a trial of 1 CPUs and 1 GPUs",
+        ),
+        (
+            ["--to", "kuberay", "--", "search", "--storage", "s3://b/r", "--cpus-per-trial", "0"],
+            "cpus-per-trial 0",
+        ),
         (["--to", "slurm", "--cluster-only"], "only with --to kuberay"),
         (["--to", "kuberay", "--cluster-only", "--", "search"], "takes no command"),
         (["--to", "kuberay", "--ray-version", "new", "--", "search"], "ray-version 'new'"),

@@ -311,7 +311,7 @@ def test_a_launch_takes_names_that_stay_one_word(arguments, named, place):
 
 def test_kuberay_takes_words_that_reach_the_search(place):
     """The operator's shell reads the entrypoint, then that of the job, behind a quoting for Windows."""
-    words = ["search", "--out", "a b,c=d", "--data", "imagefolder:/x y/ü"]
+    words = ["search", "--out", "a b,c=d", "--data", "imagefolder:/x y/ü", "--storage", "s3://b/r"]
     command = ("launch", "--to", "kuberay", "--dry-run", "--env", "A=$(B) $$")
     job = yaml.safe_load(good(*command, "--", *words, cwd=place))
     first = subprocess.run(
@@ -319,12 +319,13 @@ def test_kuberay_takes_words_that_reach_the_search(place):
     ).stdout.decode().split("\0")[:-1]  # fmt: skip
     second = subprocess.list2cmdline(first)
     found = subprocess.run(["sh", "-c", f"printf '%s\\n' {second}"], capture_output=True, check=True).stdout
-    assert found.decode().splitlines()[1:-2] == words
+    assert found.decode().splitlines()[1 : len(words) + 1] == words
     (worker,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     (container,) = worker["template"]["spec"]["containers"]
     assert container["env"] == [{"name": "A", "value": "$$(B) $$$$"}]
     for word in ("$(x)", "a;b", "a'b", "a\nb", "*", "~", "a&b", '"'):
-        done = nas("launch", "--to", "kuberay", "--dry-run", "--", "search", "--out", word, cwd=place)
+        search = ("search", "--storage", "s3://b/r", "--out", word)
+        done = nas("launch", "--to", "kuberay", "--dry-run", "--", *search, cwd=place)
         assert (done.returncode, done.stdout) == (2, ""), word
 
 

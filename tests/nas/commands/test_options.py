@@ -31,7 +31,8 @@ DRY = ["--dry-run"]
 
 
 def to(target, *more):
-    return ["--to", target, *more, "--dry-run", *SEARCH]
+    kept = ["--storage", "s3://bucket/runs"] if target == "kuberay" else []
+    return ["--to", target, *more, "--dry-run", *SEARCH, *kept]
 
 
 # command -> option -> (arguments without it, arguments with it)
