@@ -333,9 +333,11 @@ def _on_ray(
     if placement.gpus is None:
         gpus, remark = default_gpus(resources, whole.gpu_memory(space))
         resources = replace(resources, gpus=gpus)
-        if remark is not None:
-            console.print(remark, highlight=False, soft_wrap=True)
+    else:
+        remark = None
     width = f"{check_room(resources)} at once"
+    if remark is not None:
+        console.print(remark, highlight=False, soft_wrap=True)
     if resources.gpus:
         width += f" on {words_for(resources.gpus)} each"
     shared = share(whole)

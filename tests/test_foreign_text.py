@@ -46,7 +46,10 @@ def places(pattern):
             r"click\.(echo|secho)|sys\.(stdout|stderr)\.write|print",
             {
                 f"nas/{name}.py"
-                for name in ("commands/common", "cli", "testing/controllers", "search/journal")
+                for name in (
+                    *("commands/common", "cli", "testing/controllers", "search/journal"),
+                    "training/graphed",
+                )
             },
         ),
         (r".*\.from_markup|Markdown", set()),

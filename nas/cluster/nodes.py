@@ -202,9 +202,10 @@ def check_room(resources: Resources) -> int:
     needs = " and ".join(f"{wanted * w:g} {n}" for n, w in pairs)
     each = " and ".join(f"{w:g} {n}" for n, w in pairs)
     there = " and ".join(f"{total.get(n, 0):g} {n}" for n, _ in pairs)
+    lower = " or --gpus-per-trial (0: without GPUs)" if resources.gpus else ""
     raise InputError(
         f"concurrent {wanted}: {wanted} trials of {each} need {needs}, the cluster has {there}: "
-        f"room for {has} at once; lower --concurrent or --gpus-per-trial, or add nodes "
+        f"room for {has} at once; lower --concurrent{lower}, or add nodes "
         "(--autoscaling if Ray adds them by itself)"
     )
 

@@ -33,7 +33,7 @@ def progress() -> Console:
 
 
 def _console(stream: Any, **more: Any) -> Console:
-    # in a file or a pipe nothing needs to fit a window: lines stay whole
+    # in a file or a pipe nothing needs to fit a window, but tables have to have a width
     # in a notebook too: plain lines in a cell's output, where a live view would need widgets
     return _PlainConsole(
         file=stream,
@@ -47,6 +47,12 @@ def _console(stream: Any, **more: Any) -> Console:
 
 class _PlainConsole(Console):
     """Prints names of files and classes too, in which [red], :car: and an escape sequence mean themselves."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Text in a file or a pipe keeps its lines, whatever is between them: a program may look for one."""
+        if not self.is_terminal and all(isinstance(each, str | Text) for each in objects):
+            options.setdefault("soft_wrap", True)
+        super().print(*objects, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A text as it is laid out."""

@@ -51,7 +51,7 @@ class Placement:
 
     def kept_in(self, folder: Path) -> Placement:
         """With what a run in `folder` keeps of its last placement, where this one doesn't say."""
-        kept: dict[str, Any] = {"cpus": 1, "gpus": 0}
+        kept: dict[str, Any] = {"cpus": 1, "gpus": None}  # of a run that ended before it was kept
         if (folder / PLACEMENT).is_file():
             document = read_document(folder / PLACEMENT)
             check_schema(document, str(folder / PLACEMENT), 1)

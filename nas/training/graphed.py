@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nas.training.fused import Optimizer
+from search_spaces.quoting import printable
 
 _WARM_UP = 3
 """Steps before the recording, in which libraries choose their kernels and the optimizer's state is made."""
@@ -98,4 +99,5 @@ def _end_recording(device: torch.device) -> None:
 
 @lru_cache(maxsize=8)
 def _say_once(reason: str) -> None:
-    print(f"training steps are not recorded as a CUDA graph, and slower for it: {reason}", file=sys.stderr)
+    said = f"training steps are not recorded as a CUDA graph, and slower for it: {printable(reason)}"
+    print(said, file=sys.stderr)  # of a trial: into its worker's log

@@ -137,6 +137,8 @@ OURS = {
     "nas/search/journal.py": "a file of the run that this process writes",
     "nas/cluster/controller_search.py": "what Tune kept for us",
     "nas/cluster/bridge.py": "what Tune kept for us",
+    "nas/cluster/gpus.py": "a file of the installed torch",
+    "nas/search/function_evaluator.py": "Python's source of a function that is loaded",
     "nas/cluster/processes.py": "what our own processes tell",
     "nas/benchmark/download.py": "what was just fetched, by its digest",
     "nas/commands/status.py": "a trial's log",

@@ -98,7 +98,7 @@ def epochs_logged(folder):
 def test_interrupted_then_killed_it_goes_on_and_repeats_nothing(tmp_path):
     """Ctrl-C reaches driver, Ray and workers alike; trials of many epochs end at their next one."""
     folder, trials = tmp_path / "run", 3
-    long = [*QUICK, "--epochs", "25"]
+    long = [*QUICK, "--epochs", "10"]
     process = nas("search", *long, "--trials", str(trials), "--concurrent", "2", "--out", str(folder))
     deadline = time.monotonic() + 90
     while len([name for name, epochs in epochs_logged(folder).items() if epochs]) < 2:

@@ -24,6 +24,7 @@ from tests.nas.search.fakes import (
     Hangs,
     KillsItsWorker,
     NeedsAWholeGpu,
+    Noted,
     Stalls,
 )
 
@@ -219,7 +220,7 @@ def test_a_node_without_the_data_or_the_storage_is_named(tmp_path):
     other.mark()
     assert not other.sees("another one's mark")
     with pytest.raises(InputError, match="cannot write"):
-        search(tmp_path, Fake(), 2, storage="/proc/nowhere")
+        search(tmp_path, Noted(tmp_path), 2, storage="/proc/nowhere")
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "median"])

@@ -270,3 +270,20 @@ def test_what_has_no_network_says_why(what, message, here):
     with pytest.raises(InputError) as refused:
         cli.main(["cost", what], standalone_mode=False)
     assert message in str(refused.value)
+
+
+def test_a_line_in_a_pipe_stays_whole(capsys):
+    """Whatever folder it names; a table has a width all the same."""
+    from rich.table import Table
+
+    from nas.commands.common import progress
+
+    long = f"search in {'a folder/' * 30}: 4 trials"
+    table = Table("where", "trials")
+    table.add_row(long, "4")
+    progress().print(long, style="dim")
+    progress().print(table)
+    first, *rows = capsys.readouterr().err.splitlines()
+    assert first == long
+    assert rows
+    assert max(map(len, rows)) <= 120

@@ -140,7 +140,7 @@ def test_recipes_are_kept_as_values():
 
 
 def test_a_resumed_run_gets_what_it_had(tmp_path):
-    assert (Placement().kept_in(tmp_path).cpus, Placement().kept_in(tmp_path).gpus) == (1, 0)
+    assert (Placement().kept_in(tmp_path).cpus, Placement().kept_in(tmp_path).gpus) == (1, None)
     Placement(cpus=2, gpus=0.5, concurrent=7).keep(tmp_path)
     kept = Placement(gpus=1).kept_in(tmp_path)
     assert (kept.cpus, kept.gpus, kept.concurrent) == (2, 1, 0)

@@ -38,7 +38,7 @@ class Fake(Evaluator):
     """The accuracy follows from the seed, which follows from the network."""
 
     name = "fake"
-    checkpoints = True
+    checkpoints = False  # with them each worker would load torch
 
     def __init__(self, epochs=2, pause=0.0):
         self.epochs, self.pause = epochs, pause
@@ -94,6 +94,8 @@ class NeedsAWholeGpu(Fake):
 class KillsItsWorker(Fake):
     """Kills its own process, once for each network, in the third epoch; notes each epoch it runs."""
 
+    checkpoints = True
+
     def __init__(self, folder, epochs=4, always=False):
         super().__init__(epochs)
         self.folder, self.always = str(folder), always
@@ -109,6 +111,8 @@ class KillsItsWorker(Fake):
 
 class Noted(Fake):
     """Writes a line for each epoch that it begins, so that a test sees what was done how often."""
+
+    checkpoints = True
 
     def __init__(self, folder, epochs=4, pause=0.1):
         super().__init__(epochs, pause)
