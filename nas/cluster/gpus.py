@@ -32,16 +32,20 @@ class Cards:
         count: how many Ray has.
         memory: bytes of the smallest; None: some node didn't tell.
         usable: whether torch on every node that tells was built to use them.
+        without: nodes that have CPUs and no GPU: trials that ask for one leave them idle.
     """
 
     count: float
     memory: int | None
     usable: bool = True
+    without: int = 0
 
 
 def look_at_cards() -> Cards:
     """Of the connected cluster; each node that has GPUs is asked for their memory."""
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) > 0]
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    nodes = [node for node in alive if node["Resources"].get("GPU", 0) > 0]
+    without = sum(node["Resources"].get("CPU", 0) > 0 for node in alive if node not in nodes)
     count = sum(node["Resources"]["GPU"] for node in nodes)
     if not nodes:
         return Cards(0, None)
@@ -55,7 +59,7 @@ def look_at_cards() -> Cards:
             told.append(ray.get(reference))
     smallest = [min(memories) for memories, _ in told if memories]
     memory = min(smallest) if len(smallest) == len(nodes) else None
-    return Cards(count, memory, all(usable for memories, usable in told if memories))
+    return Cards(count, memory, all(usable for memories, usable in told if memories), without)
 
 
 def default_gpus(resources: Resources, need: int, cards: Cards | None = None) -> tuple[float, str | None]:
@@ -72,6 +76,15 @@ def default_gpus(resources: Resources, need: int, cards: Cards | None = None) ->
     if not need:
         return 0.0, None
     cards = look_at_cards() if cards is None else cards
+    gpus, remark = _part_of(cards, resources, need)
+    if gpus and cards.without:
+        nodes = "a node without stays" if cards.without == 1 else f"{cards.without} nodes without stay"
+        remark = f"{remark}; {nodes} idle (--gpus-per-trial 0 has all train on CPUs)"
+    return gpus, remark
+
+
+def _part_of(cards: Cards, resources: Resources, need: int) -> tuple[float, str | None]:
+    """The same, of these cards."""
     if not cards.count:
         adds = (
             "GPUs: no node has one yet, trials ask for none; --gpus-per-trial 1 has Ray's autoscaler add them"

@@ -57,7 +57,9 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
         assert checkpoints is not None
         self.evaluator: Evaluator = ray.get(evaluator[0])
         self.gpus = float(config.get("gpus", 0))  # an actor takes trials that are to have the same
-        if self.evaluator.checkpoints:  # torch writes them; loading it is none of the first trial's time
+        # torch writes checkpoints, and bounds what a trial takes of a GPU, whoever's its evaluator is;
+        # loading it is none of the first trial's time
+        if self.evaluator.checkpoints or self.gpus:
             importlib.import_module("torch")
             importlib.import_module("nas.training.gpu_share").cap_memory(self.gpus)
         # an evaluator that computes with torch has brought it along; others are spared loading it
@@ -127,7 +129,7 @@ class EvaluatorTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _without_gpu_memory(self) -> dict[str, Any]:
         """Whose doing it was: the network's alone, where no one else had any of the GPU."""
-        share = sys.modules["nas.training.gpu_share"]
+        share = importlib.import_module("nas.training.gpu_share")
         share.forget_memory()
         if 0 < self.gpus < 1:
             return {"crowded": f"out of GPU memory with {self.gpus:g} GPU"}

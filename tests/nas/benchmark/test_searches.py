@@ -109,7 +109,7 @@ def test_bad_input(arguments, message, tmp_path, monkeypatch, capsys):
 
 
 def test_compare_and_its_table():
-    comparison = compare_controllers([("random", 60), ("predictor", 60)], ["mlp"], range(2), processes=2)
+    comparison = compare_controllers([("random", 40), ("predictor", 40)], ["mlp"], range(2), processes=1)
     assert isinstance(comparison, Comparison)
     assert [trace.task.seed for trace in comparison.of("predictor", "mlp")] == [0, 1]
     quick, slow = comparison.row("predictor", "mlp"), comparison.row("random", "mlp")

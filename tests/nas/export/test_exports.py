@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -44,6 +45,12 @@ def small(spec):
     return spec.replace(resolution=min(spec.resolution, 64), num_classes=10)
 
 
+def shallow(spec):
+    """With one block a stage, two in the last: a program's exporter takes most of a second for each block."""
+    last = replace(spec.stages[-1], repeats=2)
+    return small(spec).replace(stages=(*(replace(stage, repeats=1) for stage in spec.stages[:-1]), last))
+
+
 def round_trip(spec, counts):
     """Either the other library makes the same network (checked inside), or it is refused for a reason."""
     for name, make in (("timm", build_timm), ("torchvision", build_torchvision)):
@@ -59,10 +66,20 @@ def round_trip(spec, counts):
 @pytest.mark.parametrize("space", SPACES)
 def test_random_specs(space, random_specs):
     counts = {}
-    for spec in random_specs(space, 4, seed=5):
-        round_trip(small(spec), counts)
+    for spec in random_specs(space, 3, seed=5):
+        round_trip(shallow(spec), counts)
     if space != "mnasnet":  # there nearly every network has a pooling skip
-        assert counts["timm"] >= 3
+        assert counts["timm"] == 3
+
+
+SPACE = """
+schema: 1
+space: small
+stages:
+- {op: [mbconv2, mbconv3], channels: [16, 24], stride: 2, kernel: [3, 5], se_ratio: [0, 0.25]}
+- {op: [mbconv3, ds], channels: [24, 32], repeats: 2}
+network: {stem: {channels: 16}, head_channels: 64}
+"""
 
 
 @pytest.mark.slow
@@ -100,9 +117,9 @@ def test_references(name):
 
 def test_scaled_members_round_the_same():
     counts = {}
-    for phi in (0.5, 1, 2.3):
-        round_trip(small(scale(reference("efficientnet-b0"), phi)), counts)
-    assert counts == {"timm": 3, "torchvision": 3}
+    for phi in (0.5, 2.3):
+        round_trip(shallow(scale(reference("efficientnet-b0"), phi)), counts)
+    assert counts == {"timm": 2, "torchvision": 2}
 
 
 @pytest.mark.parametrize(
@@ -156,9 +173,9 @@ def test_the_module_stands_alone(write, tmp_path):
     assert module.build(num_classes=7)(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
 
 
-@pytest.mark.parametrize("name", ["mnasnet", "resnet50"])
+@pytest.mark.parametrize("name", ["mnasnet", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_onnx_of_any_network(name, random_specs):
-    spec = small(random_specs(name, 1)[0] if name in SPACES else reference(name))
+    spec = shallow(random_specs(name, 1)[0] if name in SPACES else reference(name))
     model = give_sight(build(spec, seed=0), 3)
     session = onnxruntime.InferenceSession(onnx_bytes(spec, model))
     (logits,) = session.run(None, {"images": np.zeros((5, 3, 64, 64), np.float32)})
@@ -194,6 +211,7 @@ def test_programs_of_200_random_specs(space, form, random_specs):
 )
 def test_programs_run_without_this_package(form, name, random_specs, tmp_path):
     spec = small(random_specs("mnasnet", 1, seed=2)[0] if name == "mnasnet" else reference(name))
+    spec = spec.replace(stages=tuple(replace(stage, repeats=1) for stage in spec.stages[:3]))
     model = build(spec, seed=3).eval()
     (tmp_path / "program").write_bytes(program_bytes(spec, model, form))
     code = (
@@ -221,23 +239,14 @@ def test_arguments_as_json(library, tmp_path):
     assert written == json.loads(json.dumps(make(reference("efficientnet-b0"))))
 
 
-@pytest.mark.timeout(280)
-def test_the_whole_way_ends_with_the_same_accuracy(tmp_path):
+def test_the_whole_way_ends_with_the_same_accuracy(trainings, tmp_path):
     """Search, train, export, and the other libraries classify the test images alike."""
-    flags = ["--evaluator", "benchmark", "--trials", "12", "--out", tmp_path / "run"]
-    good("search", *flags)
-    training = [
-        "--data",
-        "digits",
-        "--epochs",
-        "6",
-        "--width",
-        "0.25",
-        "--stem-stride",
-        "2",
-        "--resolution",
-        "16",
-    ]
+    (tmp_path / "space.yaml").write_text(SPACE)
+    data = ["--data", "digits", "--set", "batch=64"]
+    proxy = ["--epochs", "1", "--width", "0.5", "--subset", "0.2"]
+    good("search", "--space", tmp_path / "space.yaml", *data, *proxy, "--trials", "2", "--target", "300k",
+         "--out", tmp_path / "run")  # fmt: skip
+    training = [*data, "--epochs", "4", "--stem-stride", "2", "--resolution", "16"]
     flags = ["--set", "ema=0.5", "--out", tmp_path / "w.pt", "--json"]
     trained = json.loads(good("train", tmp_path / "run" / "best.yaml", *training, *flags))
     assert trained["test_accuracy"] > 0.3

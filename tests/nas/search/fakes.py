@@ -75,6 +75,8 @@ class NeedsAWholeGpu(Fake):
         greedy: even then.
     """
 
+    checkpoints = True
+
     def __init__(self, folder, greedy=False):
         super().__init__(epochs=3)
         self.folder, self.greedy = Path(folder), greedy

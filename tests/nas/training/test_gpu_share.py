@@ -1,10 +1,12 @@
 """A process keeps to its part of a GPU, and a step that can't be recorded is trained all the same. No GPU."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from nas.cluster.worker import EvaluatorTrainable
 from nas.training import batches, gpu_share, graphed
 from nas.training.fused import SGD
 from nas.training.gpu_memory import CONTEXT
@@ -55,6 +57,16 @@ def test_what_others_have_of_a_card(card):
     assert gpu_share.memory_of_others() == 0
     card.free -= 5 * GIB
     assert gpu_share.memory_of_others() == 5 * GIB
+
+
+def test_an_evaluator_that_keeps_no_checkpoints_lacks_memory_like_any_other(card, monkeypatch):
+    """Its worker may have loaded nothing of ours that trains: a function of the user's is evaluated."""
+    worker = EvaluatorTrainable.__new__(EvaluatorTrainable)
+    monkeypatch.delitem(sys.modules, "nas.training.gpu_share")
+    worker.gpus = 0.5
+    assert worker._without_gpu_memory() == {"crowded": "out of GPU memory with 0.5 GPU"}
+    worker.gpus = 1
+    assert worker._without_gpu_memory() == {"failed": "out of GPU memory"}
 
 
 def test_a_step_that_cannot_be_recorded_runs_as_it_is_and_that_is_said_once(monkeypatch, capsys):
