@@ -37,22 +37,24 @@ def network():
     return build(SMALL, 1)
 
 
-def process(rank, size, folder, make):
+def process(rank, size, folder):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=size)
-    torch.save(train(make, Ranks(rank, size)), f"{folder}/{rank}.pt")
+    torch.save([train(make, Ranks(rank, size)) for make in (plain, network)], f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
-def together(tmp_path, make):
-    spawn(process, (2, str(tmp_path), make), nprocs=2)
-    return [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What two ranks have of `plain` and of `network`; their processes take seconds to start."""
+    folder = tmp_path_factory.mktemp("ranks")
+    spawn(process, (2, str(folder)), nprocs=2)
+    return list(zip(*(torch.load(folder / f"{rank}.pt") for rank in range(2)), strict=True))
 
 
-def test_two_processes_train_what_one_does(tmp_path):
-    results = together(tmp_path, plain)
+def test_two_processes_train_what_one_does(together):
     rows, test, confusion, weights = train(plain, ALONE)
-    for other_rows, other_test, other_confusion, other_weights in results:
+    for other_rows, other_test, other_confusion, other_weights in together[0]:
         for a, b in zip(rows, other_rows, strict=True):
             assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
             assert a["accuracy"] == b["accuracy"]
@@ -63,9 +65,9 @@ def test_two_processes_train_what_one_does(tmp_path):
             assert torch.allclose(other_weights[name].float(), value.float(), atol=1e-4), name
 
 
-def test_ranks_end_with_the_same_network(tmp_path):
+def test_ranks_end_with_the_same_network(together):
     """With BN the statistics are each rank's own while training, and rank 0's when judged."""
-    (rows, _, _, weights), (other_rows, _, _, other_weights) = together(tmp_path, network)
+    (rows, _, _, weights), (other_rows, _, _, other_weights) = together[1]
     assert [row["accuracy"] for row in rows] == [row["accuracy"] for row in other_rows]
     for name, value in weights.items():
         assert torch.equal(other_weights[name], value), name
