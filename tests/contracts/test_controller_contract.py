@@ -1,19 +1,46 @@
 """The one suite that every controller passes."""
 
+import json
+
 import pytest
 
 from controller import CONTROLLERS, make_controller
 from nas.testing import ControllerContract
+from nas.testing.controllers import Driver
+from search_spaces import get_space
 
-VARIANTS = [*((name, {}) for name in CONTROLLERS), ("ppo", {"policy": "lstm"}), ("ppo", {"batch": 3})]
-IDS = [" ".join([name, *map(str, options.values())]) for name, options in VARIANTS]
+OTHERS = [("ppo", {"policy": "lstm"}), ("ppo", {"batch": 3})]
+VARIANTS = [
+    *(pytest.param((name, {}), id=name) for name in CONTROLLERS),
+    *(
+        pytest.param(
+            (name, options), id=" ".join([name, *map(str, options.values())]), marks=pytest.mark.slow
+        )
+        for name, options in OTHERS
+    ),
+]
 
 
 class TestControllers(ControllerContract):
-    @pytest.fixture(params=VARIANTS, ids=IDS, autouse=True)
+    @pytest.fixture(params=VARIANTS, autouse=True)
     def chosen(self, request):
         self.variant = request.param
 
     def make_controller(self, space, seed):
         name, options = self.variant
         return make_controller(name, space, seed, options)
+
+
+def test_the_recurrent_policy_resumes_exactly():
+    """The whole suite holds it to more, as a slow test."""
+    space, results = get_space("mnasnet"), []
+    for stop in (0, 9):
+        controller, driver = make_controller("ppo", space, 5, {"policy": "lstm", "batch": 4}), Driver()
+        for _ in range(stop):
+            driver.step(controller)
+        again = make_controller("ppo", space, 99, {"policy": "lstm", "batch": 4})
+        again.load_state_dict(json.loads(json.dumps(controller.state_dict())))
+        for _ in range(14 - stop):
+            driver.step(again)
+        results.append((driver.log, again.state_dict()))
+    assert results[0] == results[1]

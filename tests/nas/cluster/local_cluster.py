@@ -153,6 +153,8 @@ def chaos(cluster, process, rng: random.Random, say=print):
         time.sleep(rng.uniform(0.2, 1.0))
         nodes = cluster.nodes()
         action = rng.choice(["worker"] * 6 + ["node", "add"])
+        if action == "node" and done["node"] > done["worker"]:
+            action = "worker"  # on a busy machine hardly one has started before its node is lost
         if action == "worker":
             worker = cluster.kill_worker(rng)
             if worker is None:

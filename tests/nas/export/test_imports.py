@@ -42,7 +42,7 @@ KNOWN = {
 LARGE = tuple(
     source
     for source in KNOWN
-    if "v2_m" in source or "v2_l" in source or source[-5:] in ("lite1", "lite2", "lite3", "lite4", "tv2_s")
+    if source.endswith(("v2_s", "v2_m", "v2_l", "lite1", "lite2", "lite3", "lite4"))
 )
 
 
