@@ -60,6 +60,16 @@ def own_folders(tmp_path_factory):
         os.environ["XDG_STATE_HOME"] = before
 
 
+@pytest.fixture(autouse=True)
+def blank_pictures(monkeypatch):
+    """The pictures in event files are blank but in tests/nas/report: a search draws them for half a second."""
+    from nas.report import tensorboard
+
+    for name in ("pareto_figure", "choices_figure", "draw_diagram"):
+        monkeypatch.setattr(tensorboard, name, lambda *shown: None)
+    monkeypatch.setattr(tensorboard, "pixels", lambda figure: np.zeros((2, 2, 3), np.uint8))
+
+
 @pytest.fixture(scope="session")
 def benchmark_records():
     if not RECORDS.is_file():

@@ -61,7 +61,7 @@ def test_scaled_members_equal_fvcore(phi):
 
 @pytest.mark.parametrize("space", SPACES)
 def test_random_architectures_equal_fvcore(space, random_specs):
-    for spec, resolution in zip(random_specs(space, 12, seed=7), (32, 33, 56, 75) * 3, strict=True):
+    for spec, resolution in zip(random_specs(space, 4, seed=7), (32, 33, 56, 75), strict=True):
         assert_equal_to_fvcore(spec, resolution)
 
 

@@ -21,3 +21,8 @@ def run(tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("runs") / "first"
     return start_search(settings, folder, Placement(), Console(quiet=True))
+
+
+@pytest.fixture
+def blank_pictures():
+    """Here they are drawn."""
