@@ -24,7 +24,7 @@ from nas.cluster.bridge import LoopCallback, LoopSearch, Unpickled
 from nas.cluster.gauges import Gauges
 from nas.cluster.head import while_the_head_lives
 from nas.cluster.nodes import Resources, check_nodes, check_room
-from nas.cluster.tune_inside import followed, memory_kills_are_losses
+from nas.cluster.tune_inside import followed, memory_kills_are_losses, starting_workers_are_kept
 from nas.cluster.worker import EvaluatorTrainable
 from nas.errors import HeadLostError
 from nas.runs.logs import LOGS, TrialLogs
@@ -161,7 +161,10 @@ def run_on_ray(
     for logger in quiet:
         logger.setLevel(logging.CRITICAL)
     try:
-        with _rays_words(folder), memory_kills_are_losses(), followed(search.follow), _gentle_stop(loop, say):
+        with (
+            _rays_words(folder), _gentle_stop(loop, say),
+            memory_kills_are_losses(), starting_workers_are_kept(), followed(search.follow),
+        ):  # fmt: skip
             try:
                 while_the_head_lives(tuner.fit)
             except HeadLostError:

@@ -1,4 +1,5 @@
-"""What a search needs of Tune's inside: which worker has a trial, and that a memory kill is a loss."""
+"""What a search needs of Tune's inside: which worker has a trial, that a memory kill is a loss, and that
+workers which start are left to start."""
 
 from __future__ import annotations
 
@@ -52,6 +53,30 @@ def followed(tell: Callable[[Callable[[], dict[str, Asked]]], None]) -> Iterator
         yield
     finally:
         TuneController.__init__ = made
+
+
+@contextmanager
+def starting_workers_are_kept() -> Iterator[None]:
+    """Leave a trial with the worker that starts for it, whichever other worker is free meanwhile.
+
+    Tune gives a free worker to the trial that has waited longest, and ends the one that starts for it. Where
+    trials end more often than a worker starts (many workers, or short trials), no further worker would ever
+    come up: not on a node that has joined, nor in place of a lost one. The free worker gets the next trial.
+    """
+    known = TuneController._maybe_reuse_cached_actor
+
+    def patient(self: Any, trial: Any) -> bool:
+        own = self._trial_to_actor.get(trial)
+        starts = own is not None and own in self._actor_manager._live_actors_to_ray_actors_resources
+        if starts and own not in self._started_actors and not self._search_alg.is_finished():
+            return False
+        return bool(known(self, trial))
+
+    TuneController._maybe_reuse_cached_actor = patient
+    try:
+        yield
+    finally:
+        TuneController._maybe_reuse_cached_actor = known
 
 
 @contextmanager

@@ -96,7 +96,8 @@ def _finished_training(path: Path) -> Path | None:
     """The best checkpoint in a training's folder, else its last one."""
     places = [path / "best.pt", path / "last.pt"]
     if (path / "train.yaml").is_file():
-        places.append(path.with_name(f"{path.resolve().name}.pt"))
+        named = path if path.name else path.resolve()
+        places.append(named.parent / f"{path.resolve().name}.pt")
     return next((place for place in places if place.is_file()), None)
 
 

@@ -199,7 +199,8 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
         raise
     except Exception as error:  # each store raises its own kinds
         raise InputError(f"{url}: cannot read: {error}") from None
-    unfinished = folder.with_name(f".{folder.name[:200]}.unfinished")
+    named = Path(os.path.abspath(folder))  # "." has no name
+    unfinished = named.parent / f".{named.name[:200]}.unfinished"
     _remove_unfinished(unfinished)
     number = 0
     while has_run(part := f"{url.rstrip('/')}/{EXPONENT}/seed-{number}"):  # what its exponent is measured by
@@ -212,6 +213,7 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
     try:
         os.replace(unfinished, folder)
     except OSError as error:
+        _remove_unfinished(unfinished)
         raise InputError(f"{folder}: cannot be made: {error.strerror or error}") from None
     say(f"{url} -> {folder}")
 

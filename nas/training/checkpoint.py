@@ -57,7 +57,9 @@ def checkpoint_file(path: Path | str) -> Path:
         if (path / LAST).is_file():
             return path / LAST
         # `--out X.pt` has a folder X beside it, which holds the best epoch's
-        beside = [place for place in (path.with_suffix(".pt"), path / "best.pt") if place.is_file()]
+        named = path if path.name else path.resolve()  # "." has no name that a suffix could go with
+        places = (named.with_suffix(".pt") if named.name else named, path / "best.pt")
+        beside = [place for place in places if place.is_file()]
         hint = f"; did you mean {beside[0]}?" if beside else ""
         raise _none(path, f"a folder without {LAST}{hint}")
     try:

@@ -76,7 +76,7 @@ def test_a_node_is_lost_and_another_joins(tmp_path):
     """One search: a worker killed, a node lost with its trials, a node added, all seen from outside."""
     folder = tmp_path / "run"
     with LocalCluster(tmp_path / "cluster", nodes=2) as cluster:
-        process = drive(cluster.address, folder, trials=60, gpus=1, arguments={"pause": 0.3})
+        process = drive(cluster.address, folder, trials=120, gpus=1, arguments={"pause": 0.3})
         wait_for(lambda: ended(folder) >= 2, "the first trials")
         before = {node["id"][:8] for node in read_status(folder).nodes}
         wait_for(lambda: cluster.kill_worker(random.Random(0)), "a worker to kill", 20)
@@ -97,7 +97,7 @@ def test_a_node_is_lost_and_another_joins(tmp_path):
         wait_for(lambda: served(nodes) >= FIGURES, "the figures for Prometheus")
         (added,) = {node["id"][:8] for node in nodes} - before
         finish(process)
-    all_finished_once(folder, 60)
+    all_finished_once(folder, 120)
     assert added in where(folder)
     assert 2 <= lost_attempts(folder) <= 6
     assert repeated(folder) <= lost_attempts(folder)

@@ -25,6 +25,7 @@ from tests.nas.search.fakes import (
     KillsItsWorker,
     NeedsAWholeGpu,
     Noted,
+    SecondStartsSlowly,
     Stalls,
 )
 
@@ -78,6 +79,14 @@ def test_what_lacks_gpu_memory_beside_others_has_a_gpu_to_itself(tmp_path):
         "out of GPU memory" for r in again if r.seed % 3 == 0
     ]
     assert any(r.state == "failed" for r in again)
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_longer_than_trials_take_gets_to_start(tmp_path):
+    """Tune would give its trial to the other worker, end it, start the next one, and so on to the end."""
+    records = search(tmp_path, SecondStartsSlowly(tmp_path), 80, controller="random")
+    assert {r.state for r in records} == {"finished"}
+    assert len({r.worker for r in records}) == 2
 
 
 def test_fractions_of_a_gpu_let_trials_share():

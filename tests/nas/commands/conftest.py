@@ -82,7 +82,8 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
     monkeypatch.setattr("nas.launch.job.os.urandom", lambda count: b"\0" * count)
     monkeypatch.setattr("nas.commands.status._cluster", recorder("cluster"))
 
-    def run(arguments):
+    def run(arguments, files=None):
+        """`files` are there before, by name."""
         folder = tmp_path / "here"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -91,6 +92,9 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
         (folder / "another").mkdir()  # a run without a trial
         shutil.copy(finished_run.folder / "search.yaml", "another")
         (folder / "table.json").write_text("{}")
+        for name, content in (files or {}).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
         calls.clear()
         capsys.readouterr()
         try:

@@ -10,6 +10,7 @@ import torch
 from nas.cli import cli, main
 from search_spaces.document import read_document
 from search_spaces.errors import InputError, unknown
+from tests.command import good, nas
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{chr(ord(name) - 1)}'] * 10)}]\n" for name in "bcdefghi"
@@ -134,3 +135,22 @@ def test_a_full_disk_under_stdout_and_a_reader_that_left():
     nas = f"{sys.executable} -m nas export resnet50 --to json"
     done = subprocess.run(f"{nas} > /dev/full; {nas} | true", shell=True, capture_output=True, text=True)
     assert done.stderr == "nas: error: cannot write: No space left on device\n"
+
+
+@pytest.mark.parametrize("place", ["", ".", "..", "/"])
+@pytest.mark.parametrize("words", [("train", "--resume"), ("cost",), ("export", "--to", "timm")])
+def test_a_path_that_has_no_name(words, place, tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "train.yaml").touch()
+    done = nas(*words, place, cwd=tmp_path / "here")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_a_run_is_not_fetched_in_place_of_the_working_folder(tmp_path):
+    search = ["search", "--evaluator", "benchmark", "--trials", "2", "--out", "a", "--storage", "kept"]
+    good(*search, cwd=tmp_path)
+    (tmp_path / "here").mkdir()
+    done = nas("resume", tmp_path / "kept" / "a", "--out", ".", cwd=tmp_path / "here")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert list((tmp_path / "here").iterdir()) == []
+    assert not list(tmp_path.glob(".*"))

@@ -175,3 +175,18 @@ class Eats(Noted):
             while True:
                 held.append(b"x" * (64 << 20))
                 time.sleep(0.01)
+
+
+class SecondStartsSlowly(Fake):
+    """Its second worker takes seconds to start, for many trials of the first."""
+
+    def __init__(self, folder, seconds=4.0):
+        super().__init__(epochs=1, pause=0.2)
+        self.folder, self.seconds = str(folder), seconds
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        try:
+            (Path(self.folder) / "first").touch(exist_ok=False)
+        except FileExistsError:
+            time.sleep(self.seconds)
