@@ -19,6 +19,7 @@ class BlockSpec:
 
     `skip` is the shortcut the block really has: a stage's `identity` on a block that changes the
     shape is `none` here, and `pooling` or `projection` on one that keeps it is `identity`.
+    `activation` is empty where it is the network's; `gate` is the kind of its SE, one of `GATES`.
     """
 
     op: str
@@ -29,6 +30,8 @@ class BlockSpec:
     expansion: float
     se_ratio: float
     skip: str
+    activation: str = ""
+    gate: str = "sigmoid"
 
     @property
     def inner_channels(self) -> int:
@@ -37,8 +40,22 @@ class BlockSpec:
 
     @property
     def squeeze_channels(self) -> int:
-        """Channels inside SE, relative to the block's input (0: no SE)."""
-        return max(1, int(self.in_channels * self.se_ratio)) if self.se_ratio else 0
+        """Channels inside SE (0: no SE).
+
+        They are a part of the block's input; of what a `hard_sigmoid` gate weighs, rounded to multiples of 8.
+        """
+        if not self.se_ratio:
+            return 0
+        if self.gate == "hard_sigmoid":
+            return make_divisible(self.inner_channels * self.se_ratio)
+        return max(1, int(self.in_channels * self.se_ratio))
+
+    def values(self) -> list[object]:
+        """All fields in order for a digest; those that came later only where they aren't as before."""
+        later = {"activation": "", "gate": "sigmoid"}
+        fields = vars(self)
+        found = [value for name, value in fields.items() if name not in later]
+        return found + [f"{name}={fields[name]}" for name, usual in later.items() if fields[name] != usual]
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -60,6 +77,10 @@ class BlockSpec:
     def final_activation(self) -> bool:
         """Whether an activation follows the sum of branch and shortcut."""
         return OPS[self.op].final_activation
+
+
+GATES = ("sigmoid", "hard_sigmoid")
+"""SE as in MnasNet and EfficientNet, and as in MobileNetV3: of another width, with other functions."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +135,7 @@ def _layers(block: BlockSpec) -> tuple[Layer, ...]:
 
 def _gate(block: BlockSpec, channels: int) -> tuple[Layer, ...]:
     squeeze = block.squeeze_channels
-    return (Gate(channels, squeeze),) if squeeze else ()
+    return (Gate(channels, squeeze, block.gate == "hard_sigmoid"),) if squeeze else ()
 
 
 def _plain(block: BlockSpec) -> tuple[Layer, ...]:

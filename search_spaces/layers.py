@@ -30,10 +30,13 @@ class Gate(NamedTuple):
     Attributes:
         channels: of its input and output.
         squeeze: channels between the two convolutions.
+        hard: MobileNetV3's (Howard et al. 2019, section 5.3): relu between the two and a hard sigmoid behind
+            them; else the block's activation and a sigmoid.
     """
 
     channels: int
     squeeze: int
+    hard: bool = False
 
 
 class Pool(NamedTuple):

@@ -180,7 +180,8 @@ class StagedSpace(SearchSpace):
 
     def encode(self, spec: NetworkSpec) -> Architecture:
         """The architecture whose blocks are those of `spec`."""
-        if spec.stem != self.template.stem or spec.head_channels != self.template.head_channels:
+        ends = [(s.stem, s.head_channels, s.pooled_channels) for s in (spec, self.template)]
+        if ends[0] != ends[1]:
             raise NotInSpaceError(f"network {spec.name!r}: stem or head differs from space {self.name!r}")
         if len(spec.stages) != len(self.stages):
             raise NotInSpaceError(
@@ -193,6 +194,10 @@ class StagedSpace(SearchSpace):
             values: dict[str, tuple[Choice, ...]] = {field: (getattr(stage, field),) for field in FIELDS}
             values["op"] = (_op_name(stage),)
             values["skip"] = self._equal_skips(stage, choices, channels)
+            if stage.activation or stage.gate != "sigmoid":
+                raise NotInSpaceError(
+                    f"network {spec.name!r}: stage{number}: an activation or a gate of its own, in no space"
+                )
             if stage.stride != choices.stride:
                 raise NotInSpaceError(
                     f"network {spec.name!r}: stage{number}.stride {stage.stride}: expected {choices.stride}"
@@ -293,7 +298,7 @@ class StagedSpace(SearchSpace):
 
 _SETTINGS = tuple(
     field
-    for field in NetworkSpec("any", (StageSpec("ds", 1),)).to_document()
+    for field in NetworkSpec("any", (StageSpec("ds", 1),), pooled_channels=1).to_document()
     if field not in ("schema", "name", "stages")
 )
 

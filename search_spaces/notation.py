@@ -20,16 +20,22 @@ _FIELDS = {"r": "repeats", "k": "kernel", "s": "stride", "e": "expansion", "c": 
 WORDS_LEGEND = (
     "3 x MBConv6 k5 s2 SE c40: 3 blocks; expansion 6 (MBConv1: none, depthwise separable), kernel 5, the "
     "first with stride 2, squeeze-and-excitation (to a quarter of the input; SE0.5: to half), 40 channels; "
-    "no skip, pool, proj: another shortcut than the identity"
+    "no skip, pool, proj: another shortcut than the identity; hard SE: MobileNetV3's; ReLU, h-swish: an "
+    "activation other than the network's"
 )
 """What the words mean, for people."""
 
 CODE_LEGEND = (
     "ir_r3_k5_s2_e6_c40_se0.25, to paste: ir MBConv, er FusedMBConv, ds MBConv1, dsa SepConv (an activation "
     "after the 1x1, too), cn Conv, bb Basic, bt Bottleneck; r blocks, k kernel, s stride, e expansion, "
-    "c channels, se ratio of SE; noskip, pool, proj: the skip"
+    "c channels, se ratio of SE, hard MobileNetV3's; nre, nr6, nsw, nhs: its own activation; noskip, pool, "
+    "proj: the skip"
 )
 """What the codes mean, for people."""
+
+_ACTIVATION_CODES = {"relu": "nre", "relu6": "nr6", "silu": "nsw", "hard_swish": "nhs"}
+_ACTIVATION_WORDS = {"relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "hard_swish": "h-swish"}
+_HARD_GATE = "hard"
 
 _SKIP_WORDS = {"none": "no skip", "pooling": "pool", "projection": "proj"}
 _OWN_SE = 0.25
@@ -37,11 +43,15 @@ _OWN_SE = 0.25
 
 
 def to_notation(stage: StageSpec) -> str:
-    """The stage as one string; SE and skip are left out where they are the default."""
+    """The stage as one string; SE, activation and skip are left out where they are the default."""
     parts = [OPS[stage.op].word, f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}"]
     parts += [f"e{stage.expansion:g}", f"c{stage.channels}"]
     if stage.se_ratio:
         parts.append(f"se{stage.se_ratio:g}")
+    if stage.gate == "hard_sigmoid":
+        parts.append(_HARD_GATE)
+    if stage.activation:
+        parts.append(_ACTIVATION_CODES[stage.activation])
     if _SKIPS[stage.skip]:
         parts.append(_SKIPS[stage.skip])
     return "_".join(parts)
@@ -58,11 +68,16 @@ def from_notation(text: str) -> StageSpec:
     if word not in ops:
         raise InputError(f"block notation {text!r}: {word!r} is none of {', '.join(ops)}")
     skips = {name: skip for skip, name in _SKIPS.items() if name}
+    activations = {code: name for name, code in _ACTIVATION_CODES.items()}
     fields: dict[str, object] = {"op": ops[word]}
     for part in parts:
         match = re.fullmatch(r"(se|[rksec])(\d+(?:\.\d+)?)", part)
         if part in skips:
             fields["skip"] = skips[part]
+        elif part in activations:
+            fields["activation"] = activations[part]
+        elif part == _HARD_GATE:
+            fields["gate"] = "hard_sigmoid"
         elif match:
             value = float(match[2])
             fields[_FIELDS[match[1]]] = int(value) if value.is_integer() else value
@@ -94,7 +109,10 @@ def block_words(stage: StageSpec) -> str:
     if stage.stride > 1:
         parts.append(f"s{stage.stride}")
     if stage.se_ratio:
-        parts.append("SE" if stage.se_ratio == _OWN_SE else f"SE{stage.se_ratio:g}")
+        hard = "hard " if stage.gate == "hard_sigmoid" else ""
+        parts.append(hard + ("SE" if stage.se_ratio == _OWN_SE else f"SE{stage.se_ratio:g}"))
+    if stage.activation:
+        parts.append(_ACTIVATION_WORDS[stage.activation])
     if stage.skip != "identity":
         parts.append(_SKIP_WORDS[stage.skip])
     return " ".join([*parts, f"c{stage.channels}"])
@@ -119,7 +137,8 @@ def stem_words(spec: NetworkSpec) -> str:
 def head_words(spec: NetworkSpec) -> str:
     """The head as people read it: `Conv k1 c1280, pool, linear 1000`."""
     before = f"Conv k1 c{spec.head_channels}, " if spec.head_channels else ""
-    return f"{before}pool, linear {spec.num_classes}"
+    behind = f"Conv k1 c{spec.pooled_channels}, " if spec.pooled_channels else ""
+    return f"{before}pool, {behind}linear {spec.num_classes}"
 
 
 def network_words(spec: NetworkSpec) -> str:

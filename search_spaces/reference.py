@@ -10,6 +10,7 @@ from functools import partial
 from search_spaces.efficientnet_v2 import efficientnet_v2_references
 from search_spaces.errors import unknown
 from search_spaces.layers import make_divisible
+from search_spaces.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from search_spaces.notation import parse_stages
 from search_spaces.spec import NetworkSpec, StemSpec
 
@@ -156,6 +157,8 @@ REFERENCES: dict[str, Callable[[], NetworkSpec]] = {
     "mnasnet-b1": mnasnet_b1,
     "mobilenet-v1": mobilenet_v1,
     "mobilenet-v2": mobilenet_v2,
+    "mobilenetv3-large": mobilenet_v3_large,
+    "mobilenetv3-small": mobilenet_v3_small,
     "resnet50": resnet50,
     **efficientnet_v2_references(),
 }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_type_hints
 
-from search_spaces.block import OPS, BlockSpec
+from search_spaces.block import GATES, OPS, BlockSpec
 from search_spaces.document import check_fields, check_schema, read_document
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.quoting import check_name
@@ -57,6 +57,8 @@ class StageSpec:
     """`repeats` blocks of one kind; the first one has the stride and changes the width.
 
     `expansion` 1 with op `mbconv` is MBConv1 and is stored as what it is, `ds`; with `fused` it is `conv`.
+    `activation` is one of `ACTIVATIONS` where it is not the network's (MobileNetV3's first stages); `gate`,
+    one of `search_spaces.block.GATES`, is the kind of SE.
 
     Raises:
         InputError: a field breaks its rule.
@@ -70,6 +72,8 @@ class StageSpec:
     repeats: int = 1
     se_ratio: float = 0
     skip: str = "identity"
+    activation: str = ""
+    gate: str = "sigmoid"
 
     def __post_init__(self) -> None:
         where = "stage"
@@ -77,6 +81,10 @@ class StageSpec:
             raise InputError(f"{where}: {unknown('op', self.op, OPS)}")
         if self.skip not in SKIPS:
             raise InputError(f"{where}: {unknown('skip', self.skip, SKIPS)}")
+        if self.activation and self.activation not in ACTIVATIONS:
+            raise InputError(f"{where}: {unknown('activation', self.activation, ACTIVATIONS)}")
+        if self.gate not in GATES:
+            raise InputError(f"{where}: {unknown('gate', self.gate, GATES)}")
         _check_int(where, "channels", self.channels, 1, _MAX_CHANNELS)
         _check_kernel(where, self.kernel)
         _check_int(where, "stride", self.stride, 1, 8)
@@ -90,6 +98,8 @@ class StageSpec:
             )
         if op.unexpanded is not None and self.expansion == 1:
             object.__setattr__(self, "op", op.unexpanded)
+        if not self.se_ratio:
+            object.__setattr__(self, "gate", "sigmoid")  # there is none: one network, one digest
         for field in ("expansion", "se_ratio"):  # 6.0 and 6 are one value, and one digest
             value = getattr(self, field)
             if value == int(value):
@@ -109,8 +119,22 @@ class StageSpec:
         else:
             skip = "none" if self.skip == "identity" else self.skip
         return BlockSpec(
-            self.op, in_channels, self.channels, self.kernel, stride, self.expansion, self.se_ratio, skip
+            self.op,
+            in_channels,
+            self.channels,
+            self.kernel,
+            stride,
+            self.expansion,
+            self.se_ratio,
+            skip,
+            self.activation,
+            self.gate,
         )
+
+    def to_document(self) -> dict[str, Any]:
+        """The stage as plain data; the activation and the gate only where they aren't the usual ones."""
+        usual = {"activation": "", "gate": "sigmoid"}
+        return {name: value for name, value in vars(self).items() if usual.get(name) != value}
 
 
 @dataclass(frozen=True)
@@ -148,6 +172,8 @@ class NetworkSpec:
         bn_eps: BN's epsilon.
         dropout: rate before the classifier.
         stochastic_depth: drop rate of the last block; it grows linearly from 0 with the block's index.
+        pooled_channels: width of another 1x1 convolution, with a bias and the activation, between the pooling
+            and the classifier (MobileNetV3's head; 0: none).
 
     Raises:
         InputError: a field breaks its rule.
@@ -165,16 +191,20 @@ class NetworkSpec:
     bn_eps: float = 1e-3
     dropout: float = 0.2
     stochastic_depth: float = 0.2
+    pooled_channels: int = 0
 
     def __post_init__(self) -> None:
         check_name("network", "name", self.name)
         where = f"network {self.name!r}"
         if not self.stages or not all(isinstance(stage, StageSpec) for stage in self.stages):
             raise InputError(f"{where}: stages: expected at least one StageSpec")
-        object.__setattr__(self, "stages", tuple(self.stages))
+        # a stage's own activation that is the network's is none of its own: one network, one digest
+        stages = (replace(s, activation="") if s.activation == self.activation else s for s in self.stages)
+        object.__setattr__(self, "stages", tuple(stages))
         if self.activation not in ACTIVATIONS:
             raise InputError(f"{where}: {unknown('activation', self.activation, ACTIVATIONS)}")
         _check_int(where, "head_channels", self.head_channels, 0, _MAX_CHANNELS)
+        _check_int(where, "pooled_channels", self.pooled_channels, 0, _MAX_CHANNELS)
         _check_int(where, "resolution", self.resolution, 1, _MAX_RESOLUTION)
         _check_int(where, "in_channels", self.in_channels, 1, 1024)
         _check_int(where, "num_classes", self.num_classes, 1, 1 << 20)
@@ -203,19 +233,25 @@ class NetworkSpec:
         two, makes no difference. The name makes none either.
         """
         parts: list[object] = [SCHEMA_VERSION]
-        parts += [getattr(self, field) for field in _SETTINGS]
+        parts += [getattr(self, field) for field in _SETTINGS if field not in _LATER]
+        parts += [f"{field}={value}" for field, value in self._later()]
         parts.append(list(vars(self.stem).values()))
-        parts += [list(vars(block).values()) for block in self.blocks()]
+        parts += [block.values() for block in self.blocks()]
         text = json.dumps(parts, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_document(self) -> dict[str, Any]:
         """The spec as plain data, readable again by `from_document`."""
         document: dict[str, Any] = {"schema": SCHEMA_VERSION, "name": self.name}
-        document |= {field: getattr(self, field) for field in _SETTINGS}
+        document |= {field: getattr(self, field) for field in _SETTINGS if field not in _LATER}
+        document |= self._later()
         document["stem"] = dict(vars(self.stem))
-        document["stages"] = [dict(vars(stage)) for stage in self.stages]
+        document["stages"] = [stage.to_document() for stage in self.stages]
         return document
+
+    def _later(self) -> list[tuple[str, Any]]:
+        """Settings that came after the first documents and digests, where they aren't as it was before."""
+        return [(field, getattr(self, field)) for field in _LATER if getattr(self, field)]
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], where: str = "spec") -> NetworkSpec:
@@ -247,6 +283,8 @@ class NetworkSpec:
         """A copy with some fields changed."""
         return replace(self, **changes)
 
+
+_LATER = ("pooled_channels",)
 
 _SETTINGS = tuple(field for field in get_type_hints(NetworkSpec) if field not in ("name", "stages", "stem"))
 

@@ -6,6 +6,7 @@ decides whether it can be exported.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -85,6 +86,15 @@ def _timm_stage(stage: StageSpec, in_channels: int) -> str | None:
 def _timm_rest(spec: NetworkSpec) -> Iterator[Obstacle]:
     if spec.stem.pool:
         yield Obstacle("stem", "its EfficientNet's stem has no pooling")
+    if len({block.gate for block in spec.blocks() if block.se_ratio}) > 1:
+        yield Obstacle("head", "the gates of its SE are all of one kind")
+    if spec.pooled_channels:
+        if spec.stem.kernel != 3:
+            yield Obstacle(
+                "stem", f"the stem of its MobileNetV3 is a 3x3 convolution, not {spec.stem.kernel}"
+            )
+        if 2 * math.prod(stage.stride for stage in spec.stages) > 32:
+            yield Obstacle("head", "its MobileNetV3 has strides of 32 at most")
 
 
 _MISSING = {"mbconv": "expansion convolution", "fused": "projection"}
@@ -95,6 +105,8 @@ def _torchvision_stage(stage: StageSpec, in_channels: int) -> str | None:
         return f"its EfficientNet has no op {stage.op!r}"
     if stage.op in ("conv", "fused") and stage.se_ratio:
         return "its fused MBConv has no SE"
+    if stage.gate != "sigmoid" or stage.activation:
+        return "its EfficientNet has one activation, and sigmoids as gates"
     if stage.stride > 2:
         return f"its blocks have stride 1 or 2, not {stage.stride}"
     blocks = stage.blocks(in_channels)
@@ -114,6 +126,8 @@ def _torchvision_rest(spec: NetworkSpec) -> Iterator[Obstacle]:
         yield Obstacle("stem", f"its images have 3 channels, not {spec.in_channels}")
     if not spec.head_channels:
         yield Obstacle("head", "it has a 1x1 convolution in the head")
+    if spec.pooled_channels:
+        yield Obstacle("head", "its EfficientNet has nothing between the pooling and the classifier")
     if spec.activation != "silu":
         every = "stage0" if len(spec.stages) == 1 else f"stage0 to stage{len(spec.stages) - 1}"
         yield Obstacle(every, f"the activation of its MBConv is silu, not {spec.activation}")

@@ -14,7 +14,7 @@ from torch import nn
 from nas.export.exact import check_exact
 from nas.export.library_model import find_model
 from nas.export.model_block import Reading, loose_block, read_block, stages
-from nas.export.obstacles import ACTIVATIONS, obstacles
+from nas.export.obstacles import ACTIVATIONS, behind_pooling, obstacles
 from nas.export.probe import SIZES
 from nas.export.settings import BLOCKS, Drop, dropout, drops, norms, outermost
 from search_spaces.errors import InputError
@@ -53,20 +53,43 @@ def read_model(model: nn.Module, name: str) -> NetworkSpec:
         raise InputError("; ".join(reasons))
     parts = _parts(model)
     stem, pool, blocks, head, classifier = parts
+    middle = behind_pooling(model)[:-1]
+    head_channels = head.out_channels if head is not None else 0
+    dropping = drops(model)
+    if middle and not head_channels and len(blocks) > 1 and _is_head(blocks[-1]):
+        head_channels = blocks.pop().channels  # timm's MobileNetV3 has it as a block
+        dropping = dropping[:-1]
     eps, momentum = _norm_settings(model)
     return NetworkSpec(
         name=name,
         stages=stages(blocks),
         stem=StemSpec(stem.out_channels, stem.kernel_size[0], stem.stride[0], pool),
-        head_channels=head.out_channels if head is not None else 0,
+        head_channels=head_channels,
+        pooled_channels=_pooled_channels(middle),
         in_channels=stem.in_channels,
         num_classes=classifier.out_features,
         activation=_activation(model),
         bn_momentum=momentum,
         bn_eps=eps,
         dropout=dropout(model),
-        stochastic_depth=stochastic_depth(drops(model)),
+        stochastic_depth=stochastic_depth(dropping),
     )
+
+
+def _is_head(block: Reading) -> bool:
+    return (block.op, block.kernel, block.stride, block.squeeze, block.skip) == ("conv", 1, 1, 0, "none") or (
+        (block.op, block.kernel, block.stride, block.squeeze) == ("conv", 1, 1, 0) and not block.keeps
+    )
+
+
+def _pooled_channels(middle: list[nn.Module]) -> int:
+    """The width of the layer between pooling and classifier, a convolution or a linear one; 0: none."""
+    for layer in middle:
+        if isinstance(layer, nn.Conv2d):
+            return layer.out_channels
+        if isinstance(layer, nn.Linear):
+            return layer.out_features
+    return 0
 
 
 _Parts = tuple[nn.Conv2d, bool, list[Reading], "nn.Conv2d | None", nn.Linear]
@@ -75,7 +98,9 @@ _Parts = tuple[nn.Conv2d, bool, list[Reading], "nn.Conv2d | None", nn.Linear]
 def _parts(model: nn.Module) -> _Parts:
     """(stem, whether it pools, blocks, the 1x1 convolution of the head if any, classifier)."""
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.Linear)
+    aside = {id(layer) for layer in behind_pooling(model)[:-1]}
     units = [m for m in outermost(model) if isinstance(m, kinds) or type(m).__name__ in BLOCKS]
+    units = [m for m in units if id(m) not in aside]
     convolutions = [m for m in units if isinstance(m, nn.Conv2d)]
     if not convolutions or units[0] is not convolutions[0] or not isinstance(units[-1], nn.Linear):
         raise InputError("it doesn't begin with a convolution and end with a classifier")
@@ -114,7 +139,7 @@ def _norm_settings(model: nn.Module) -> tuple[float, float]:
 
 
 def _activation(model: nn.Module) -> str:
-    for module in model.modules():
+    for module in (*outermost(model), *model.modules()):  # the stem's, not that of the first block
         if type(module).__name__ in ACTIVATIONS:
             return ACTIVATIONS[type(module).__name__]
     raise InputError(f"its activation is none of {', '.join(dict.fromkeys(ACTIVATIONS.values()))}")

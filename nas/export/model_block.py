@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from nas.export.obstacles import squeeze
+from nas.export.obstacles import block_activations, gates, is_hard, squeeze
 from nas.export.settings import skips
 from search_spaces.block import BlockSpec
 from search_spaces.errors import InputError
@@ -25,6 +25,8 @@ class Reading:
         inner: channels of the k x k convolution.
         squeeze: channels inside SE (0: none).
         skip: as in `search_spaces.SKIPS`.
+        activation: the block's own, also where it is the network's; empty: it has none.
+        gate: the kind of its SE.
     """
 
     op: str
@@ -35,6 +37,8 @@ class Reading:
     stride: int
     squeeze: int
     skip: str
+    activation: str = ""
+    gate: str = "sigmoid"
 
     @property
     def keeps(self) -> bool:
@@ -44,7 +48,15 @@ class Reading:
     def fits(self, expansion: float, se_ratio: float) -> bool:
         """Whether the two ratios give the widths that were found."""
         block = BlockSpec(
-            self.op, self.inputs, self.channels, self.kernel, self.stride, expansion, se_ratio, self.skip
+            self.op,
+            self.inputs,
+            self.channels,
+            self.kernel,
+            self.stride,
+            expansion,
+            se_ratio,
+            self.skip,
+            gate=self.gate,
         )
         return (block.inner_channels, block.squeeze_channels) == (self.inner, self.squeeze)
 
@@ -66,9 +78,14 @@ def read_block(block: nn.Module) -> Reading:
     convs = [c for c in block.modules() if isinstance(c, nn.Conv2d) and id(c) not in aside]
     kind = type(block).__name__
     if kind in ("Bottleneck", "BasicBlock"):
-        return _residual(kind, convs, squeezed)
-    activated = bool(getattr(block, "has_pw_act", False))
-    return _inverted(convs, squeezed, skips(block), activated, kind in ("EdgeResidual", "FusedMBConv"))
+        read = _residual(kind, convs, squeezed)
+    else:
+        activated = bool(getattr(block, "has_pw_act", False))
+        fused = kind in ("EdgeResidual", "FusedMBConv")
+        read = _inverted(convs, squeezed, skips(block), activated, fused)
+    hard = any(is_hard(gate) for gate in gates(block))
+    own = "".join(block_activations(block)[:1])
+    return replace(read, activation=own, gate="hard_sigmoid" if hard else "sigmoid")
 
 
 def loose_block(units: list[nn.Module]) -> Reading:
@@ -144,12 +161,10 @@ def stages(blocks: list[Reading]) -> tuple[StageSpec, ...]:
 
 def _joins(run: list[Reading], block: Reading) -> bool:
     first = run[0]
-    same = (first.op, first.channels, first.kernel, bool(first.squeeze)) == (
-        block.op,
-        block.channels,
-        block.kernel,
-        bool(block.squeeze),
-    )
+    same = all(
+        getattr(first, name) == getattr(block, name)
+        for name in ("op", "channels", "kernel", "activation", "gate")
+    ) and bool(first.squeeze) == bool(block.squeeze)
     # an identity has no effect on a block that changes the shape: the blocks behind it decide
     skip = block.skip == run[-1].skip or (len(run) == 1 and not first.keeps and first.skip == "identity")
     return same and block.keeps and skip
@@ -168,7 +183,16 @@ def _stage(run: list[Reading]) -> Iterator[StageSpec]:
         first = head[0]
         skip = head[-1].skip
         yield StageSpec(
-            first.op, first.channels, first.kernel, first.stride, ratios[0], length, ratios[1], skip
+            first.op,
+            first.channels,
+            first.kernel,
+            first.stride,
+            ratios[0],
+            length,
+            ratios[1],
+            skip,
+            first.activation,
+            first.gate,
         )
 
 
@@ -189,9 +213,12 @@ def _ratios(run: list[Reading]) -> tuple[float, float] | None:
     if not first.squeeze:
         return expansion, 0
     meant = expansion
-    ratio = _simplest(
-        (first.squeeze + 0.5) / first.inputs, 1 / first.inputs, lambda v: all(b.fits(meant, v) for b in run)
-    )
+    near, reach = (first.squeeze + 0.5) / first.inputs, 1 / first.inputs
+    if first.gate == "hard_sigmoid":  # of what it weighs, rounded to multiples of 8
+        near, reach = first.squeeze / first.inner, 8 / first.inner
+        if all(block.fits(meant, 0.25) for block in run):
+            return expansion, 0.25  # what is published; of few channels others round to the same
+    ratio = _simplest(near, reach, lambda v: all(b.fits(meant, v) for b in run))
     return None if ratio is None or ratio > 1 else (expansion, ratio)
 
 

@@ -53,6 +53,27 @@ def squeeze(module: nn.Module) -> Any:
     return next((layer for layer in layers if isinstance(layer, nn.Conv2d)), None)
 
 
+def is_hard(gate: nn.Module) -> bool:
+    """Whether an SE module has a hard sigmoid."""
+    kind = type(getattr(gate, "gate", getattr(gate, "scale_activation", None))).__name__.lower()
+    return "sigmoid" in kind and "hard" in kind
+
+
+def between(gate: nn.Module) -> str:
+    """The class of the activation between the two convolutions of an SE module."""
+    return type(getattr(gate, "act1", getattr(gate, "activation", None))).__name__
+
+
+def behind_pooling(model: nn.Module) -> list[nn.Module]:
+    """Convolutions, BN and linear layers behind the global pooling, where that is a module; no others."""
+    found = list(outermost(model))
+    pooled = [
+        i for i, m in enumerate(found) if isinstance(m, nn.AdaptiveAvgPool2d) or hasattr(m, "pool_type")
+    ]
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+    return [m for m in found[max(pooled) + 1 :] if isinstance(m, kinds)] if pooled else []
+
+
 def _names(model: nn.Module) -> list[str]:
     return [type(module).__name__ for module in model.modules()]
 
@@ -142,8 +163,9 @@ def _squeezes(model: nn.Module) -> Iterator[str]:
     for gate in gates(model):
         gate_layer = getattr(gate, "gate", getattr(gate, "scale_activation", None))
         kind = type(gate_layer).__name__
-        if "sigmoid" in kind.lower() and "hard" in kind.lower():
-            yield "the gate of its SE is a hard sigmoid"
+        if is_hard(gate):
+            if between(gate) != "ReLU":
+                yield f"its SE has a hard sigmoid, and {between(gate)} where a spec has ReLU"
         elif kind != "Sigmoid":
             yield f"the gate of its SE is {kind}, not a sigmoid"
         if any(isinstance(module, nn.BatchNorm2d) for module in gate.modules()):
@@ -161,12 +183,24 @@ def _squeezes(model: nn.Module) -> Iterator[str]:
 def _activations(model: nn.Module) -> Iterator[str]:
     inside = {id(getattr(g, name, None)) for g in gates(model) for name in ("gate", "scale_activation")}
     kinds = [type(m).__name__ for m in model.modules() if id(m) not in inside]
-    used = dict.fromkeys(ACTIVATIONS[kind] for kind in kinds if kind in ACTIVATIONS)
+    ends = [type(m).__name__ for m in outermost(model)]
+    used = dict.fromkeys(ACTIVATIONS[kind] for kind in ends if kind in ACTIVATIONS)
     others = dict.fromkeys(kind for kind in kinds if kind in _OTHER_ACTIVATIONS)
     if others:
         yield f"it has the activation {', '.join(others)}"
     if len(used) > 1:
-        yield f"it has several activations ({', '.join(used)})"
+        yield f"it has several activations outside of its blocks ({', '.join(used)})"
+    for block in outermost(model):
+        own = block_activations(block) if type(block).__name__ in BLOCKS else []
+        if len(own) > 1:
+            yield f"it has several activations in one block ({', '.join(own)})"
+
+
+def block_activations(block: nn.Module) -> list[str]:
+    """The activations in a block, each once; that in a hard SE is always the same and doesn't count."""
+    hard = {id(m) for gate in gates(block) if is_hard(gate) for m in gate.modules()}
+    kinds = [type(m).__name__ for m in block.modules() if id(m) not in hard]
+    return list(dict.fromkeys(ACTIVATIONS[kind] for kind in kinds if kind in ACTIVATIONS))
 
 
 def _ends(model: nn.Module) -> Iterator[str]:
@@ -181,14 +215,15 @@ def _ends(model: nn.Module) -> Iterator[str]:
         yield "the pooling of its stem isn't 3x3 of stride 2 with padding 1"
     if any(str(getattr(m, "pool_type", "avg")) not in ("avg", "") for m in model.modules()):
         yield "its global pooling is not the average"
-    pooled = [
-        i for i, m in enumerate(kinds) if isinstance(m, nn.AdaptiveAvgPool2d) or hasattr(m, "pool_type")
-    ]
-    behind = kinds[max(pooled) + 1 :] if pooled else kinds
-    if any(isinstance(m, nn.Conv2d) for m in behind if pooled):
-        yield "its head has a 1x1 convolution between the pooling and the classifier"
-    elif sum(isinstance(m, nn.Linear) for m in behind) > 1:
-        yield "its head has a linear layer between the pooling and the classifier"
+    middle = behind_pooling(model)[:-1]
+    if any(isinstance(m, nn.BatchNorm2d) for m in middle):
+        yield "its head has BN between the pooling and the classifier"
+    elif len(middle) > 1:
+        yield f"its head has {len(middle)} layers between the pooling and the classifier, not one"
+    elif middle and getattr(middle[0], "bias", None) is None:
+        yield "the layer between the pooling and the classifier has no bias"
+    elif not middle and sum(isinstance(m, nn.Linear) for m in kinds) > 1:
+        yield "it has a linear layer before the classifier"
     found = [getattr(module, "downsample", None) for module in model.modules()]
     shortcuts = [shortcut for shortcut in found if isinstance(shortcut, nn.Module)]
     if any(isinstance(m, nn.AvgPool2d) for shortcut in shortcuts for m in shortcut.modules()):
@@ -202,7 +237,8 @@ def _usual(pool: nn.MaxPool2d) -> bool:
 
 
 def _biases(model: nn.Module) -> Iterator[str]:
-    if any(conv.bias is not None for conv in _convolutions(model)):
+    middle = {id(m) for m in behind_pooling(model)}
+    if any(conv.bias is not None for conv in _convolutions(model) if id(conv) not in middle):
         yield "its convolutions have biases"
 
 

@@ -88,7 +88,10 @@ def check_settings(ours: nn.Module, theirs: nn.Module) -> str | None:
     if rates[0] != rates[1]:
         return f"dropout {rates[1]:g}, expected {rates[0]:g}"
     depths = [drops(model) for model in (ours, theirs)]
-    if len(depths[0]) != len(depths[1]):
+    count = len(depths[0])
+    if not any(drop.acts for drop in depths[1][count:]):
+        depths[1] = depths[1][:count]  # a head that is a block, too (timm's MobileNetV3)
+    if count != len(depths[1]):
         return None  # blocks that aren't modules of their own drop nothing
     for index, (own_drop, their_drop) in enumerate(zip(*depths, strict=True)):
         acting = [drop.rate if drop.acts else 0.0 for drop in (own_drop, their_drop)]

@@ -33,10 +33,12 @@ def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
     for stage in spec.stages:
         arch_def.append(_notation(stage, channels, rounding is None))
         channels = stage.channels
+    if spec.pooled_channels and spec.head_channels:  # in its MobileNetV3 a block
+        arch_def.append([f"cn_r1_k1_s1_c{spec.head_channels}"])
     arguments = {
         "arch_def": arch_def,
         "num_classes": spec.num_classes,
-        "num_features": spec.head_channels,
+        "num_features": spec.pooled_channels or spec.head_channels,
         "in_chans": spec.in_channels,
         "output_stride": _output_stride(spec),
         "stem_size": spec.stem.channels,
@@ -49,6 +51,14 @@ def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
         "se_rounding": rounding or "round",
         "resolution": spec.resolution,
     }
+    if any(block.gate == "hard_sigmoid" for block in spec.blocks()):
+        arguments["se_gate"] = "hard_sigmoid"
+    if spec.pooled_channels:
+        arguments["pooled"] = True
+        del arguments["stem_kernel_size"], arguments["output_stride"]
+        blocks = len(spec.blocks())
+        if spec.head_channels:  # the rates grow from block to block, and it counts one more
+            arguments["drop_path_rate"] = spec.stochastic_depth * (blocks + 1) / blocks
     return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
 
 
@@ -58,7 +68,12 @@ def _notation(stage: StageSpec, in_channels: int, squeezes: bool) -> list[str]:
     With `squeezes`, SE is written as the ratio that timm rounds to each block's own channels.
     """
     blocks = stage.blocks(in_channels)
-    ratios = [_exact_ratio(block) if squeezes else block.se_ratio for block in blocks]
+    hard = stage.gate == "hard_sigmoid"
+    ratios = [block.se_ratio for block in blocks]
+    if hard:
+        ratios = [block.se_ratio * block.expansion for block in blocks]
+    elif squeezes:
+        ratios = [_exact_ratio(block) for block in blocks]
     alike = len(set(ratios)) == 1
     runs = [(stage.repeats, stage.stride, ratios[0])]
     if not alike:
@@ -72,6 +87,8 @@ def _notation(stage: StageSpec, in_channels: int, squeezes: bool) -> list[str]:
         parts.append(f"c{stage.channels}")
         if ratio:
             parts.append(f"se{ratio}")
+        if stage.activation:
+            parts.append(_ACTIVATIONS[stage.activation])
         if stage.op == "conv":
             parts += ["skip"] if shortcuts else []
         elif not shortcuts:
@@ -91,7 +108,7 @@ def _se_rounding(spec: NetworkSpec) -> str | None:
 
     None: neither does for all blocks, and each needs a ratio of its own.
     """
-    gated = [block for block in spec.blocks() if block.se_ratio]
+    gated = [block for block in spec.blocks() if block.se_ratio and block.gate == "sigmoid"]
     pairs = [(_gated_channels(b) * (b.se_ratio / b.expansion), b.squeeze_channels) for b in gated]
     for name, function in _ROUNDINGS.items():
         if all(function(value) == squeeze for value, squeeze in pairs):
@@ -113,17 +130,21 @@ def _floor(value: float) -> int:
     return max(1, int(value + 1e-9))
 
 
+_ACTIVATIONS = {"relu": "nre", "relu6": "nr6", "silu": "nsw", "hard_swish": "nhs"}
+"""timm's words for a stage's own activation."""
+
 _ROUNDINGS: dict[str, Callable[[float], int]] = {"round": round, "floor": _floor}
 
 BUILDER = '''
 def build(arguments=ARGUMENTS, **changes):
-    """timm's EfficientNet; `changes` replace its own arguments, e.g. num_classes."""
+    """timm's EfficientNet or MobileNetV3; `changes` replace its own arguments, e.g. num_classes."""
     from functools import partial
 
-    from timm.layers import get_act_layer
+    from timm.layers import get_act_layer, make_divisible
     from timm.models._efficientnet_blocks import SqueezeExcite
     from timm.models._efficientnet_builder import decode_arch_def
     from timm.models.efficientnet import EfficientNet
+    from timm.models.mobilenetv3 import MobileNetV3
     from torch import nn
 
     given = dict(arguments)
@@ -135,8 +156,12 @@ def build(arguments=ARGUMENTS, **changes):
     given["norm_layer"] = partial(nn.BatchNorm2d, eps=given.pop("bn_eps"), momentum=given.pop("bn_momentum"))
     given["act_layer"] = get_act_layer(given["act_layer"])
     given["se_layer"] = partial(SqueezeExcite, rd_round_fn=round if rounding == "round" else floor)
+    if given.pop("se_gate", None):  # MobileNetV3's
+        hard = {"gate_layer": "hard_sigmoid", "force_act_layer": nn.ReLU, "rd_round_fn": make_divisible}
+        given["se_layer"] = partial(SqueezeExcite, **hard)
     given["round_chs_fn"] = lambda channels: channels  # widths are exact, multiples of 8 or not
-    model = EfficientNet(fix_stem=True, **(given | changes))
+    network = partial(MobileNetV3, se_from_exp=False) if given.pop("pooled", False) else EfficientNet
+    model = network(fix_stem=True, **(given | changes))
     model.conv_stem.stride = (stride, stride)  # its constructor knows 2 only; the padding is the same
     for level in model.feature_info:
         level["reduction"] = level["reduction"] * stride // 2

@@ -56,6 +56,8 @@ def parts(spec: NetworkSpec) -> list[Part]:
 def head_part(spec: NetworkSpec, in_channels: int, size: int) -> Part:
     """The head of `spec` behind a last stage of `in_channels` at `size` pixels."""
     middle = f">{spec.head_channels}" if spec.head_channels else ""
+    if spec.pooled_channels:
+        middle += f">pool>{spec.pooled_channels}"
     return _part(f"head {in_channels}{middle}>{spec.num_classes}", in_channels, size, spec)
 
 
@@ -63,7 +65,9 @@ def block_part(block: BlockSpec, size: int, spec: NetworkSpec) -> Part:
     """A block at an input of `size` pixels, with the settings of `spec`."""
     expansion = f" e{block.expansion:g}" if block.expansion != 1 else ""
     se = f" se{block.se_ratio:g}" if block.se_ratio else ""
+    se += f" {block.gate}" if block.gate != "sigmoid" else ""
     skip = f" {block.skip}" if block.skip != "none" else ""
+    skip += f" own {block.activation}" if block.activation else ""
     shape = f"{block.in_channels}>{block.out_channels}{expansion} k{block.kernel} s{block.stride}"
     return _part(f"{block.op} {shape}{se}{skip}", block.in_channels, size, spec, block)
 

@@ -42,7 +42,7 @@ def layer_module(layer: Layer, norm: Norm, act: Activation) -> nn.Module:
             activation=act if layer.activation else None,
         )
     if isinstance(layer, Gate):
-        return SqueezeExcitation(layer.channels, layer.squeeze, act)
+        return SqueezeExcitation(layer.channels, layer.squeeze, nn.ReLU if layer.hard else act, layer.hard)
     return PoolingSkip(layer.out_channels, layer.stride)
 
 
@@ -68,13 +68,15 @@ class Block(nn.Module):
     Args:
         block: what to build.
         norm: makes the BN of a number of channels.
-        activation: class of the activation.
+        activation: class of the network's activation; a block's own goes before it.
         drop_rate: stochastic depth: chance to drop an image's residual branch in training (Huang et
             al. 2016); applied where the shortcut is an identity.
     """
 
     def __init__(self, block: BlockSpec, norm: Norm, activation: Activation, drop_rate: float = 0) -> None:
         super().__init__()
+        if block.activation:
+            activation = ACTIVATION_LAYERS[block.activation]
         self.layers = nn.Sequential(*(layer_module(layer, norm, activation) for layer in block.layers))
         self.shortcut: nn.Module | None = None
         self.drop: nn.Module | None = None

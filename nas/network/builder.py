@@ -53,7 +53,11 @@ class Network(nn.Module):
                 ConvNormActivation(channels, spec.head_channels, 1, norm=norm, activation=activation)
             )
             channels = spec.head_channels
-        self.head.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])
+        self.head.append(nn.AdaptiveAvgPool2d(1))
+        if spec.pooled_channels:
+            self.head.extend([nn.Conv2d(channels, spec.pooled_channels, 1), activation(inplace=True)])
+            channels = spec.pooled_channels
+        self.head.append(nn.Flatten())
         if spec.dropout:
             self.head.append(nn.Dropout(spec.dropout, inplace=True))
         self.head.append(nn.Linear(channels, spec.num_classes))
@@ -80,7 +84,7 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
 
     The two modules must list the same tensors in the same order, as ours, torchvision's and timm's
     modules of one network do; names may differ. BN's epsilon is a part of the function that the
-    tensors don't carry, so it is copied too.
+    tensors don't carry, so it is copied too. A linear layer may stand for a 1x1 convolution.
 
     Raises:
         InputError: the tensors differ in number or shape.
@@ -89,11 +93,17 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
     if len(theirs) != len(ours):
         raise InputError(f"weights: {len(theirs)} tensors in the source, {len(ours)} in the target")
     for (name, tensor), (own, place) in zip(theirs, ours, strict=True):
-        if tensor.shape != place.shape:
+        if _bare_shape(tensor) != _bare_shape(place):
             raise InputError(f"weights: {name} {tuple(tensor.shape)} does not fit {own} {tuple(place.shape)}")
     with torch.no_grad():
         for (_, tensor), (_, place) in zip(theirs, ours, strict=True):
-            place.copy_(tensor)
+            place.copy_(tensor.reshape(place.shape))
     norms = [[m for m in module.modules() if isinstance(m, nn.BatchNorm2d)] for module in (source, target)]
     for norm, own_norm in zip(*norms, strict=True):
         own_norm.eps = norm.eps
+
+
+def _bare_shape(tensor: Tensor) -> tuple[int, ...]:
+    """The shape; of a 1x1 convolution's weights that of the linear layer which computes the same."""
+    shape = tuple(tensor.shape)
+    return shape[:2] if shape[2:] == (1, 1) else shape

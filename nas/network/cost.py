@@ -131,6 +131,7 @@ class _Tally:
 @lru_cache(maxsize=1 << 16)
 def _block_cost(block: BlockSpec, size: int, kept: int) -> tuple[int, StageCost]:
     """(output size, cost) of a block at an input of `size` pixels; `kept` as `_kept` gives it."""
+    kept = _kept(block.activation) if block.activation else kept
     tally = _Tally(kept)
     out = size
     for layer in block.layers:
@@ -212,11 +213,20 @@ def head_cost(spec: NetworkSpec, in_channels: int, size: int) -> StageCost:
     if spec.head_channels:
         tally.conv_bn(channels, spec.head_channels, 1, size)
         channels = spec.head_channels
+    pooled = channels
+    if spec.pooled_channels:
+        weights = channels * spec.pooled_channels
+        tally.macs += weights
+        tally.params += weights + spec.pooled_channels
+        tally.activations += spec.pooled_channels
+        tally.saved += channels + 2 * spec.pooled_channels
+        tally.benchmark_macs += weights
+        channels = spec.pooled_channels
     weights = channels * spec.num_classes
     tally.macs += weights
     tally.params += weights + spec.num_classes
     tally.saved += channels
-    tally.benchmark_macs += weights + channels * (size * size + 1)
+    tally.benchmark_macs += weights + pooled * (size * size + 1)
     return _part("head", 1, tally)
 
 

@@ -50,15 +50,16 @@ class SqueezeExcitation(nn.Module):
         channels: of the input.
         squeeze: between the gate's two 1x1 convolutions.
         activation: makes the activation between them.
+        hard: the gate is a hard sigmoid (Howard et al. 2019, section 5.2).
     """
 
-    def __init__(self, channels: int, squeeze: int, activation: Activation) -> None:
+    def __init__(self, channels: int, squeeze: int, activation: Activation, hard: bool = False) -> None:
         super().__init__()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc1 = nn.Conv2d(channels, squeeze, 1)
         self.fc2 = nn.Conv2d(squeeze, channels, 1)
         self.activation = activation(inplace=True)
-        self.scale_activation = nn.Sigmoid()
+        self.scale_activation = nn.Hardsigmoid() if hard else nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""

@@ -70,6 +70,7 @@ def scale_by(
         stages=stages,
         stem=replace(spec.stem, channels=channels(spec.stem.channels)),
         head_channels=channels(spec.head_channels),
+        pooled_channels=channels(spec.pooled_channels),
         resolution=spec.resolution if resolution is None else resolution,
     )
 
@@ -147,7 +148,7 @@ def _widths(spec: NetworkSpec) -> list[int]:
             if block.squeeze_channels:
                 widths.append(block.squeeze_channels)
         channels = stage.channels
-    return widths + ([spec.head_channels] if spec.head_channels else [])
+    return widths + [width for width in (spec.head_channels, spec.pooled_channels) if width]
 
 
 def _sizes(spec: NetworkSpec) -> list[int]:

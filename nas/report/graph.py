@@ -65,6 +65,8 @@ def graph_of(spec: NetworkSpec) -> Any:
         channels = spec.head_channels
     side = 1
     came = node("head/pool", "AveragePool", [came], channels)
+    if spec.pooled_channels:
+        came = node("head/conv", "Conv", [came], spec.pooled_channels, "k1 s1")
     side = 0
     node("head/linear", "Linear", [came], spec.num_classes, f"{cost(spec).macs / 1e6:,.1f}M MACs in all")
     return definition

@@ -27,6 +27,7 @@ def same_features(spec: NetworkSpec, other: NetworkSpec) -> bool:
         spec.blocks() == other.blocks()
         and spec.stem == other.stem
         and spec.head_channels == other.head_channels
+        and spec.pooled_channels == other.pooled_channels
         and spec.activation == other.activation
     )
 

@@ -32,6 +32,10 @@ KNOWN = {
     "timm:efficientnetv2_m": "efficientnetv2-m",
     "torchvision:efficientnet_v2_l": "efficientnetv2-l",
     "timm:efficientnetv2_l": "efficientnetv2-l",
+    "torchvision:mobilenet_v3_large": "mobilenetv3-large",
+    "timm:mobilenetv3_large_100": "mobilenetv3-large",
+    "torchvision:mobilenet_v3_small": "mobilenetv3-small",
+    "timm:mobilenetv3_small_100": "mobilenetv3-small",
     "timm:semnasnet_100": "mnasnet-a1",
     "timm:mnasnet_100": "mnasnet-b1",
     "torchvision:mnasnet1_0": "mnasnet-b1",
@@ -42,7 +46,8 @@ KNOWN = {
 LARGE = tuple(
     source
     for source in KNOWN
-    if source.endswith(("v2_s", "v2_m", "v2_l", "lite1", "lite2", "lite3", "lite4"))
+    if source.endswith(("v2_s", "v2_m", "v2_l", "lite1", "lite2", "lite3", "lite4", "v3_large"))
+    or source == "timm:mobilenetv3_large_100"
 )
 
 
@@ -53,11 +58,8 @@ LARGE = tuple(
 def test_imports_are_the_known_networks(source, name):
     spec, known = import_spec(source), resolve_spec(name)
     assert spec.blocks() == known.blocks()
-    assert (spec.stem, spec.head_channels, spec.activation) == (
-        known.stem,
-        known.head_channels,
-        known.activation,
-    )
+    for field in ("stem", "head_channels", "pooled_channels", "activation"):
+        assert getattr(spec, field) == getattr(known, field)
 
 
 def test_stochastic_depth_is_read_as_written():
@@ -91,7 +93,7 @@ def returns(spec, count):
 @pytest.mark.parametrize(
     "name",
     [
-        *("efficientnet-b0", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2"),
+        *("efficientnet-b0", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2", "mobilenetv3-small"),
         pytest.param("efficientnetv2-b0", marks=pytest.mark.slow),
     ],
 )
@@ -165,9 +167,7 @@ REFUSED = {
     "timm:efficientnet_cc_b0_4e": "CondConv",
     "timm:mixnet_s": "MixConv",
     "timm:efficientnet_x_b3": "moves space to depth",
-    "timm:mobilenetv3_small_050": "the gate of its SE is a hard sigmoid",
-    "torchvision:mobilenet_v3_small": "its head has a linear layer between the pooling and the classifier",
-    "timm:lcnet_035": "several activations|hard sigmoid|between the pooling",
+    "timm:mobilenetv3_rw": "its SE has a hard sigmoid, and Hardswish where a spec has ReLU",
     "timm:mobilenetv4_conv_small_035": "universal inverted bottlenecks",
     "timm:fbnetc_100": "expansion 1 with an expansion convolution",
     "timm:seresnet50": "SE stands behind the block's last convolution",

@@ -85,7 +85,9 @@ def test_other_libraries_models_have_the_same_macs(name, make):
     assert cost(spec).macs == found["conv"] + found["linear"]
 
 
-@pytest.mark.parametrize("member", ["b0", "b1", "b2", "b3"])
+@pytest.mark.parametrize(
+    "member", ["b0", *(pytest.param(member, marks=pytest.mark.slow) for member in ("b1", "b2", "b3"))]
+)
 def test_efficientnet_v2s_small_members_are_timms(member):
     """timm has them with TensorFlow's padding; but for that it is the same network."""
     spec = resolve_spec(f"efficientnetv2-{member}")

@@ -47,7 +47,16 @@ def test_golden(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["efficientnet-b0", "efficientnetv2-b0", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2", "resnet50"],
+    [
+        "efficientnet-b0",
+        "efficientnetv2-b0",
+        "mnasnet-a1",
+        "mobilenet-v1",
+        "mobilenet-v2",
+        "mobilenetv3-large",
+        "mobilenetv3-small",
+        "resnet50",
+    ],
 )
 def test_references_equal_fvcore(name):
     assert_equal_to_fvcore(resolve_spec(name), 224)
