@@ -13,7 +13,7 @@ from rich.console import Console
 from nas.errors import HeadLostError
 from nas.export.exportable import describe_space
 from nas.latency.table import LATENCY, LatencyTable
-from nas.runs.folder import Run, is_untouched, sweep
+from nas.runs.folder import Run, check_run_links, is_untouched, sweep
 from nas.runs.link import copy_of, kept_copy
 from nas.runs.measured import EXPONENT
 from nas.runs.mirror import Mirror, has_run
@@ -92,6 +92,7 @@ def resume_search(
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
+    check_run_links(folder)
     check_unused(folder)  # before data are read and Ray is started
     run.settings = replace(run.settings, evaluator=run.settings.evaluator.moved(data, data_root))
     run.settings.check()

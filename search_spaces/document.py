@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,55 @@ def remove_temporaries(folder: Path, of: Collection[str]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if is_temporary(path.name, of):
             path.unlink(missing_ok=True)
+
+
+def remove_matching(folder: Path, pattern: str) -> None:
+    """Remove the files below a folder that are ours, and the folders that this empties; no link is followed.
+
+    Args:
+        folder: where; it may not be there.
+        pattern: regular expression of the whole path of such a file, from the folder on, with slashes.
+    """
+    if folder.is_symlink():
+        return
+    for base, _, names in os.walk(folder, topdown=False):
+        place, removed = Path(base), False
+        for name in names:
+            path = place / name
+            if re.fullmatch(pattern, path.relative_to(folder).as_posix()):
+                path.unlink(missing_ok=True)
+                removed = True
+        if removed or re.match(pattern, f"{place.relative_to(folder).as_posix()}/"):
+            with suppress(OSError):  # someone else's file is in it
+                place.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def check_links(folder: Path, ours: str = ".*") -> None:
+    """Refuse a folder of ours in which a link leads out of it: who sent it would decide where we write.
+
+    Args:
+        folder: where; it may not be there.
+        ours: regular expression of what we write in it; what else lies there may lead where it likes.
+
+    Raises:
+        InputError: there is one.
+    """
+    inside = os.path.realpath(folder)
+    for base, folders, names in os.walk(folder):
+        if base == os.fspath(folder):
+            folders[:] = [name for name in folders if re.fullmatch(ours, name)]
+            names = [name for name in names if re.fullmatch(ours, name)]
+        for name in (*folders, *names):
+            path = os.path.join(base, name)
+            if os.path.islink(path):
+                target = os.path.realpath(path)
+                if os.path.commonpath((inside, target)) != inside:
+                    raise InputError(
+                        f"{path}: a link to {target}, outside of {folder}: nothing is written through it; "
+                        "put the file itself in its place, or remove the link"
+                    )
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

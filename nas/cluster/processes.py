@@ -7,7 +7,6 @@ which a restarted group goes on. The outputs must lie where every process sees t
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from nas.cluster.nodes import connect
 from nas.errors import TrialFailedError
 from nas.training.batches import Ranks
 from nas.training.full import FullTraining, Outputs, Row, TrainingPlan
-from search_spaces.document import make_folder
+from search_spaces.document import make_folder, remove_matching
 from search_spaces.errors import InputError
 
 _EPOCHS = "epochs.jsonl"
@@ -100,7 +99,7 @@ def train_together(
         follower.join()
         for name in (_EPOCHS, _FAILURE):
             (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "ray", ignore_errors=True)
+        remove_matching(folder / "ray", r"train/.*")
 
 
 def _train(config: dict[str, Any]) -> None:

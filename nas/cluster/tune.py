@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import shutil
 import signal
 import threading
 import time
@@ -33,6 +32,7 @@ from nas.runs.storage import Checkpoints
 from nas.runs.train_settings import SCHEDULERS
 from nas.search.evaluator import Evaluator
 from nas.search.loop import SearchLoop
+from search_spaces.document import remove_matching
 from search_spaces.errors import InputError, unknown
 
 
@@ -176,7 +176,7 @@ def run_on_ray(
     finally:
         for logger, level in zip(quiet, levels, strict=True):
             logger.setLevel(level)
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_matching(scratch, r"\d+\.\d{6}/.*")  # of earlier drivers, too, that were killed
         (folder / RUNNING).unlink(missing_ok=True)
     if search.error is not None:
         raise search.error

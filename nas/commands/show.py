@@ -18,7 +18,7 @@ from nas.report.aim import aim_remarks
 from nas.report.diagram import terminal_diagram, write_diagram
 from nas.report.runs_tables import runs_tables
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
-from nas.runs.folder import Run
+from nas.runs.folder import Run, check_run_links
 from nas.runs.measured import read_measured
 from nas.runs.several import SORTS, differences, find_runs, sort_runs, summarize
 from search_spaces.errors import InputError
@@ -162,6 +162,8 @@ def report(run: str, path: str | None) -> None:
     from nas.report.html import write_report
 
     opened = Run.open(Path(run))
+    if not path:
+        check_run_links(opened.folder)
     target = Path(path) if path else opened.folder / "report.html"
     declare([Target(str(target), "HTML page")])
     write_report(opened, opened.records(), target)

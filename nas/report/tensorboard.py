@@ -8,7 +8,6 @@ search's time, and at the end. The HParams dashboard reads the journal itself (`
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections import deque
@@ -26,9 +25,10 @@ from nas.report.events import POINTS, PROJECTOR, Events
 from nas.report.figures import choices_figure, pareto_figure, pixels
 from nas.report.moments import Moments, epoch_moments
 from nas.report.trial_table import as_value, metric_names
-from nas.runs.folder import Run
+from nas.runs.folder import Run, check_run_links
 from nas.search.trial import Measurement, Record, Scored, Trial
 from nas.studies.scaling import BASELINE, StudyPoint
+from search_spaces.document import remove_matching
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import WORDS_LEGEND, network_words
 
@@ -78,7 +78,7 @@ class TensorBoardWriter:
         for old in (*folder.glob("events.out.tfevents.*"), folder / PROJECTOR):
             old.unlink(missing_ok=True)
         for points in (POINTS, "00000"):  # the second is what earlier versions wrote
-            shutil.rmtree(folder / points, ignore_errors=True)
+            remove_matching(folder / points, r"(default/)?(tensors|metadata)\.tsv")
         self._results = run.results(())
         self._hook = _quiet_writers()
         self._writer = Events(folder, flush=10)
@@ -276,7 +276,8 @@ def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
         The folder to open.
     """
     place = folder / "curves"
-    shutil.rmtree(place, ignore_errors=True)
+    check_run_links(folder)
+    remove_matching(place, r"trial_\d+/events\.out\.tfevents\..*")
     for record in records:
         writer = Events(place / f"trial_{record.trial:06d}")
         for row, writer.moment in zip(record.measurements, epoch_moments(record), strict=True):

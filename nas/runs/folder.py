@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +20,19 @@ from nas.runs.basis import (
 )
 from nas.runs.flat import read_settings
 from nas.runs.link import STORAGE, is_own_link, keep_link
+from nas.runs.logs import LOGS
 from nas.runs.measured import EXPONENT, MEASURED, MeasuredExponent
 from nas.runs.placement import PLACEMENT
 from nas.runs.settings import SearchSettings
 from nas.runs.status import RUNNING
 from nas.search.convergence import Convergence
-from nas.search.journal import TRIALS, Journal, read_records, to_stderr
+from nas.search.journal import PROPOSALS, TRIALS, Journal, read_records, to_stderr
 from nas.search.loop import Observer, SearchLoop
 from nas.search.results import Results
 from nas.search.reward import AUTO
 from nas.search.trial import Record, Scored
 from search_spaces.document import (
+    check_links,
     is_temporary,
     read_document,
     remove_temporaries,
@@ -50,6 +53,13 @@ _WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PLACEMENT, STORAGE, RU
 """What is written anew, whole, at the top of a run's folder."""
 
 
+_OURS = "|".join(
+    [re.escape(name) for name in (*_WRITTEN, TRIALS, PROPOSALS, LOGS, EXPONENT, "checkpoints", "ray")]
+    + ["points", "00000", "curves", r"projector_config\.pbtxt", r"events\.out\.tfevents\..*", r"report\.html"]
+)
+"""What a run and its views write at the top of its folder."""
+
+
 def is_untouched(folder: Path) -> bool:
     """Whether a new run may begin in a folder: there is none, or nothing but what a killed start has left."""
     if not folder.exists():
@@ -64,6 +74,11 @@ def sweep(folder: Path) -> None:
     """Remove what a killed driver has left half-written in a run's folder; none may be on it."""
     remove_temporaries(folder, _WRITTEN)
     remove_temporaries(folder / EXPONENT, (Path(MEASURED).name,))
+
+
+def check_run_links(folder: Path) -> None:
+    """Refuse to write into a run's folder whose links lead elsewhere; raises `InputError`."""
+    check_links(folder, _OURS)
 
 
 class Run:

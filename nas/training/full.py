@@ -25,7 +25,7 @@ from nas.training.checkpoint import LAST, checkpoint_file, load_checkpoint, save
 from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_device
 from nas.training.transfer import trained_weights, transfer
-from search_spaces.document import is_temporary, make_folder, read_document, remove_temporaries
+from search_spaces.document import check_links, is_temporary, make_folder, read_document, remove_temporaries
 from search_spaces.errors import InputError
 from search_spaces.quoting import shell_command
 from search_spaces.spec import NetworkSpec, read_spec
@@ -241,6 +241,7 @@ class FullTraining:
                 be another training.
         """
         outputs = Outputs.at(target)
+        check_links(outputs.folder)
         if outputs.begun:
             return cls._anew(outputs, workers, ranks, device, data, data_root, download, epochs)
         if target.is_dir():

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from nas.runs.link import STORAGE, copy_of, kept_copy, storage_of
 from nas.runs.storage import Checkpoints, is_url, open_storage
-from nas.search.journal import TRIALS
+from nas.search.journal import TRIALS, read_records
 from search_spaces import InputError
 from tests.command import good, nas
 
@@ -184,3 +185,60 @@ def test_what_killed_drivers_leave_is_swept(tmp_path):
     (tmp_path / "y" / "mine").write_text("")
     done = nas(*SEARCH, "--trials", "2", "--out", "y", cwd=tmp_path)
     assert (done.returncode, "no run" in done.stderr) == (2, True)
+
+
+LINKS = (
+    "best.yaml",
+    "trials.jsonl",
+    "placement.yaml",
+    "logs",
+    "logs/trial_000000.log",
+    "ray",
+    "checkpoints",
+    "points",
+)
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_nothing_is_written_through_a_link_of_a_strangers_folder(name, tmp_path):
+    good(*SEARCH, "--trials", "2", "--out", "x", cwd=tmp_path)
+    (tmp_path / "home").mkdir()
+    mine = tmp_path / "home" / Path(name).name
+    place = tmp_path / "x" / name
+    place.parent.mkdir(exist_ok=True)
+    if place.is_dir() or name in ("ray", "logs", "checkpoints"):
+        shutil.rmtree(place, ignore_errors=True)
+        mine.mkdir()
+        (mine / "mine").write_text("mine")
+    else:
+        mine.write_bytes(place.read_bytes() if place.exists() else b"mine")
+        place.unlink(missing_ok=True)
+    place.symlink_to(mine)
+    before = everything(tmp_path / "home")
+    for words in (("resume", "x", "--trials", "3"), ("report", "x"), ("tensorboard", "x", "--trial", "1")):
+        done = nas(*words, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert f"a link to {mine}" in done.stderr
+    assert everything(tmp_path / "home") == before
+    place.unlink()
+    if mine.is_file():
+        shutil.copy(mine, place)
+    (tmp_path / "x" / "my notes").symlink_to(mine)  # that is nobody's but the user's
+    assert nas("report", "x", cwd=tmp_path).returncode == 0
+
+
+def test_only_what_a_run_wrote_is_removed(tmp_path):
+    """Not by a folder's name, whoever's files are in it."""
+    good(*SEARCH, "--trials", "3", "--out", "x", cwd=tmp_path)
+    for name in ("points/mine.tsv", "00000/mine", "curves/mine/x", "curves/trial_000001/mine", "ray/mine"):
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "x" / name).write_text("mine")
+    good("resume", "x", "--trials", "4", cwd=tmp_path)
+    from nas.report.tensorboard import write_trial_curves
+
+    write_trial_curves(tmp_path / "x", read_records(tmp_path / "x"))
+    write_trial_curves(tmp_path / "x", read_records(tmp_path / "x")[:1])
+    found = {path.name for path in (tmp_path / "x" / "curves").iterdir()}
+    assert found == {"mine", "trial_000000", "trial_000001"}
+    assert len([path for path in (tmp_path / "x").rglob("mine*") if path.is_file()]) == 4
+    assert (tmp_path / "x" / "points" / "mine.tsv").read_text() == "mine"
