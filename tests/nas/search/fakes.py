@@ -139,6 +139,8 @@ class Hangs(Noted):
 class Stalls(Noted):
     """The first worker of all stops, as by SIGSTOP: in its start, or when it is handed its next trial."""
 
+    checkpoints = False  # a worker that loads torch may take longer to start than the tests give it
+
     def __init__(self, folder, when):
         super().__init__(folder, epochs=2, pause=0)
         self.when, self.marker = when, Path(folder) / "stopped"
