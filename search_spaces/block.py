@@ -19,7 +19,8 @@ class BlockSpec:
 
     `skip` is the shortcut the block really has: a stage's `identity` on a block that changes the
     shape is `none` here, and `pooling` or `projection` on one that keeps it is `identity`.
-    `activation` is empty where it is the network's; `gate` is the kind of its SE, one of `GATES`.
+    `activation` is empty where it is the network's; `gate` is the kind of its SE, one of `GATES`;
+    `start_kernel` is that of a depthwise convolution before the expansion (0: none).
     """
 
     op: str
@@ -32,6 +33,7 @@ class BlockSpec:
     skip: str
     activation: str = ""
     gate: str = "sigmoid"
+    start_kernel: int = 0
 
     @property
     def inner_channels(self) -> int:
@@ -52,7 +54,7 @@ class BlockSpec:
 
     def values(self) -> list[object]:
         """All fields in order for a digest; those that came later only where they aren't as before."""
-        later = {"activation": "", "gate": "sigmoid"}
+        later = {"activation": "", "gate": "sigmoid", "start_kernel": 0}
         fields = vars(self)
         found = [value for name, value in fields.items() if name not in later]
         return found + [f"{name}={fields[name]}" for name, usual in later.items() if fields[name] != usual]
@@ -98,6 +100,7 @@ class Op:
         expands: whether it has an expansion ratio; a space writes that behind the name (`mbconv6`).
         unexpanded: the op that it is with expansion 1, if that is another one.
         final_activation: whether an activation follows the sum of branch and shortcut.
+        universal: whether it has a depthwise convolution before its expansion, one behind it, both or none.
     """
 
     name: str
@@ -110,6 +113,7 @@ class Op:
     unexpanded: str | None = None
     final_activation: bool = False
     short: str = ""
+    universal: bool = False
 
 
 OPS: dict[str, Op] = {}
@@ -155,6 +159,18 @@ def _separable_activated(block: BlockSpec) -> tuple[Layer, ...]:
 
 def _mbconv(block: BlockSpec) -> tuple[Layer, ...]:
     return (Conv(block.in_channels, block.inner_channels), *_separable(block))
+
+
+def _universal(block: BlockSpec) -> tuple[Layer, ...]:
+    cin, inner, start, middle = block.in_channels, block.inner_channels, block.start_kernel, block.kernel
+    layers: list[Layer] = []
+    if start:
+        stride = 1 if middle else block.stride
+        layers.append(Conv(cin, cin, start, stride, groups=cin, activation=False))
+    layers.append(Conv(cin, inner))
+    if middle:
+        layers.append(Conv(inner, inner, middle, block.stride, groups=inner))
+    return (*layers, *_gate(block, inner), Conv(inner, block.out_channels, activation=False))
 
 
 def _fused(block: BlockSpec) -> tuple[Layer, ...]:
@@ -213,6 +229,12 @@ for _op in (
     Op(
         "fused", "fused MBConv", "er", "#c8556f", _fused, _expanded,
         expands=True, unexpanded="conv", short="FusedMBConv",
+    ),
+    # MobileNetV4's universal inverted bottleneck (Qin et al. 2024, section 3): a depthwise convolution before
+    # the expansion, behind it, both (extra depthwise) or none (feed-forward); only behind it, it is an MBConv
+    Op(
+        "uib", "universal inverted bottleneck", "uir", "#b5a33c", _universal, _expanded,
+        expands=True, short="UIB", universal=True,
     ),
     # ResNet's two (He et al. 2016), the stride on the k x k convolution, as in torchvision's v1.5
     Op("basic", "basic block", "bb", "#a56cc1", _basic, _as_it_goes, final_activation=True, short="Basic"),

@@ -180,7 +180,7 @@ class StagedSpace(SearchSpace):
 
     def encode(self, spec: NetworkSpec) -> Architecture:
         """The architecture whose blocks are those of `spec`."""
-        ends = [(s.stem, s.head_channels, s.pooled_channels) for s in (spec, self.template)]
+        ends = [(s.stem, s.head_channels, s.pooled_channels, s.pooled_norm) for s in (spec, self.template)]
         if ends[0] != ends[1]:
             raise NotInSpaceError(f"network {spec.name!r}: stem or head differs from space {self.name!r}")
         if len(spec.stages) != len(self.stages):
@@ -298,7 +298,7 @@ class StagedSpace(SearchSpace):
 
 _SETTINGS = tuple(
     field
-    for field in NetworkSpec("any", (StageSpec("ds", 1),), pooled_channels=1).to_document()
+    for field in NetworkSpec("any", (StageSpec("ds", 1),), pooled_channels=1, pooled_norm=True).to_document()
     if field not in ("schema", "name", "stages")
 )
 

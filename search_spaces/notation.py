@@ -15,21 +15,29 @@ from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec, StageSpec
 
 _SKIPS = {"none": "noskip", "identity": "", "pooling": "pool", "projection": "proj"}
-_FIELDS = {"r": "repeats", "k": "kernel", "s": "stride", "e": "expansion", "c": "channels", "se": "se_ratio"}
+_FIELDS = {
+    "r": "repeats",
+    "k": "kernel",
+    "s": "stride",
+    "e": "expansion",
+    "c": "channels",
+    "se": "se_ratio",
+    "a": "start_kernel",
+}
 
 WORDS_LEGEND = (
     "3 x MBConv6 k5 s2 SE c40: 3 blocks; expansion 6 (MBConv1: none, depthwise separable), kernel 5, the "
     "first with stride 2, squeeze-and-excitation (to a quarter of the input; SE0.5: to half), 40 channels; "
     "no skip, pool, proj: another shortcut than the identity; hard SE: MobileNetV3's; ReLU, h-swish: an "
-    "activation other than the network's"
+    "activation other than the network's; UIB4 k5+3: a kernel before the expansion and one behind it, 0: none"
 )
 """What the words mean, for people."""
 
 CODE_LEGEND = (
-    "ir_r3_k5_s2_e6_c40_se0.25, to paste: ir MBConv, er FusedMBConv, ds MBConv1, dsa SepConv (an activation "
-    "after the 1x1, too), cn Conv, bb Basic, bt Bottleneck; r blocks, k kernel, s stride, e expansion, "
-    "c channels, se ratio of SE, hard MobileNetV3's; nre, nr6, nsw, nhs: its own activation; noskip, pool, "
-    "proj: the skip"
+    "ir_r3_k5_s2_e6_c40_se0.25, to paste: ir MBConv, er FusedMBConv, uir UIB, ds MBConv1, dsa SepConv (an "
+    "activation after the 1x1, too), cn Conv, bb Basic, bt Bottleneck; r blocks, k kernel, a UIB's first "
+    "kernel, s stride, e expansion, c channels, se ratio of SE, hard MobileNetV3's; nre, nr6, nsw, nhs: its "
+    "own activation; noskip, pool, proj: the skip"
 )
 """What the codes mean, for people."""
 
@@ -45,6 +53,8 @@ _OWN_SE = 0.25
 def to_notation(stage: StageSpec) -> str:
     """The stage as one string; SE, activation and skip are left out where they are the default."""
     parts = [OPS[stage.op].word, f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}"]
+    if stage.start_kernel:
+        parts.insert(2, f"a{stage.start_kernel}")
     parts += [f"e{stage.expansion:g}", f"c{stage.channels}"]
     if stage.se_ratio:
         parts.append(f"se{stage.se_ratio:g}")
@@ -71,7 +81,7 @@ def from_notation(text: str) -> StageSpec:
     activations = {code: name for name, code in _ACTIVATION_CODES.items()}
     fields: dict[str, object] = {"op": ops[word]}
     for part in parts:
-        match = re.fullmatch(r"(se|[rksec])(\d+(?:\.\d+)?)", part)
+        match = re.fullmatch(r"(se|[arksec])(\d+(?:\.\d+)?)", part)
         if part in skips:
             fields["skip"] = skips[part]
         elif part in activations:
@@ -105,7 +115,11 @@ def stage_words(stage: StageSpec) -> str:
 
 def block_words(stage: StageSpec) -> str:
     """Its block alone: `MBConv6 k5 s2 SE c40`; the stride is that of the first."""
-    parts = [op_words(stage), f"k{stage.kernel}"]
+    kernel = f"k{stage.kernel}"
+    if OPS[stage.op].universal:
+        kernels = [str(size) for size in (stage.start_kernel, stage.kernel) if size]
+        kernel = f"k{'+'.join(kernels)}" if stage.kernel else f"k{stage.start_kernel}+0"
+    parts = [op_words(stage), kernel]
     if stage.stride > 1:
         parts.append(f"s{stage.stride}")
     if stage.se_ratio:

@@ -11,6 +11,7 @@ from search_spaces.efficientnet_v2 import efficientnet_v2_references
 from search_spaces.errors import unknown
 from search_spaces.layers import make_divisible
 from search_spaces.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
+from search_spaces.mobilenet_v4 import mobilenet_v4_references
 from search_spaces.notation import parse_stages
 from search_spaces.spec import NetworkSpec, StemSpec
 
@@ -161,6 +162,7 @@ REFERENCES: dict[str, Callable[[], NetworkSpec]] = {
     "mobilenetv3-small": mobilenet_v3_small,
     "resnet50": resnet50,
     **efficientnet_v2_references(),
+    **mobilenet_v4_references(),
 }
 
 

@@ -46,10 +46,10 @@ def _check_number(where: str, field: str, value: object, low: float, high: float
         raise InputError(f"{where}: {field} {shown(value)}: expected a number from {low:g} to {high:g}")
 
 
-def _check_kernel(where: str, value: object) -> None:
-    _check_int(where, "kernel", value, 1, 31)
+def _check_kernel(where: str, value: object, field: str = "kernel") -> None:
+    _check_int(where, field, value, 1, 31)
     if value % 2 == 0:  # type: ignore[operator]
-        raise InputError(f"{where}: kernel {shown(value)}: expected an odd size")
+        raise InputError(f"{where}: {field} {shown(value)}: expected an odd size")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class StageSpec:
 
     `expansion` 1 with op `mbconv` is MBConv1 and is stored as what it is, `ds`; with `fused` it is `conv`.
     `activation` is one of `ACTIVATIONS` where it is not the network's (MobileNetV3's first stages); `gate`,
-    one of `search_spaces.block.GATES`, is the kind of SE.
+    one of `search_spaces.block.GATES`, is the kind of SE. `uib` has a `start_kernel` before its expansion and
+    `kernel` behind it, 0 where there is none; with the second alone it is stored as what it is, `mbconv`.
 
     Raises:
         InputError: a field breaks its rule.
@@ -74,6 +75,7 @@ class StageSpec:
     skip: str = "identity"
     activation: str = ""
     gate: str = "sigmoid"
+    start_kernel: int = 0
 
     def __post_init__(self) -> None:
         where = "stage"
@@ -86,8 +88,18 @@ class StageSpec:
         if self.gate not in GATES:
             raise InputError(f"{where}: {unknown('gate', self.gate, GATES)}")
         _check_int(where, "channels", self.channels, 1, _MAX_CHANNELS)
-        _check_kernel(where, self.kernel)
+        universal = OPS[self.op].universal
+        if not universal or self.kernel != 0 or isinstance(self.kernel, bool):
+            _check_kernel(where, self.kernel)
+        if self.start_kernel != 0 or isinstance(self.start_kernel, bool):
+            _check_kernel(where, self.start_kernel, "start_kernel")
+            if not universal:
+                raise InputError(
+                    f"{where}: start_kernel {self.start_kernel}: op {self.op!r} has none, expected 0"
+                )
         _check_int(where, "stride", self.stride, 1, 8)
+        if self.stride > 1 and not self.kernel and not self.start_kernel:
+            raise InputError(f"{where}: stride {self.stride}: expected 1 without a depthwise convolution")
         _check_int(where, "repeats", self.repeats, 1, _MAX_REPEATS)
         _check_number(where, "expansion", self.expansion, 0.01, 64)
         _check_number(where, "se_ratio", self.se_ratio, 0, 1)
@@ -96,6 +108,8 @@ class StageSpec:
             raise InputError(
                 f"{where}: expansion {shown(self.expansion)}: op {self.op!r} has none, expected 1"
             )
+        if universal and self.kernel and not self.start_kernel and self.expansion != 1:
+            object.__setattr__(self, "op", "mbconv")
         if op.unexpanded is not None and self.expansion == 1:
             object.__setattr__(self, "op", op.unexpanded)
         if not self.se_ratio:
@@ -129,11 +143,12 @@ class StageSpec:
             skip,
             self.activation,
             self.gate,
+            self.start_kernel,
         )
 
     def to_document(self) -> dict[str, Any]:
-        """The stage as plain data; the activation and the gate only where they aren't the usual ones."""
-        usual = {"activation": "", "gate": "sigmoid"}
+        """The stage as plain data; what came later only where it isn't as before."""
+        usual = {"activation": "", "gate": "sigmoid", "start_kernel": 0}
         return {name: value for name, value in vars(self).items() if usual.get(name) != value}
 
 
@@ -174,6 +189,7 @@ class NetworkSpec:
         stochastic_depth: drop rate of the last block; it grows linearly from 0 with the block's index.
         pooled_channels: width of another 1x1 convolution, with a bias and the activation, between the pooling
             and the classifier (MobileNetV3's head; 0: none).
+        pooled_norm: whether that one has BN instead of a bias (MobileNetV4's head).
 
     Raises:
         InputError: a field breaks its rule.
@@ -192,6 +208,7 @@ class NetworkSpec:
     dropout: float = 0.2
     stochastic_depth: float = 0.2
     pooled_channels: int = 0
+    pooled_norm: bool = False
 
     def __post_init__(self) -> None:
         check_name("network", "name", self.name)
@@ -205,6 +222,10 @@ class NetworkSpec:
             raise InputError(f"{where}: {unknown('activation', self.activation, ACTIVATIONS)}")
         _check_int(where, "head_channels", self.head_channels, 0, _MAX_CHANNELS)
         _check_int(where, "pooled_channels", self.pooled_channels, 0, _MAX_CHANNELS)
+        if not isinstance(self.pooled_norm, bool):
+            raise InputError(f"{where}: pooled_norm {shown(self.pooled_norm)}: expected true or false")
+        if self.pooled_norm and not self.pooled_channels:
+            raise InputError(f"{where}: pooled_norm true: expected pooled_channels above 0 with it")
         _check_int(where, "resolution", self.resolution, 1, _MAX_RESOLUTION)
         _check_int(where, "in_channels", self.in_channels, 1, 1024)
         _check_int(where, "num_classes", self.num_classes, 1, 1 << 20)
@@ -284,7 +305,7 @@ class NetworkSpec:
         return replace(self, **changes)
 
 
-_LATER = ("pooled_channels",)
+_LATER = ("pooled_channels", "pooled_norm")
 
 _SETTINGS = tuple(field for field in get_type_hints(NetworkSpec) if field not in ("name", "stages", "stem"))
 

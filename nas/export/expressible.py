@@ -13,7 +13,7 @@ from typing import NamedTuple
 from search_spaces.errors import unknown
 from search_spaces.spec import NetworkSpec, StageSpec
 
-TIMM_WORDS = {"conv": "cn", "ds": "ds", "dsa": "dsa", "mbconv": "ir", "fused": "er"}
+TIMM_WORDS = {"conv": "cn", "ds": "ds", "dsa": "dsa", "mbconv": "ir", "fused": "er", "uib": "uir"}
 """Ops that timm's EfficientNet builder has, with its words for them."""
 
 

@@ -66,6 +66,7 @@ def read_model(model: nn.Module, name: str) -> NetworkSpec:
         stem=StemSpec(stem.out_channels, stem.kernel_size[0], stem.stride[0], pool),
         head_channels=head_channels,
         pooled_channels=_pooled_channels(middle),
+        pooled_norm=any(isinstance(layer, nn.BatchNorm2d) for layer in middle),
         in_channels=stem.in_channels,
         num_classes=classifier.out_features,
         activation=_activation(model),

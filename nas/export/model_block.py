@@ -27,6 +27,7 @@ class Reading:
         skip: as in `search_spaces.SKIPS`.
         activation: the block's own, also where it is the network's; empty: it has none.
         gate: the kind of its SE.
+        start_kernel: of the depthwise convolution before the expansion; 0: none.
     """
 
     op: str
@@ -39,6 +40,7 @@ class Reading:
     skip: str
     activation: str = ""
     gate: str = "sigmoid"
+    start_kernel: int = 0
 
     @property
     def keeps(self) -> bool:
@@ -57,6 +59,7 @@ class Reading:
             se_ratio,
             self.skip,
             gate=self.gate,
+            start_kernel=self.start_kernel,
         )
         return (block.inner_channels, block.squeeze_channels) == (self.inner, self.squeeze)
 
@@ -79,6 +82,8 @@ def read_block(block: nn.Module) -> Reading:
     kind = type(block).__name__
     if kind in ("Bottleneck", "BasicBlock"):
         read = _residual(kind, convs, squeezed)
+    elif kind == "UniversalInvertedResidual" and (len(convs) != 3 or convs[0].groups > 1):
+        read = _universal(convs, squeezed, skips(block))
     else:
         activated = bool(getattr(block, "has_pw_act", False))
         fused = kind in ("EdgeResidual", "FusedMBConv")
@@ -86,6 +91,30 @@ def read_block(block: nn.Module) -> Reading:
     hard = any(is_hard(gate) for gate in gates(block))
     own = "".join(block_activations(block)[:1])
     return replace(read, activation=own, gate="hard_sigmoid" if hard else "sigmoid")
+
+
+def _universal(convs: list[nn.Conv2d], squeezed: int, skipping: bool) -> Reading:
+    deep = [conv for conv in convs if conv.groups > 1]
+    points = [conv for conv in convs if conv.groups == 1]
+    start = convs[0] if convs[0].groups > 1 else None
+    middle = next((conv for conv in deep if conv is not start), None)
+    if len(points) != 2 or convs[-1] is not points[1] or len(deep) > 2 or points[0].kernel_size != (1, 1):
+        raise InputError("it has a universal inverted bottleneck with a depthwise convolution at its end")
+    strided = middle or start
+    if any(conv.stride != (1, 1) for conv in convs if conv is not strided):
+        raise InputError("its blocks stride on another convolution than a spec's")
+    read = Reading(
+        "uib",
+        convs[0].in_channels,
+        points[0].out_channels,
+        points[1].out_channels,
+        middle.kernel_size[0] if middle else 0,
+        strided.stride[0] if strided else 1,
+        squeezed,
+        "identity",
+        start_kernel=start.kernel_size[0] if start else 0,
+    )
+    return replace(read, skip="none") if read.keeps and not skipping else read
 
 
 def loose_block(units: list[nn.Module]) -> Reading:
@@ -163,7 +192,7 @@ def _joins(run: list[Reading], block: Reading) -> bool:
     first = run[0]
     same = all(
         getattr(first, name) == getattr(block, name)
-        for name in ("op", "channels", "kernel", "activation", "gate")
+        for name in ("op", "channels", "kernel", "start_kernel", "activation", "gate")
     ) and bool(first.squeeze) == bool(block.squeeze)
     # an identity has no effect on a block that changes the shape: the blocks behind it decide
     skip = block.skip == run[-1].skip or (len(run) == 1 and not first.keeps and first.skip == "identity")
@@ -193,6 +222,7 @@ def _stage(run: list[Reading]) -> Iterator[StageSpec]:
             skip,
             first.activation,
             first.gate,
+            first.start_kernel,
         )
 
 
@@ -200,7 +230,7 @@ def _ratios(run: list[Reading]) -> tuple[float, float] | None:
     """(expansion, SE ratio) that give all blocks of `run` their widths: the simplest, which was meant."""
     first = run[0]
     expansion: float | None = 1
-    if first.op in ("mbconv", "fused"):
+    if first.op in ("mbconv", "fused", "uib"):
         expansion = _simplest(
             first.inner / first.inputs, 8 / first.inputs, lambda v: all(b.fits(v, 0) for b in _bare(run))
         )

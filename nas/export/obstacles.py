@@ -20,7 +20,6 @@ _GATES = ("EcaModule", "CecaModule", "EffectiveSEModule", "GatherExcite", "Globa
 
 
 _OTHER_BLOCKS = (
-    "UniversalInvertedResidual",
     "MobileAttention",
     "CondConvResidual",
 )
@@ -87,8 +86,8 @@ def _convolutions(model: nn.Module) -> list[nn.Conv2d]:
 
 def _blocks(model: nn.Module) -> Iterator[str]:
     names = set(_names(model))
-    if "UniversalInvertedResidual" in names:
-        yield "it has universal inverted bottlenecks (MobileNetV4)"
+    if "LayerScale2d" in names:
+        yield "it scales the channels of its blocks (layer scale)"
     if any("Attention" in name for name in names):
         yield "it has attention"
     for block in outermost(model):
@@ -216,12 +215,11 @@ def _ends(model: nn.Module) -> Iterator[str]:
     if any(str(getattr(m, "pool_type", "avg")) not in ("avg", "") for m in model.modules()):
         yield "its global pooling is not the average"
     middle = behind_pooling(model)[:-1]
-    if any(isinstance(m, nn.BatchNorm2d) for m in middle):
-        yield "its head has BN between the pooling and the classifier"
-    elif len(middle) > 1:
+    normed = len(middle) == 2 and isinstance(middle[1], nn.BatchNorm2d)
+    if len(middle) > 1 and not normed:
         yield f"its head has {len(middle)} layers between the pooling and the classifier, not one"
-    elif middle and getattr(middle[0], "bias", None) is None:
-        yield "the layer between the pooling and the classifier has no bias"
+    elif middle and (getattr(middle[0], "bias", None) is None) != normed:
+        yield "the layer between the pooling and the classifier has neither bias nor BN, or both"
     elif not middle and sum(isinstance(m, nn.Linear) for m in kinds) > 1:
         yield "it has a linear layer before the classifier"
     found = [getattr(module, "downsample", None) for module in model.modules()]

@@ -15,6 +15,7 @@ BLOCKS = (
     "DepthwiseSeparableConv",
     "ConvBnAct",
     "EdgeResidual",
+    "UniversalInvertedResidual",
     "FusedMBConv",
     "Bottleneck",
     "BasicBlock",

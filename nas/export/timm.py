@@ -55,6 +55,7 @@ def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
         arguments["se_gate"] = "hard_sigmoid"
     if spec.pooled_channels:
         arguments["pooled"] = True
+        arguments |= {"head_norm": True} if spec.pooled_norm else {}
         del arguments["stem_kernel_size"], arguments["output_stride"]
         blocks = len(spec.blocks())
         if spec.head_channels:  # the rates grow from block to block, and it counts one more
@@ -82,6 +83,7 @@ def _notation(stage: StageSpec, in_channels: int, squeezes: bool) -> list[str]:
     strings = []
     for repeats, stride, ratio in runs:
         parts = [TIMM_WORDS[stage.op], f"r{repeats}", f"k{stage.kernel}", f"s{stride}"]
+        parts += [f"a{stage.start_kernel}"] if stage.start_kernel else []
         if OPS[stage.op].expands:
             parts.append(f"e{stage.expansion}")
         parts.append(f"c{stage.channels}")

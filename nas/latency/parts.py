@@ -57,7 +57,7 @@ def head_part(spec: NetworkSpec, in_channels: int, size: int) -> Part:
     """The head of `spec` behind a last stage of `in_channels` at `size` pixels."""
     middle = f">{spec.head_channels}" if spec.head_channels else ""
     if spec.pooled_channels:
-        middle += f">pool>{spec.pooled_channels}"
+        middle += f">pool>{spec.pooled_channels}{' bn' if spec.pooled_norm else ''}"
     return _part(f"head {in_channels}{middle}>{spec.num_classes}", in_channels, size, spec)
 
 
@@ -68,7 +68,8 @@ def block_part(block: BlockSpec, size: int, spec: NetworkSpec) -> Part:
     se += f" {block.gate}" if block.gate != "sigmoid" else ""
     skip = f" {block.skip}" if block.skip != "none" else ""
     skip += f" own {block.activation}" if block.activation else ""
-    shape = f"{block.in_channels}>{block.out_channels}{expansion} k{block.kernel} s{block.stride}"
+    kernel = f"{block.start_kernel}+{block.kernel}" if block.start_kernel else f"{block.kernel}"
+    shape = f"{block.in_channels}>{block.out_channels}{expansion} k{kernel} s{block.stride}"
     return _part(f"{block.op} {shape}{se}{skip}", block.in_channels, size, spec, block)
 
 

@@ -55,7 +55,10 @@ class Network(nn.Module):
             channels = spec.head_channels
         self.head.append(nn.AdaptiveAvgPool2d(1))
         if spec.pooled_channels:
-            self.head.extend([nn.Conv2d(channels, spec.pooled_channels, 1), activation(inplace=True)])
+            self.head.append(nn.Conv2d(channels, spec.pooled_channels, 1, bias=not spec.pooled_norm))
+            if spec.pooled_norm:
+                self.head.append(norm(spec.pooled_channels))
+            self.head.append(activation(inplace=True))
             channels = spec.pooled_channels
         self.head.append(nn.Flatten())
         if spec.dropout:

@@ -217,10 +217,10 @@ def head_cost(spec: NetworkSpec, in_channels: int, size: int) -> StageCost:
     if spec.pooled_channels:
         weights = channels * spec.pooled_channels
         tally.macs += weights
-        tally.params += weights + spec.pooled_channels
+        tally.params += weights + spec.pooled_channels * (2 if spec.pooled_norm else 1)
         tally.activations += spec.pooled_channels
-        tally.saved += channels + 2 * spec.pooled_channels
-        tally.benchmark_macs += weights
+        tally.saved += channels + (3 if spec.pooled_norm else 2) * spec.pooled_channels
+        tally.benchmark_macs += weights + (4 * spec.pooled_channels if spec.pooled_norm else 0)
         channels = spec.pooled_channels
     weights = channels * spec.num_classes
     tally.macs += weights

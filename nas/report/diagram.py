@@ -91,7 +91,7 @@ def layout(spec: NetworkSpec) -> Drawing:
 
     def add(op: str, name: str, px: int, channels: int, blocks: int, stage: StageSpec | None) -> None:
         nonlocal x
-        kernel = stage.kernel if stage else 3
+        kernel = max(stage.kernel, stage.start_kernel) if stage else 3
         expansion = stage.expansion if stage else 1
         width = 6.0 + 3.6 * kernel
         height = min(120.0, 30.0 + 14.0 * expansion)
@@ -242,7 +242,7 @@ def terminal_diagram(spec: NetworkSpec) -> Text:
     bars = []
     for stage in spec.stages:
         shade = next(glyph for limit, glyph in _SHADES if stage.expansion <= limit)
-        bars.append((shade * stage.kernel, stage.repeats))
+        bars.append((shade * max(stage.kernel, stage.start_kernel, 1), stage.repeats))
     # as many bars as blocks, unless a line would be too long for a terminal
     drawn = [" ".join([bar] * count) for bar, count in bars]
     if max(map(len, drawn)) > _MOST:

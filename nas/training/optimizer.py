@@ -69,6 +69,8 @@ def least_images(model: nn.Module, frozen: int) -> int:
         return 1
     sizes = [part.resolution for part in cost(model.spec).stages][:-1]  # the last is of the classifier
     sizes = [*sizes, sizes[-1]] if model.spec.head_channels else sizes  # the head's own convolution
+    if model.spec.pooled_norm:
+        return 2  # BN behind the pooling
     return 2 if 1 in sizes[frozen:] else 1
 
 

@@ -28,6 +28,7 @@ def same_features(spec: NetworkSpec, other: NetworkSpec) -> bool:
         and spec.stem == other.stem
         and spec.head_channels == other.head_channels
         and spec.pooled_channels == other.pooled_channels
+        and spec.pooled_norm == other.pooled_norm
         and spec.activation == other.activation
     )
 

@@ -92,7 +92,7 @@ def test_200_random_specs(space, random_specs):
     assert space == "mnasnet" or counts["timm"] >= 150
 
 
-LARGE = ("mobilenetv3-large", *(f"efficientnet-lite{member}" for member in range(1, 5)), "efficientnetv2-s", "efficientnetv2-m", "efficientnetv2-l", "efficientnetv2-b1", "efficientnetv2-b2",
+LARGE = ("mobilenetv3-large", "mobilenetv4-conv-m", "mobilenetv4-conv-l", *(f"efficientnet-lite{member}" for member in range(1, 5)), "efficientnetv2-s", "efficientnetv2-m", "efficientnetv2-l", "efficientnetv2-b1", "efficientnetv2-b2",
          "efficientnetv2-b3", "efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-b6",
          "efficientnet-b7")  # fmt: skip
 
@@ -112,6 +112,7 @@ def test_references(name):
         "resnet50": set(),
         "mobilenetv3-large": {"timm"},
         "mobilenetv3-small": {"timm"},
+        **{f"mobilenetv4-conv-{size}": {"timm"} for size in "sml"},
     }
     expected |= {f"efficientnet-lite{member}": {"timm"} for member in range(5)}
     assert set(counts) == expected.get(name, {"timm", "torchvision"})

@@ -36,6 +36,9 @@ KNOWN = {
     "timm:mobilenetv3_large_100": "mobilenetv3-large",
     "torchvision:mobilenet_v3_small": "mobilenetv3-small",
     "timm:mobilenetv3_small_100": "mobilenetv3-small",
+    "timm:mobilenetv4_conv_small": "mobilenetv4-conv-s",
+    "timm:mobilenetv4_conv_medium": "mobilenetv4-conv-m",
+    "timm:mobilenetv4_conv_large": "mobilenetv4-conv-l",
     "timm:semnasnet_100": "mnasnet-a1",
     "timm:mnasnet_100": "mnasnet-b1",
     "torchvision:mnasnet1_0": "mnasnet-b1",
@@ -46,7 +49,9 @@ KNOWN = {
 LARGE = tuple(
     source
     for source in KNOWN
-    if source.endswith(("v2_s", "v2_m", "v2_l", "lite1", "lite2", "lite3", "lite4", "v3_large"))
+    if source.endswith(
+        ("v2_s", "v2_m", "v2_l", "lite1", "lite2", "lite3", "lite4", "v3_large", "conv_medium", "conv_large")
+    )
     or source == "timm:mobilenetv3_large_100"
 )
 
@@ -58,7 +63,7 @@ LARGE = tuple(
 def test_imports_are_the_known_networks(source, name):
     spec, known = import_spec(source), resolve_spec(name)
     assert spec.blocks() == known.blocks()
-    for field in ("stem", "head_channels", "pooled_channels", "activation"):
+    for field in ("stem", "head_channels", "pooled_channels", "pooled_norm", "activation"):
         assert getattr(spec, field) == getattr(known, field)
 
 
@@ -93,7 +98,14 @@ def returns(spec, count):
 @pytest.mark.parametrize(
     "name",
     [
-        *("efficientnet-b0", "mnasnet-a1", "mobilenet-v1", "mobilenet-v2", "mobilenetv3-small"),
+        *(
+            "efficientnet-b0",
+            "mnasnet-a1",
+            "mobilenet-v1",
+            "mobilenet-v2",
+            "mobilenetv3-small",
+            "mobilenetv4-conv-s",
+        ),
         pytest.param("efficientnetv2-b0", marks=pytest.mark.slow),
     ],
 )
@@ -168,7 +180,7 @@ REFUSED = {
     "timm:mixnet_s": "MixConv",
     "timm:efficientnet_x_b3": "moves space to depth",
     "timm:mobilenetv3_rw": "its SE has a hard sigmoid, and Hardswish where a spec has ReLU",
-    "timm:mobilenetv4_conv_small_035": "universal inverted bottlenecks",
+    "timm:mobilenetv4_hybrid_medium": "it has attention",
     "timm:fbnetc_100": "expansion 1 with an expansion convolution",
     "timm:seresnet50": "SE stands behind the block's last convolution",
     "timm:resnet18d": "its stem has 3 convolutions",

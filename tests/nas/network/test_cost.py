@@ -55,6 +55,8 @@ def test_golden(name):
         "mobilenet-v2",
         "mobilenetv3-large",
         "mobilenetv3-small",
+        "mobilenetv4-conv-s",
+        "mobilenetv4-conv-m",
         "resnet50",
     ],
 )
