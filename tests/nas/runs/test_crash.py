@@ -151,12 +151,18 @@ def digests(root: Path) -> set[str]:
     """Of the networks in the journals that there are."""
     found = set()
     for path in root.rglob("trials.jsonl"):
-        content = (
-            "".join(p.read_text() for p in sorted(path.iterdir())) if path.is_dir() else path.read_text()
-        )
+        content = _growing(path) if path.is_dir() else path.read_text()
         for line in content.split("\n")[:-1]:
             found.add(json.loads(line)["digest"])
     return found
+
+
+def _growing(folder: Path) -> str:
+    """A growing file in a storage: of its parts those of the last generation that has begun."""
+    parts = [path for path in folder.iterdir() if not path.name.startswith(".")]  # else half-written
+    of = {path: path.name.rpartition(".")[0] for path in parts}
+    begun = max((int(of[p] or 0) for p in parts if not int(p.name.rpartition(".")[2])), default=0)
+    return "".join(path.read_text() for path in sorted(parts) if int(of[path] or 0) == begun)
 
 
 def files(root: Path) -> dict[str, object]:
