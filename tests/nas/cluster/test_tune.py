@@ -65,7 +65,7 @@ def test_what_lacks_gpu_memory_beside_others_has_a_gpu_to_itself(tmp_path):
     for folder in (notes, tmp_path / "run", tmp_path / "again"):
         folder.mkdir()
     half = Resources(2, cpus=0.5, gpus=0.5)
-    records = search(tmp_path / "run", NeedsAWholeGpu(notes), 12, half, "random")
+    records = search(tmp_path / "run", NeedsAWholeGpu(notes), 5, half, "random")
     large = [r for r in records if r.seed % 3 == 0]
     assert large
     assert {r.state for r in records} == {"finished"}
@@ -74,7 +74,7 @@ def test_what_lacks_gpu_memory_beside_others_has_a_gpu_to_itself(tmp_path):
         assert ran == (["1 0.5", "2 0.5", "2 1", "3 1"] if record in large else ["1 0.5", "2 0.5", "3 0.5"])
     log = log_path(tmp_path / "run", large[0].trial).read_text()
     assert "attempt 1 lost: out of GPU memory with 0.5 GPU; next with a whole GPU" in log
-    again = search(tmp_path / "again", NeedsAWholeGpu(notes, greedy=True), 6, half, "random")
+    again = search(tmp_path / "again", NeedsAWholeGpu(notes, greedy=True), 3, half, "random")
     assert [r.reason for r in again if r.seed % 3 == 0] == [
         "out of GPU memory" for r in again if r.seed % 3 == 0
     ]
