@@ -59,6 +59,7 @@ def test_all_trials_end_and_failures_are_kept(tmp_path):
         assert not (tmp_path / name).exists()
 
 
+@pytest.mark.slow  # test_bridge.py has the rules; here each worker loads torch
 def test_what_lacks_gpu_memory_beside_others_has_a_gpu_to_itself(tmp_path):
     """It goes on from its checkpoint there, and its failure is booked where it was alone."""
     notes = tmp_path / "notes"
@@ -146,6 +147,7 @@ def test_a_killed_worker_costs_no_trial_and_no_epoch(tmp_path):
         assert (notes / record.digest).read_text().split() == ["1", "2", "3", "3", "4"]
 
 
+@pytest.mark.slow  # as in test_bridge.py
 def test_a_worker_that_dies_every_time_fails_its_trial_only(tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
