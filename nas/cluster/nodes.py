@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +112,14 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
             logging_level=logging.ERROR,
             include_dashboard=None if elsewhere else dashboard,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        if "AF_UNIX path length" in str(error):
+            raise InputError(
+                f"TMPDIR {tempfile.gettempdir()!r}: too long for Ray, whose sockets lie in it (107 bytes "
+                "with what it adds): set a shorter one"
+            ) from None
+        if not isinstance(error, ConnectionError | ValueError | RuntimeError):
+            raise
         raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
     finally:
         if not elsewhere:

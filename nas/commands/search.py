@@ -374,9 +374,11 @@ def _report(work: Any, folder: str, as_json: bool) -> None:
     try:
         run: Run = work()
     except KeyboardInterrupt:
+        begun = "what had ended is kept, and running trials go on from their last epoch. Continue with: "
         progress().print(
-            f"\ninterrupted; what had ended is kept, and running trials go on from their last epoch. "
-            f"Continue with: {shell_command('nas', 'resume', Path(folder))}",
+            f"\ninterrupted; {begun}{shell_command('nas', 'resume', Path(folder))}"
+            if Run.is_run(Path(folder))
+            else "\ninterrupted before the search began: nothing was kept",
             soft_wrap=True,
             highlight=False,
         )

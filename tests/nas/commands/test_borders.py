@@ -154,3 +154,55 @@ def test_a_run_is_not_fetched_in_place_of_the_working_folder(tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert list((tmp_path / "here").iterdir()) == []
     assert not list(tmp_path.glob(".*"))
+
+
+def test_interrupted_before_the_run_exists_nothing_is_advised_that_is_not_there(tmp_path, monkeypatch):
+    def interrupt(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.session._run", interrupt)
+    done = nas("search", "--evaluator", "benchmark", "--out", "x", cwd=tmp_path)
+    assert done.returncode == 130
+    assert "interrupted before the search began: nothing was kept" in done.stderr
+    assert "resume" not in done.stderr
+    monkeypatch.undo()
+    good("search", "--evaluator", "benchmark", "--trials", "2", "--out", "x", cwd=tmp_path)
+    monkeypatch.setattr("nas.session._run", interrupt)
+    done = nas("resume", "x", "--trials", "4", cwd=tmp_path)
+    assert "Continue with: nas resume x" in done.stderr
+
+
+def test_interrupted_while_it_is_loaded():
+    code = (
+        "import builtins, sys; known = builtins.__import__\n"
+        "def load(name, *more):\n"
+        "    if name == 'nas.cli': raise KeyboardInterrupt\n"
+        "    return known(name, *more)\n"
+        "from nas.__main__ import console_script; builtins.__import__ = load; console_script()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "nas: interrupted\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk"])
+def test_other_terminals_show_a_spec(encoding, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    monkeypatch.setattr(sys, "argv", ["nas", "show", "efficientnet-b0"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "stage0" in raw.getvalue().decode(encoding)
+
+
+def test_sockets_that_ray_cannot_make_are_the_temporary_folders(monkeypatch):
+    from nas.cluster import nodes
+
+    def refuse(**options):
+        raise OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /tmp/x")
+
+    monkeypatch.setattr(nodes.ray, "init", refuse)
+    monkeypatch.setattr(nodes.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(nodes, "private_token", lambda: None)
+    with pytest.raises(InputError, match=r"TMPDIR '.*': too long for Ray"):
+        nodes.connect(None)
