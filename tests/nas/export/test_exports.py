@@ -176,7 +176,16 @@ def test_the_module_stands_alone(write, tmp_path):
     assert module.build(num_classes=7)(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
 
 
-@pytest.mark.parametrize("name", ["mnasnet", pytest.param("resnet50", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mnasnet",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("resnet50", "efficientnetv2-b0", "mobilenetv3-small", "mobilenetv4-conv-s")
+        ),
+    ],
+)
 def test_onnx_of_any_network(name, random_specs):
     spec = shallow(random_specs(name, 1)[0] if name in SPACES else reference(name))
     model = give_sight(build(spec, seed=0), 3)
