@@ -233,7 +233,7 @@ class ControllerContract:
             _wholes[key] = driver.log, whole.state_dict()
         return _wholes[key]
 
-    @pytest.mark.parametrize("stop", [0, 7, 63])
+    @pytest.mark.parametrize("stop", [0, 1, 7, 40, 63])
     def test_resumes_exactly(self, make: Make, space: SearchSpace, stop: int) -> None:
         log, final = self._whole(make, space)
 

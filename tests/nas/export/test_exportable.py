@@ -125,7 +125,7 @@ def test_se_of_any_rounding_and_stems_of_any_stride_export():
     assert len(timm_arguments(odd)["arch_def"][0]) == 2
     for spec in (odd, odd.replace(stem=StemSpec(32, 3, 3))):
         build_timm(spec)
-    build_torchvision(odd)
+        build_torchvision(spec)
     model = build_timm(odd.replace(stem=StemSpec(32, 3, 1)))
     assert [row["reduction"] for row in model.feature_info] == [1, 2]
 

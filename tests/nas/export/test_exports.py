@@ -118,11 +118,12 @@ def test_references(name):
     assert set(counts) == expected.get(name, {"timm", "torchvision"})
 
 
-def test_scaled_members_round_the_same():
+@pytest.mark.parametrize("cut", [shallow, pytest.param(small, marks=pytest.mark.slow)])
+def test_scaled_members_round_the_same(cut):
     counts = {}
-    for phi in (0.5, 2.3):
-        round_trip(shallow(scale(reference("efficientnet-b0"), phi)), counts)
-    assert counts == {"timm": 2, "torchvision": 2}
+    for phi in (0.5, 1, 2.3) if cut is small else (0.5, 2.3):
+        round_trip(cut(scale(reference("efficientnet-b0"), phi)), counts)
+    assert counts == dict.fromkeys(("timm", "torchvision"), 3 if cut is small else 2)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_the_module_stands_alone(write, tmp_path):
     ],
 )
 def test_onnx_of_any_network(name, random_specs):
-    spec = shallow(random_specs(name, 1)[0] if name in SPACES else reference(name))
+    spec = shallow(random_specs(name, 1)[0]) if name in SPACES else small(reference(name))
     model = give_sight(build(spec, seed=0), 3)
     session = onnxruntime.InferenceSession(onnx_bytes(spec, model))
     (logits,) = session.run(None, {"images": np.zeros((5, 3, 64, 64), np.float32)})
@@ -213,17 +214,21 @@ def test_programs_of_200_random_specs(space, form, random_specs):
 
 
 @pytest.mark.parametrize(
-    ("form", "name"),
+    ("form", "name", "whole"),
     [
-        ("exported", "mnasnet"),
-        ("torchscript", "resnet50"),
-        pytest.param("exported", "resnet50", marks=pytest.mark.slow),
-        pytest.param("torchscript", "mnasnet", marks=pytest.mark.slow),
+        ("exported", "mnasnet", False),
+        ("torchscript", "resnet50", False),
+        *(
+            pytest.param(form, name, True, marks=pytest.mark.slow)
+            for form in ("exported", "torchscript")
+            for name in ("mnasnet", "resnet50")
+        ),
     ],
 )
-def test_programs_run_without_this_package(form, name, random_specs, tmp_path):
+def test_programs_run_without_this_package(form, name, whole, random_specs, tmp_path):
     spec = small(random_specs("mnasnet", 1, seed=2)[0] if name == "mnasnet" else reference(name))
-    spec = spec.replace(stages=tuple(replace(stage, repeats=1) for stage in spec.stages[:3]))
+    if not whole:
+        spec = spec.replace(stages=tuple(replace(stage, repeats=1) for stage in spec.stages[:3]))
     model = build(spec, seed=3).eval()
     (tmp_path / "program").write_bytes(program_bytes(spec, model, form))
     code = (

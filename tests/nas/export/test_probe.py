@@ -233,8 +233,12 @@ def test_what_evaluation_hides_is_compared(plant, message):
 @pytest.mark.parametrize(
     ("form", "fault"),
     [
-        *(("exported", fault) for fault in ("same padding", "bn epsilon", "blocks swapped")),
-        *(("torchscript", fault) for fault in ("silu -> hard_swish", "bn epsilon")),
+        pytest.param(form, fault, marks=[] if fault in quick else pytest.mark.slow)
+        for form, quick in (
+            ("exported", ("same padding", "bn epsilon", "blocks swapped")),
+            ("torchscript", ("silu -> hard_swish", "bn epsilon")),
+        )
+        for fault in ("same padding", "silu -> hard_swish", "bn epsilon", "blocks swapped")
     ],
 )
 def test_a_fault_in_a_program_is_seen(form, fault):
