@@ -105,6 +105,8 @@ def remove_temporaries(folder: Path, of: Collection[str]) -> None:
 def remove_matching(folder: Path, pattern: str) -> None:
     """Remove the files below a folder that are ours, and the folders that this empties; no link is followed.
 
+    What can't be removed stays.
+
     Args:
         folder: where; it may not be there.
         pattern: regular expression of the whole path of such a file, from the folder on, with slashes.
@@ -116,8 +118,9 @@ def remove_matching(folder: Path, pattern: str) -> None:
         for name in names:
             path = place / name
             if re.fullmatch(pattern, path.relative_to(folder).as_posix()):
-                path.unlink(missing_ok=True)
-                removed = True
+                with suppress(OSError):  # a folder that may only be read: what is left over harms nobody
+                    path.unlink()
+                    removed = True
         if removed or re.match(pattern, f"{place.relative_to(folder).as_posix()}/"):
             with suppress(OSError):  # someone else's file is in it
                 place.rmdir()

@@ -112,15 +112,15 @@ def connect(address: str | None = None, dashboard: bool = False) -> str | None:
             logging_level=logging.ERROR,
             include_dashboard=None if elsewhere else dashboard,
         )
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        if "AF_UNIX path length" in str(error):
-            raise InputError(
-                f"TMPDIR {tempfile.gettempdir()!r}: too long for Ray, whose sockets lie in it (107 bytes "
-                "with what it adds): set a shorter one"
-            ) from None
-        if not isinstance(error, ConnectionError | ValueError | RuntimeError):
-            raise
+    except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"address {address!r}: no Ray cluster there: {str(error).splitlines()[0]}") from None
+    except OSError as error:
+        if "AF_UNIX path length" not in str(error):
+            raise
+        raise InputError(
+            f"TMPDIR {tempfile.gettempdir()!r}: too long for Ray, whose sockets lie in it (107 bytes "
+            "with what it adds): set a shorter one"
+        ) from None
     finally:
         if not elsewhere:
             private_token()

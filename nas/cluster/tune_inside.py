@@ -61,16 +61,25 @@ def starting_workers_are_kept() -> Iterator[None]:
 
     Tune gives a free worker to the trial that has waited longest, and ends the one that starts for it. Where
     trials end more often than a worker starts (many workers, or short trials), no further worker would ever
-    come up: not on a node that has joined, nor in place of a lost one. The free worker gets the next trial.
+    come up: not on a node that has joined, nor in place of a lost one. The free worker gets a trial that
+    waits for room, which it may itself be taking, or else the next one.
     """
     known = TuneController._maybe_reuse_cached_actor
 
+    def starts(self: Any, trial: Any) -> bool:
+        own = self._trial_to_actor[trial]
+        live = self._actor_manager._live_actors_to_ray_actors_resources
+        return own in live and own not in self._started_actors
+
     def patient(self: Any, trial: Any) -> bool:
-        own = self._trial_to_actor.get(trial)
-        starts = own is not None and own in self._actor_manager._live_actors_to_ray_actors_resources
-        if starts and own not in self._started_actors and not self._search_alg.is_finished():
-            return False
-        return bool(known(self, trial))
+        if trial not in self._trial_to_actor or not starts(self, trial) or self._search_alg.is_finished():
+            return bool(known(self, trial))
+        if trial not in self._resetting_trials:
+            for other in self._pending_trials & self._trial_to_actor.keys() - self._resetting_trials:
+                if other.placement_group_factory == trial.placement_group_factory and not starts(self, other):
+                    known(self, other)
+                    break
+        return False
 
     TuneController._maybe_reuse_cached_actor = patient
     try:

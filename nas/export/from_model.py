@@ -78,9 +78,9 @@ def read_model(model: nn.Module, name: str) -> NetworkSpec:
 
 
 def _is_head(block: Reading) -> bool:
-    return (block.op, block.kernel, block.stride, block.squeeze, block.skip) == ("conv", 1, 1, 0, "none") or (
-        (block.op, block.kernel, block.stride, block.squeeze) == ("conv", 1, 1, 0) and not block.keeps
-    )
+    """Whether it is no more than a 1x1 convolution: one without a skip, which needs equal shapes."""
+    plain = (block.op, block.kernel, block.stride, block.squeeze) == ("conv", 1, 1, 0)
+    return plain and not (block.keeps and block.skip != "none")
 
 
 def _pooled_channels(middle: list[nn.Module]) -> int:

@@ -14,11 +14,13 @@ import tarfile
 import zlib
 from pathlib import Path
 
+from nas.runs.status import RUNNING
+from nas.search.journal_file import LOCK
 from search_spaces.errors import InputError
 
 MAX_UNPACKED = 1 << 30
 """Bytes: a run of 10,000 trials has less than a tenth of it."""
-_LEFT_OUT = ("ray", "checkpoints", ".lock", "running.json")
+_LEFT_OUT = ("ray", "checkpoints", LOCK, RUNNING)
 
 
 def file_name(job: str) -> str:

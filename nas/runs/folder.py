@@ -26,7 +26,7 @@ from nas.runs.placement import PLACEMENT
 from nas.runs.settings import SearchSettings
 from nas.runs.status import RUNNING
 from nas.search.convergence import Convergence
-from nas.search.journal import PROPOSALS, TRIALS, Journal, read_records, to_stderr
+from nas.search.journal import DAMAGED, LOCK, PROPOSALS, TRIALS, Journal, read_records, to_stderr
 from nas.search.loop import Observer, SearchLoop
 from nas.search.results import Results
 from nas.search.reward import AUTO
@@ -53,9 +53,18 @@ _WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PLACEMENT, STORAGE, RU
 """What is written anew, whole, at the top of a run's folder."""
 
 
-_OURS = "|".join(
-    [re.escape(name) for name in (*_WRITTEN, TRIALS, PROPOSALS, LOGS, EXPONENT, "checkpoints", "ray")]
-    + ["points", "00000", "curves", r"projector_config\.pbtxt", r"events\.out\.tfevents\..*", r"report\.html"]
+OURS = "|".join(
+    [re.escape(name) for name in (*_WRITTEN, TRIALS, DAMAGED, PROPOSALS, LOCK, LOGS, EXPONENT)]
+    + [
+        "checkpoints",
+        "ray",
+        "points",
+        "00000",
+        "curves",
+        r"projector_config\.pbtxt",
+        r"events\.out\.tfevents\..*",
+        r"report\.html",
+    ]
 )
 """What a run and its views write at the top of its folder."""
 
@@ -78,7 +87,7 @@ def sweep(folder: Path) -> None:
 
 def check_run_links(folder: Path) -> None:
     """Refuse to write into a run's folder whose links lead elsewhere; raises `InputError`."""
-    check_links(folder, _OURS)
+    check_links(folder, OURS)
 
 
 class Run:

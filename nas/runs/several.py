@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.runs.folder import Run
+from nas.runs.status import is_driven
 from search_spaces.errors import InputError, unknown
 
 _DEEP = 4
@@ -83,7 +82,7 @@ def summarize(path: Path, below: Path) -> RunSummary:
     on = getattr(scorer, "data", None) or getattr(scorer, "function", None)
     return RunSummary(
         name,
-        "running" if _locked(path) else "done" if len(records) >= goal else "stopped",
+        "running" if is_driven(path) else "done" if len(records) >= goal else "stopped",
         run.space.name,
         f"{scorer.kind} {on}" if on else scorer.kind,
         {objective.cost: objective.target for objective in results.objectives},
@@ -95,21 +94,6 @@ def summarize(path: Path, below: Path) -> RunSummary:
         {cost: best.costs[cost] for cost in results.costs} if best else None,
         dict(_settings(run.settings.to_document())),
     )
-
-
-def _locked(folder: Path) -> bool:
-    """Whether a search is on a run; nothing is written."""
-    try:
-        handle = os.open(folder / ".lock", os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _settings(document: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:

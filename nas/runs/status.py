@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.runs.checked import check_types
+from nas.search.journal_file import LOCK
 from search_spaces.document import MAX_BYTES, check_fields, write_atomically
 from search_spaces.errors import InputError, shown
 from search_spaces.parsing import parse_json
@@ -128,7 +129,7 @@ def read_status(folder: Path) -> Status | None:
 def is_driven(folder: Path) -> bool:
     """Whether a process of this machine is running the search."""
     try:
-        handle = os.open(folder / ".lock", os.O_RDONLY)
+        handle = os.open(folder / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:

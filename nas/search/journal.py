@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nas.search.journal_file import LOCK as LOCK
 from nas.search.journal_file import PROPOSALS as PROPOSALS
 from nas.search.journal_file import TRIALS as TRIALS
 from nas.search.journal_file import JournalFiles, dump_line, read_files
@@ -66,7 +67,7 @@ def check_unused(folder: Path) -> None:
 
 
 def _lock(folder: Path) -> int:
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

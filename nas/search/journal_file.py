@@ -24,7 +24,7 @@ from search_spaces.errors import InputError
 from search_spaces.reading import read_regular
 from search_spaces.space import NotInSpaceError, SearchSpace
 
-TRIALS, PROPOSALS = "trials.jsonl", "proposals.jsonl"
+TRIALS, PROPOSALS, LOCK = "trials.jsonl", "proposals.jsonl", ".lock"
 
 _SAID = 5
 _SAME = 1e-9

@@ -1,11 +1,29 @@
 """What an example may take: a few seconds of the processor, two gigabytes, and no traceback."""
 
+import os
 import resource
 import signal
 import time
 from contextlib import contextmanager
 
+from hypothesis import HealthCheck, Phase, seed, settings
+
+EXAMPLES = int(os.environ.get("NAS_FUZZ_EXAMPLES", 150))
+SEED = int(os.environ.get("NAS_FUZZ_SEED", 0))
 SECONDS, WAIT, BYTES = 5.0, 30, 2 << 30
+
+
+def fuzz(examples, of=SEED):
+    """So many examples, drawn by a seed, none kept."""
+
+    def wrap(test):
+        asked = settings(
+            max_examples=int(examples), deadline=None, database=None, suppress_health_check=list(HealthCheck),
+            print_blob=True, phases=[p for p in Phase if p.name != "explain"],
+        )  # fmt: skip
+        return seed(of)(asked(test))
+
+    return wrap
 
 
 class TooLongError(BaseException):

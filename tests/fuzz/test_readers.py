@@ -1,11 +1,10 @@
 """Every reader, given odd content: what it can't use is an `InputError`, in seconds and within two gigabytes."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.data.images import UnreadableImageError, read_image, read_square
@@ -26,24 +25,9 @@ from search_spaces.registry import get_space
 from search_spaces.spec import read_spec
 from tests.fuzz import seeds
 from tests.fuzz.documents import odd_bytes, odd_documents
-from tests.fuzz.guard import guarded
+from tests.fuzz.guard import EXAMPLES, fuzz, guarded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
-
-EXAMPLES = int(os.environ.get("NAS_FUZZ_EXAMPLES", 150))
-SEED = int(os.environ.get("NAS_FUZZ_SEED", 0))
-
-
-def fuzz(count=1):
-    def wrap(test):
-        return seed(SEED)(
-            settings(
-                max_examples=int(EXAMPLES * count), deadline=None, database=None,
-                phases=[p for p in Phase if p.name != "explain"], suppress_health_check=list(HealthCheck), print_blob=True,
-            )(test)
-        )  # fmt: skip
-
-    return wrap
 
 
 def tried(read, content, path, *kinds):
@@ -124,7 +108,7 @@ def test_documents(kind, folder):
     known = valid(folder)
     texts = [dump_yaml(document).encode() for document in known]
 
-    @fuzz(2)
+    @fuzz(EXAMPLES * 2)
     @given(st.one_of(odd_documents(known), odd_documents(known), odd_bytes(texts)))
     def run(content):
         tried(read, content, folder / name)
@@ -159,7 +143,7 @@ def test_files_of_a_run(kind, folder):
     place = folder / "other"
     (place / "exponent").mkdir(parents=True, exist_ok=True)
 
-    @fuzz()
+    @fuzz(EXAMPLES)
     @given(st.one_of(odd_documents(known), odd_bytes([json.dumps(known[0]).encode()])))
     def run(content):
         tried(lambda path: read(place), content, place / name)
@@ -173,7 +157,7 @@ def test_journals(folder):
     place = folder / "journal"
     place.mkdir()
 
-    @fuzz(2)
+    @fuzz(EXAMPLES * 2)
     @given(
         st.one_of(
             odd_documents(lines).map(lambda line: line.replace(b"\n", b" ") + b"\n"), odd_bytes([whole])
@@ -195,7 +179,7 @@ IMAGES = [
 
 
 def test_images(folder):
-    @fuzz(10)
+    @fuzz(EXAMPLES * 10)
     @given(odd_bytes(IMAGES))
     def run(content):
         for path in ("x.jpg",):
@@ -210,7 +194,7 @@ def test_checkpoints(folder):
 
     whole = seeds.checkpoint()
 
-    @fuzz()
+    @fuzz(EXAMPLES)
     @given(odd_bytes([whole]))
     def run(content):
         tried(load_model, content, folder / "x.pt")
@@ -224,7 +208,7 @@ def test_surrogates(folder):
 
     whole = EMBEDDED.read_bytes()
 
-    @fuzz(0.3)
+    @fuzz(EXAMPLES * 0.3)
     @given(odd_bytes([whole]))
     def run(content):
         tried(read_surrogate, content, folder / "x.npz")
@@ -240,7 +224,7 @@ def test_records(folder):
         seeds.tar({"a.json": json.dumps(record).encode()}, mode) for mode in ("w", "w:gz", "w:xz", "w:bz2")
     ]
 
-    @fuzz()
+    @fuzz(EXAMPLES)
     @given(odd_bytes(archives))
     def run(content):
         tried(lambda path: read_benchmark(str(path)), content, folder / "records.tar.gz")
@@ -249,7 +233,7 @@ def test_records(folder):
     place = folder / "records"
     place.mkdir()
 
-    @fuzz()
+    @fuzz(EXAMPLES)
     @given(odd_documents([record]))
     def documents(content):
         tried(lambda path: read_benchmark(str(place)), content, place / "a.json")
@@ -280,7 +264,7 @@ def test_shards(folder):
     }
     (folder / "shards").mkdir()
 
-    @fuzz()
+    @fuzz(EXAMPLES)
     @given(odd_bytes([seeds.tar(dict(sorted(files.items()))), seeds.tar(dict(sorted(labels.items())))]))
     def run(content):
         tried(lambda path: load_data(f"webdataset:{folder}/shards"), content, folder / "shards/a.tar")
@@ -306,7 +290,7 @@ def test_idx_files(folder):
     whole = (place / "train-images-idx3-ubyte").read_bytes()
     (place / "train-images-idx3-ubyte").unlink()
 
-    @fuzz()
+    @fuzz(EXAMPLES)
     @given(st.one_of(odd_bytes([gzip.compress(whole)]), odd_bytes([whole]).map(gzip.compress)))
     def run(content):
         tried(

@@ -4,12 +4,11 @@ The work behind the commands, and what leaves the process, is left out (`observe
 how words are understood.
 """
 
-import os
 from contextlib import suppress
 
 import click
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.benchmark.plan import plan_workers
@@ -22,11 +21,8 @@ from search_spaces.document import dump_yaml
 from search_spaces.errors import InputError
 from tests.fuzz import seeds
 from tests.fuzz.documents import NUMBERS, TEXTS
-from tests.fuzz.guard import guarded
+from tests.fuzz.guard import EXAMPLES, fuzz, guarded
 from tests.nas.commands.test_options import ACTS
-
-EXAMPLES = int(os.environ.get("NAS_FUZZ_EXAMPLES", 150))
-SEED = int(os.environ.get("NAS_FUZZ_SEED", 0))
 
 FILES = [
     "notes.txt",
@@ -96,7 +92,6 @@ def lines(draw):
             del words[at]
         else:
             words.append(words[at])
-    # a line that asks for help, or for the network of another machine, says nothing of ours
     return [name, *(word.replace("\x00", "0") for word in words)]
 
 
@@ -144,17 +139,9 @@ def tried(observe, monkeypatch, tmp_path):
     return run
 
 
-def fuzz(examples):
-    return settings(
-        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True,
-        phases=[p for p in Phase if p.name != "explain"],
-    )  # fmt: skip
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_no_words_break_a_command(tried):
-    @seed(SEED)
     @fuzz(EXAMPLES * 40)
     @given(lines())
     def run(words):
@@ -164,8 +151,7 @@ def test_no_words_break_a_command(tried):
 
 
 def test_some_words_break_no_command(tried):
-    @seed(1)
-    @fuzz(12)
+    @fuzz(12, of=1)
     @given(lines())
     def run(words):
         tried(words)

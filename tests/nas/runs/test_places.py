@@ -1,11 +1,14 @@
 """Where a run is, and where its copy: whatever the names, on every start, whoever wrote the folder."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from nas.report.tensorboard import write_trial_curves
+from nas.runs.folder import OURS
 from nas.runs.link import STORAGE, copy_of, kept_copy, storage_of
 from nas.runs.storage import Checkpoints, is_url, open_storage
 from nas.search.journal import TRIALS, read_records
@@ -227,6 +230,24 @@ def test_nothing_is_written_through_a_link_of_a_strangers_folder(name, tmp_path)
     assert nas("report", "x", cwd=tmp_path).returncode == 0
 
 
+def test_what_a_run_writes_at_its_top_is_known(tmp_path):
+    """Else a link of its name would be written through."""
+    run, top = tmp_path / "x", set()
+
+    def go(*words):
+        good(*words, cwd=tmp_path)
+        top.update(path.name for path in run.iterdir())
+
+    go(*SEARCH, "--trials", "3", "--out", "x", "--storage", "kept")
+    with (run / TRIALS).open("a") as journal:
+        journal.write("no trial\n{}\n")
+    go("resume", "x", "--trials", "4")
+    write_trial_curves(run, read_records(run))
+    go("report", "x")
+    assert {"trials.jsonl.damaged", ".lock", "report.html"} <= top
+    assert [name for name in top if not re.fullmatch(OURS, name)] == []
+
+
 def test_only_what_a_run_wrote_is_removed(tmp_path):
     """Not by a folder's name, whoever's files are in it."""
     good(*SEARCH, "--trials", "3", "--out", "x", cwd=tmp_path)
@@ -234,8 +255,6 @@ def test_only_what_a_run_wrote_is_removed(tmp_path):
         (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "x" / name).write_text("mine")
     good("resume", "x", "--trials", "4", cwd=tmp_path)
-    from nas.report.tensorboard import write_trial_curves
-
     write_trial_curves(tmp_path / "x", read_records(tmp_path / "x"))
     write_trial_curves(tmp_path / "x", read_records(tmp_path / "x")[:1])
     found = {path.name for path in (tmp_path / "x" / "curves").iterdir()}
