@@ -15,8 +15,9 @@ import numpy as np
 
 from controller import make_controller
 from nas.benchmark.compare import Task, run_task
-from nas.benchmark.landmarks import landmarks, true_rewards
+from nas.benchmark.landmarks import benchmark_landmarks, true_rewards
 from nas.benchmark.plan import plan_workers
+from nas.benchmark.source import OracleSource
 from nas.benchmark.surrogate_file import read_surrogate
 from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
@@ -55,7 +56,7 @@ class Watch(Convergence):
 def converged(family, noise, seed, trials=600):
     """(trials when it would have stopped, what it missed as a share of the way to the best)."""
     watch = Watch()
-    rewards = run_task(Task("predictor", family, seed, trials, noise), watch).rewards
+    rewards = run_task(Task("predictor", OracleSource(family), seed, trials, noise / 100), watch).rewards
     stop = watch.stop or trials
     return stop, rewards.max() - rewards[:stop].max()
 
@@ -91,7 +92,7 @@ def main(seeds=20):
             mean, slowest = ask_time(count)
             print(f"  at {count} results: {1e3 * mean:.1f} ms, {1e3 * slowest:.0f} ms (wanted: 30 and 100)")
 
-        tasks = [Task("predictor", "mlp", seed, 300, noise) for seed in seeds]
+        tasks = [Task("predictor", OracleSource("mlp"), seed, 300, noise / 100) for seed in seeds]
         chosen = [trace.incumbent for trace in pool.map(run_task, tasks)]
         print(
             f"noise of {noise:.2f} points: true reward of the incumbent at 300: "
@@ -100,10 +101,11 @@ def main(seeds=20):
 
         for family in ("mlp", "gb"):
             surrogate, truth = rewards_of(family)
-            known = landmarks(surrogate, truth)
+            known = benchmark_landmarks(surrogate, truth)
+            source = OracleSource(family)
             for pending in (1, 16, 64, 256):
                 tasks = [
-                    Task("predictor", family, seed, 800, pending=pending, until=known.goals["99%"])
+                    Task("predictor", source, seed, 800, pending=pending, until=known.goals["99%"])
                     for seed in seeds
                 ]
                 needed = [trace.evaluations(known.goals["99%"]) for trace in pool.map(run_task, tasks)]
@@ -114,7 +116,7 @@ def main(seeds=20):
 
         for family, points in (("mlp", 0), ("gb", 0), ("mlp", noise)):
             surrogate, truth = rewards_of(family)
-            known = landmarks(surrogate, truth)
+            known = benchmark_landmarks(surrogate, truth)
             way = known.best - known.median
             rows = pool.map(converged, [family] * len(seeds), [points] * len(seeds), seeds)
             stops, missed = (np.array(column) for column in zip(*rows, strict=True))

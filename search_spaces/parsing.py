@@ -6,6 +6,8 @@ million digits, mappings merged over and over. All that is bounded here, for YAM
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections import Counter
@@ -52,6 +54,19 @@ def parse_document(data: bytes, where: str) -> Any:
         raise InputError(f"{where}: malformed YAML{line}: {problem[:_LONG]}") from None
     check_plain(document, where)
     return document
+
+
+def parse_csv(data: bytes, where: str) -> list[list[str]]:
+    """The rows of a CSV text (RFC 4180), empty ones left out; spaces around a value are none of it.
+
+    Raises:
+        InputError: no UTF-8, or no CSV.
+    """
+    try:
+        found = csv.reader(io.StringIO(_decoded(data, where), newline=""), strict=True)
+        return [[value.strip() for value in row] for row in found if row]
+    except csv.Error as error:
+        raise InputError(f"{where}: no CSV: {error}") from None
 
 
 def parse_json(data: bytes | str, where: str) -> Any:

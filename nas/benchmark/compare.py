@@ -1,28 +1,29 @@
-"""Controllers side by side on the benchmark: many seeds, in processes of this machine, no cluster."""
+"""Controllers side by side where rewards are known: many seeds, in processes of this machine, no cluster."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.base import Proposal, SpaceExhaustedError
 from controller.registry import make_controller
-from nas.benchmark.landmarks import Landmarks, landmarks
-from nas.benchmark.load import load_surrogate
-from nas.benchmark.truth import Truth
+from nas.benchmark.landmarks import Landmarks
+from nas.benchmark.oracle import Nearest, Oracle
+from nas.benchmark.source import OracleSource, make_oracle
 from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
 from nas.search.loop import SearchLoop
-from nas.search.objective import make_objective
-from nas.search.reach import check_reach
-from nas.search.reward import make_reward
 from nas.search.simulation import RandomWorkers, simulate
 from nas.search.trial import Measurement, Trial
+from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 
 
@@ -32,24 +33,20 @@ class Task:
 
     Attributes:
         controller: name.
-        family: of the surrogate that answers.
+        source: of what answers.
         seed: of the controller and of the noise.
-        trials: how many.
-        noise: standard deviation of the accuracy, points.
+        trials: how many, at most.
+        noise: standard deviation of the accuracy, a fraction.
         pending: proposals out at once; their results come in a random order.
-        data: of the benchmark, as `load_surrogate` takes it.
-        target: of `benchmark_macs`.
         until: stop at the first trial that reaches this true reward.
     """
 
     controller: str
-    family: str
+    source: OracleSource
     seed: int
     trials: int
     noise: float = 0
     pending: int = 1
-    data: str | None = None
-    target: str = "400M"
     until: float | None = None
 
 
@@ -78,27 +75,45 @@ class Trace:
         return float(reached[0] + 1) if len(reached) else float("inf")
 
 
+class _TableLoop(SearchLoop):
+    """A search of a table that lacks some architectures: a proposal becomes the nearest row that is left."""
+
+    def __init__(self, oracle: Oracle, nearest: Nearest, *given: Any, **named: Any) -> None:
+        self._oracle, self._nearest = oracle, nearest
+        self._rows: set[Architecture] = set()
+        super().__init__(*given, **named)
+
+    def _ask(self) -> Proposal:
+        if len(self._rows) == self._oracle.count:
+            raise SpaceExhaustedError(f"all {self._oracle.count} rows of {self._oracle.name} proposed")
+        proposal = super()._ask()
+        row = self._nearest(proposal.architecture, self._rows)
+        self._rows.add(row)
+        if row != proposal.architecture:
+            self.controller.amend(proposal.id, row)
+        return Proposal(proposal.id, row)
+
+
 def run_task(task: Task, convergence: Convergence | None = None) -> Trace:
     """Run one task in this process; `convergence` may end it before it has all its trials."""
-    surrogate = load_surrogate(task.data)
-    reward = make_reward("soft", {"benchmark_macs": task.target})
-    truth = Truth(surrogate, task.family, reward)
-    objective = make_objective(surrogate.space, reward, surrogate)
-    controller = make_controller(task.controller, surrogate.space, task.seed, None, objective)
-    loop = SearchLoop(
+    oracle = make_oracle(task.source)
+    reward = oracle.reward
+    controller = make_controller(task.controller, oracle.space, task.seed, None, oracle.objective)
+    make = SearchLoop if oracle.nearest is None else partial(_TableLoop, oracle, oracle.nearest)
+    loop = make(
         controller,
         reward,
         MemoryJournal(),
         task.trials,
         task.seed,
         convergence=convergence,
-        costs=truth.costs,
+        costs=oracle.costs,
     )
     rng = np.random.default_rng([task.seed, 1])
 
     def evaluate(trial: Trial) -> Measurement:
-        true = truth.accuracy(trial.proposal.architecture)
-        error = task.noise / 100 * float(rng.normal()) if task.noise else 0.0
+        true = oracle.accuracy(trial.proposal.architecture)
+        error = task.noise * float(rng.normal()) if task.noise else 0.0
         return {"epoch": 1, "accuracy": min(max(true + error, 0.0), 1.0), "true": true}
 
     rewards: dict[int, float] = {}
@@ -113,22 +128,22 @@ def run_task(task: Task, convergence: Convergence | None = None) -> Trace:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All traces, and what they are measured against, by surrogate family."""
+    """All traces, and what they are measured against, by the oracle's label."""
 
     traces: list[Trace]
     landmarks: dict[str, Landmarks]
 
-    def of(self, controller: str, family: str) -> list[Trace]:
-        """The traces of one controller on one surrogate, by seed."""
-        found = [t for t in self.traces if (t.task.controller, t.task.family) == (controller, family)]
+    def of(self, controller: str, oracle: str) -> list[Trace]:
+        """The traces of one controller on one oracle, by seed."""
+        found = [t for t in self.traces if (t.task.controller, t.task.source.label) == (controller, oracle)]
         return sorted(found, key=lambda trace: trace.task.seed)
 
-    def row(self, controller: str, family: str) -> dict[str, float]:
+    def row(self, controller: str, oracle: str) -> dict[str, float]:
         """Median evaluations to each goal, the most of any seed to 99%, and more.
 
         `inf` where more than half of the seeds (or for `most`, any) didn't get there.
         """
-        traces, known = self.of(controller, family), self.landmarks[family]
+        traces, known = self.of(controller, oracle), self.landmarks[oracle]
         row = {
             name: float(np.median([t.evaluations(goal) for t in traces]))
             for name, goal in known.goals.items()
@@ -142,59 +157,66 @@ class Comparison:
 
 def compare_controllers(
     controllers: Sequence[tuple[str, int]],
-    families: Sequence[str],
+    sources: Sequence[OracleSource],
     seeds: Sequence[int],
     noise: bool = False,
     pending: int = 1,
-    data: str | None = None,
-    target: str = "400M",
     processes: int = 0,
     done: Callable[[int, int], None] = lambda done, of: None,
 ) -> Comparison:
-    """Run every controller on every surrogate with every seed.
+    """Run every controller on every oracle with every seed.
 
     Args:
         controllers: (name, trials).
-        families: of surrogates.
+        sources: of the oracles, with different labels.
         seeds: of the runs.
-        noise: answer with the noise that the records show between trainings of one architecture.
+        noise: answer with the noise that is known between trainings of one architecture.
         pending: proposals out at once.
-        data: as `load_surrogate` takes it.
-        target: of the reward's MACs, by the benchmark's convention.
         processes: 0: one for each core.
         done: told how many runs have ended.
 
     Raises:
         InputError: an unknown name or a number out of its range, before anything runs.
     """
-    if not seeds or not controllers or not families:
+    if not seeds or not controllers or not sources:
         raise InputError("compare: expected at least one controller, surrogate and seed")
     if not 1 <= pending <= 1 << 16:
         raise InputError(f"pending {pending}: expected 1 to {1 << 16}")
-    surrogate = load_surrogate(data)
-    reward = make_reward("soft", {"benchmark_macs": target})
-    check_reach(surrogate.space, reward)
+    labels = [source.label for source in sources]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise InputError(f"compare: {twice[0]!r} is given twice")
+    oracles = [make_oracle(source) for source in sources]
+    points = [oracle.noise_asked() if noise else 0.0 for oracle in oracles]
     for name, trials in controllers:
-        make_controller(name, surrogate.space)
+        for oracle in oracles:
+            make_controller(name, oracle.space)
         if not 1 <= trials <= 10_000_000:
             raise InputError(f"trials {trials}: expected 1 to 10000000")
-    known = {f: landmarks(surrogate, Truth(surrogate, f, reward)) for f in families}
-    points = float(surrogate.about["noise"]) if noise else 0.0
+    known = {label: oracle.landmarks() for label, oracle in zip(labels, oracles, strict=True)}
     tasks = [
-        Task(name, family, seed, trials, points, pending, data, target)
+        Task(name, source, seed, trials, error, pending)
         for name, trials in controllers
-        for family in families
+        for source, error in zip(sources, points, strict=True)
         for seed in seeds
     ]
     tasks.sort(key=lambda task: -task.trials)
     traces = []
+    for trace in _run_all(tasks, processes):
+        traces.append(trace)
+        done(len(traces), len(tasks))
+    return Comparison(traces, known)
+
+
+def _run_all(tasks: Sequence[Task], processes: int) -> Iterator[Trace]:
+    """The traces as they come; of one process it is this one."""
+    if processes == 1:
+        yield from map(run_task, tasks)
+        return
     with ProcessPoolExecutor(
         processes or os.cpu_count(), multiprocessing.get_context("spawn"), initializer=_one_thread
     ) as pool:
         for future in as_completed([pool.submit(run_task, task) for task in tasks]):
-            traces.append(future.result())
-            done(len(traces), len(tasks))
-    return Comparison(traces, known)
+            yield future.result()
 
 
 def _one_thread() -> None:

@@ -83,39 +83,67 @@ def rediscover(
     metavar="NAME[:TRIALS]",
     help="Several. Default: predictor:300, local-search:600, evolution:1000, random:1000.",
 )
-@click.option("--surrogate", "families", multiple=True, help="mlp, gb. Default: both.")
+@click.option(
+    "--surrogate", "families", multiple=True, help="mlp, gb. Default: both, unless something else is given."
+)
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="FILE",
+    help="CSV of trained architectures: a column for each decision, `accuracy`, costs (`macs`, `cost:NAME`).",
+)
+@click.option(
+    "--synthetic",
+    "functions",
+    multiple=True,
+    metavar="NAME[:SEED]",
+    help="Functions of known structure: ordered, shuffled, unordered, conditional, triples, deceptive, two, "
+    "hundred, wide, costly, costly-ordered; `all` for each.",
+)
 @click.option("--seeds", type=int, default=20, help="Runs of each. Default: 20.")
 @click.option("--first-seed", type=int, default=0, help="Default: 0.")
 @click.option("--noise", is_flag=True, help="Answer with the noise of repeated trainings.")
 @click.option("--pending", type=int, default=1, help="Proposals out at once. Default: 1.")
 @click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
-@click.option("--target", default="400M", help="Of the MACs, by the benchmark's convention. Default: 400M.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="Of the surrogates' MACs, by the benchmark's convention (default: 400M); of tables COST=NUMBER "
+    "(default: none, so that the reward is the accuracy).",
+)
+@click.option("--exponent", type=float, help="w of the tables' reward. Default: -0.07.")
 @click.option("--processes", type=int, default=0, help="Default: one for each core.")
 @click.option("--out", "folder", type=OutPath(), help="Folder for compare.json and compare.png.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def compare_command(
     controllers: tuple[str, ...],
     families: tuple[str, ...],
+    tables: tuple[str, ...],
+    functions: tuple[str, ...],
     seeds: int,
     first_seed: int,
     noise: bool,
     pending: int,
     benchmark_data: str | None,
-    target: str,
+    targets: tuple[str, ...],
+    exponent: float | None,
     processes: int,
     folder: str | None,
     as_json: bool,
 ) -> None:
-    """Controllers side by side on the ImageNet benchmark: evaluations to B0's reward and beyond."""
+    """Controllers side by side: on the ImageNet benchmark, on tables of one's own, on synthetic functions."""
     from rich.progress import Progress
 
     import nas.benchmark.compare as comparing
+    from nas.benchmark.source import sources_of
 
     texts = controllers or ("predictor:300", "local-search:600", "evolution:1000", "random:1000")
     named = [_controller(text) for text in texts]
-    for family in families:
-        if family not in FAMILIES:
-            raise unknown("surrogate", family, FAMILIES)
+    sources = sources_of(
+        families, tables, functions, benchmark_data, targets, exponent, lambda text: _note(text, as_json)
+    )
     if not 1 <= seeds <= 100_000:
         raise InputError(f"seeds {seeds}: expected 1 to 100000")
     _check_seed(first_seed, "first-seed")
@@ -124,28 +152,26 @@ def compare_command(
     if folder is not None:
         picture, table = str(Path(folder) / "compare.png"), str(Path(folder) / "compare.json")
         files = [Target(picture, "PNG picture"), Target(table, "comparison")]
-        declare(files, [benchmark_data] if benchmark_data else [], folder)
+        declare(files, [*tables, *([benchmark_data] if benchmark_data else [])], folder)
     with Progress(console=progress(), transient=True) as bar:
         task = bar.add_task("runs", total=None)
         comparison = comparing.compare_controllers(
             named,
-            families or FAMILIES,
+            sources,
             range(first_seed, first_seed + seeds),
             noise,
             pending,
-            benchmark_data,
-            target,
             processes,
             lambda done, of: bar.update(task, completed=done, total=of),
         )
     names = [name for name, _ in named]
     rows = [
-        {"controller": name, "surrogate": family, "trials": trials, "seeds": seeds}
+        {"controller": name, "surrogate": source.label, "kind": source.kind, "trials": trials, "seeds": seeds}
         | {
             key: value if math.isfinite(value) else None
-            for key, value in comparison.row(name, family).items()
+            for key, value in comparison.row(name, source.label).items()
         }
-        for family in families or FAMILIES
+        for source in sources
         for name, trials in named
     ]
     document: dict[str, Any] = {
@@ -176,6 +202,11 @@ def compare_command(
         out().print(f"rewards: {goals}", highlight=False, soft_wrap=True)
     if folder is not None:
         out().print(f"wrote {folder}/compare.png and compare.json", highlight=False, soft_wrap=True)
+
+
+def _note(text: str, as_json: bool) -> None:
+    """Beside the result: not where that is one document."""
+    (progress() if as_json else out()).print(text, highlight=False, soft_wrap=True)
 
 
 def _check_seed(seed: int, option: str) -> None:

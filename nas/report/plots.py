@@ -53,7 +53,7 @@ def plot_comparison(comparison: Comparison, controllers: Sequence[str], path: Pa
             xscale="log",
             xlabel="evaluations",
             ylabel="best reward so far (without noise)",
-            title=f"surrogate: {family}, {len(comparison.of(controllers[0], family))} seeds",
+            title=f"{family}, {len(comparison.of(controllers[0], family))} seeds",
             ylim=(known.median, known.best + 0.02 * (known.best - known.median)),
         )
         axis.legend(loc="lower right", fontsize=8)

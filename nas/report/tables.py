@@ -233,15 +233,17 @@ def comparison_table(family: str, rows: Sequence[dict[str, Any]], noise: bool, p
     notes = [f"{rows[0]['seeds']} seeds"] + (["with noise"] if noise else [])
     notes += [f"{pending} pending"] if pending > 1 else []
     table = _table(f"Median evaluations to the goals on {family} ({', '.join(notes)})", ("controller",), ())
-    for name in ("B0", "95%", "99%", "99.9%", "most", "chosen", "ms/ask"):
+    goals = [name for name in ("B0", "95%", "99%", "99.9%", "most") if name in rows[0]]
+    for name in (*goals, "chosen", "ms/ask"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
 
         def count(key: str, row: dict[str, Any] = row) -> str:
             return f">{row['trials']}" if row[key] is None else f"{row[key]:.0f}"
 
-        goals = (count(key) for key in ("B0", "95%", "99%", "99.9%", "most"))
-        table.add_row(row["controller"], *goals, f"{row['incumbent']:.4f}", f"{row['ask_ms']:.1f}")
+        table.add_row(
+            row["controller"], *map(count, goals), f"{row['incumbent']:.4f}", f"{row['ask_ms']:.1f}"
+        )
     return table
 
 

@@ -9,6 +9,7 @@ from controller import make_controller
 from nas.benchmark.compare import Comparison, Task, compare_controllers, run_task
 from nas.benchmark.landmarks import true_rewards
 from nas.benchmark.plan import plan_workers
+from nas.benchmark.source import OracleSource
 from nas.benchmark.surrogate_file import read_surrogate
 from nas.search.convergence import WINDOW, Convergence
 from nas.search.reward import make_reward
@@ -108,8 +109,11 @@ def test_bad_input(arguments, message, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_compare_and_its_table():
-    comparison = compare_controllers([("random", 40), ("predictor", 40)], ["mlp"], range(2), processes=1)
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_compare_and_its_table(processes):
+    comparison = compare_controllers(
+        [("random", 40), ("predictor", 40)], [OracleSource("mlp")], range(2), processes=processes
+    )
     assert isinstance(comparison, Comparison)
     assert [trace.task.seed for trace in comparison.of("predictor", "mlp")] == [0, 1]
     quick, slow = comparison.row("predictor", "mlp"), comparison.row("random", "mlp")
@@ -121,7 +125,8 @@ def test_compare_and_its_table():
 
 
 def test_compare_writes_plot_and_json(tmp_path):
-    flags = ["--controller", "random:30", "--surrogate", "mlp", "--seeds", "2", "--out", tmp_path / "c"]
+    flags = ["--controller", "random:30", "--surrogate", "mlp", "--seeds", "2", "--processes", "1"]
+    flags += ["--out", tmp_path / "c"]
     assert "random" in good("compare", *flags)
     document = json.loads((tmp_path / "c" / "compare.json").read_text())
     assert document["rows"][0]["99%"] is None
@@ -129,8 +134,8 @@ def test_compare_writes_plot_and_json(tmp_path):
 
 
 def test_noise_hits_what_is_told_not_what_is_true():
-    trace = run_task(Task("evolution", "mlp", 0, 50, noise=2.0))
-    silent = run_task(Task("evolution", "mlp", 0, 50))
+    trace = run_task(Task("evolution", OracleSource("mlp"), 0, 50, noise=0.02))
+    silent = run_task(Task("evolution", OracleSource("mlp"), 0, 50))
     assert (trace.rewards[:30] == silent.rewards[:30]).all()  # the first are random: the same ones
     assert (trace.rewards[30:] != silent.rewards[30:]).any()
 
@@ -190,5 +195,7 @@ def test_convergence():
 def test_predictor_needs_few_samples():
     """A guard against losing what `nas compare` measures; the figures are in docs/benchmark.md."""
     for family in ("mlp", "gb"):
-        finals = [run_task(Task("predictor", family, seed, 60)).rewards.max() for seed in (7, 8, 9)]
+        finals = [
+            run_task(Task("predictor", OracleSource(family), seed, 60)).rewards.max() for seed in (7, 8, 9)
+        ]
         assert np.median(finals) > 0.6575  # beyond B0

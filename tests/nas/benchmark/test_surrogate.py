@@ -6,7 +6,7 @@ import pytest
 from nas.benchmark.download import download
 from nas.benchmark.evaluator import BenchmarkEvaluator
 from nas.benchmark.fit import check, fit, surrogate_of
-from nas.benchmark.landmarks import landmarks, true_rewards
+from nas.benchmark.landmarks import benchmark_landmarks, true_rewards
 from nas.benchmark.load import load_surrogate
 from nas.benchmark.records import DEVICES, read_benchmark
 from nas.benchmark.surrogate import EMBEDDED, FAMILIES, thresholds
@@ -176,7 +176,7 @@ def test_a_higher_throughput_is_better():
 
 def test_landmarks(surrogate):
     truth = true_rewards(surrogate, "mlp", make_reward("soft", {"benchmark_macs": "400M"}))
-    known = landmarks(surrogate, truth)
+    known = benchmark_landmarks(surrogate, truth)
     assert known.median < known.b0 < known.best
     assert known.best == pytest.approx(truth(np.array([known.architecture]))[0])
     space = get_space("accel-nasbench")

@@ -92,6 +92,7 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
         (folder / "another").mkdir()  # a run without a trial
         shutil.copy(finished_run.folder / "search.yaml", "another")
         (folder / "table.json").write_text("{}")
+        (folder / "table.csv").write_text("a,accuracy,macs\n1,.5,1\n2,.6,2\n")
         for name, content in (files or {}).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
