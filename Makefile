@@ -42,6 +42,7 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python benchmarks/tune_overhead.py
 	$(BIN)/python benchmarks/proxy_spread.py
 	$(BIN)/python benchmarks/controllers.py
+	$(BIN)/python benchmarks/many_pending.py
 	$(BIN)/python benchmarks/report_cost.py
 	$(BIN)/nas latency --space mnasnet --out $(VENV)/latency.json
 	$(BIN)/python benchmarks/train_throughput.py

@@ -7,18 +7,18 @@ scipy's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial.legendre import legvander
-from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_solve, solve_triangular
+from numpy.typing import ArrayLike
+from scipy.linalg import cho_solve
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
+from controller.row_factor import Floats, RowFactor
 from search_spaces.space import SearchSpace
-
-Floats = NDArray[np.float64]
 
 _CURVE = 0.6
 """Size of each further contrast against the one before: choices are mostly ordered (kernel 3, 5, 7), and
@@ -68,6 +68,51 @@ def _contrasts(count: int) -> Floats:
     return table
 
 
+@dataclass(frozen=True)
+class Points:
+    """Encoded architectures.
+
+    Attributes:
+        keys: one of each; what has the same key is the same point.
+        x: the encoding, shape (n, columns).
+        z: logarithm of the cost factor, shape (n,).
+    """
+
+    keys: Sequence[Hashable]
+    x: Floats
+    z: Floats
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Points as factors of the kernel's two parts, so that little is left to do for each pair.
+
+    The linear part is `left @ right'`, the nonlinear one `exp(min(left_log @ right_log', highest))`.
+    """
+
+    left: Floats
+    right: Floats
+    left_log: Floats
+    right_log: Floats
+    highest: float
+
+    def __getitem__(self, rows: slice) -> _Prepared:
+        return _Prepared(
+            self.left[rows], self.right[rows], self.left_log[rows], self.right_log[rows], self.highest
+        )
+
+    def kernels(self, other: _Prepared) -> tuple[Floats, Floats]:
+        """(linear part, nonlinear part), each of shape (n, n of the other)."""
+        linear: Floats = self.left @ other.right.T
+        rough: Floats = self.left_log @ other.right_log.T
+        np.minimum(rough, self.highest, out=rough)  # in place: these are the largest arrays there are
+        np.exp(rough, out=rough)
+        return linear, rough
+
+
 class Predictor:
     """Gaussian process with the kernel
 
@@ -90,6 +135,10 @@ class Predictor:
         self._spread = np.full(len(medians), _SPREAD)
         self._spread[-1] = _NOISE_SPREAD
         self.parameters = self._prior.copy()
+        self._seen_factor, self._whole_factor = RowFactor(), RowFactor()
+        self._factored = self.parameters
+        self._whole: Points | None = None
+        self._whole_points: _Prepared | None = None
 
     @property
     def noise(self) -> float:
@@ -111,39 +160,88 @@ class Predictor:
         )
         self.parameters = found.x
 
-    def condition(
-        self, x: Floats, z: Floats, y: Floats, pending: tuple[Floats, Floats] | None = None
-    ) -> None:
-        """Take in what was seen, and in `pending` (x, z) what will be.
+    def condition(self, seen: Points, y: Floats, whole: Points | None = None) -> None:
+        """Take in what was seen, and what will be.
 
         A pending result changes no mean, but what it will tell is no longer unsure (Desautels et al.
-        2014, GP-BUCB): so that many at once are spread out.
-        """
-        self._seen = len(y)
-        self._x, self._z = x, z
-        factor = self._factor(x, z)
-        self._weights = cho_solve((factor, True), y, check_finite=False)
-        self._with_pending = factor
-        if pending is not None and len(pending[1]):
-            self._x = np.concatenate([x, pending[0]])
-            self._z = np.concatenate([z, pending[1]])
-            self._with_pending = self._factor(self._x, self._z)
+        2014, GP-BUCB): so that many at once are spread out. Points that both calls share, from the first
+        on, cost nothing again while the parameters stay: list them so that new ones come last.
 
-    def mean(self, x: Floats, z: Floats) -> Floats:
-        """Expected targets, shape (n,)."""
-        linear, rough = self._kernels(x, z, self._x[: self._seen], self._z[: self._seen], self.parameters)
-        expected: Floats = (linear + rough) @ self._weights
-        return expected
+        Args:
+            seen: with results.
+            y: their targets, of mean 0 and variance 1.
+            whole: those and the pending ones, in any order; None: there are none.
+        """
+        if not np.array_equal(self._factored, self.parameters):
+            self._seen_factor.clear()
+            self._whole_factor.clear()
+            self._factored = self.parameters.copy()
+        self._seen, self._whole, self._whole_points = self._prepared(seen.x, seen.z), whole, None
+        self._update(self._seen_factor, seen.keys, self._seen)
+        self._weights = self._seen_factor.solve(y)
+        self._means = y - self.noise * self._weights  # (K + noise) weights = y
+
+    @property
+    def seen_means(self) -> Floats:
+        """Expected targets of what was seen, shape (n,)."""
+        return self._means
+
+    @property
+    def awaits(self) -> bool:
+        """Whether anything is pending."""
+        return self._whole is not None
 
     def predict(self, x: Floats, z: Floats) -> tuple[Floats, Floats]:
         """Expected targets and their standard deviations (without noise), each of shape (n,)."""
-        linear, rough = self._kernels(x, z, self._x, self._z, self.parameters)
-        kernel = linear + rough
-        expected = kernel[:, : self._seen] @ self._weights
-        known = solve_triangular(self._with_pending, kernel.T, lower=True, check_finite=False)
+        mean, deviation = self.predict_from_seen(x, z)
+        return mean, deviation if self._whole is None else self.deviation(x, z)
+
+    def predict_from_seen(self, x: Floats, z: Floats) -> tuple[Floats, Floats]:
+        """As `predict`, but as unsure as if nothing were pending: at least as unsure as it is."""
+        kernel = self._kernel(self._seen, x, z)
+        return self._weights @ kernel, self._left(x, z, self._seen_factor.forward(kernel))
+
+    def deviation(self, x: Floats, z: Floats) -> Floats:
+        """Standard deviations of the targets (without noise), shape (n,)."""
+        if self._whole is None:
+            return self.predict_from_seen(x, z)[1]
+        if self._whole_points is None:
+            self._whole_points = self._prepared(self._whole.x, self._whole.z)
+            self._update(self._whole_factor, self._whole.keys, self._whole_points)
+        return self._left(x, z, self._whole_factor.forward(self._kernel(self._whole_points, x, z)))
+
+    def _left(self, x: Floats, z: Floats, known: Floats) -> Floats:
+        """The deviation that is left of a point's own, of what is known of it in L^-1 k."""
         sizes, _, nonlinear, cost = self._split(self.parameters)
         own = (x * x) @ sizes + cost * z * z + _CONSTANT + nonlinear
-        return expected, np.sqrt(np.maximum(own - np.einsum("ij,ij->j", known, known), 1e-10))
+        return np.asarray(np.sqrt(np.maximum(own - np.einsum("ij,ij->j", known, known), 1e-10)))
+
+    def _kernel(self, points: _Prepared, x: Floats, z: Floats) -> Floats:
+        linear, rough = points.kernels(self._prepared(x, z))
+        linear += rough
+        return linear
+
+    def _update(self, factor: RowFactor, keys: Sequence[Hashable], points: _Prepared) -> None:
+        def kernel(rows: slice, columns: slice) -> Floats:
+            linear, rough = points[rows].kernels(points[columns])
+            linear += rough
+            linear[np.arange(len(linear)), np.arange(rows.start, rows.stop)] += self.noise
+            return linear
+
+        factor.update(keys, kernel)
+
+    def _prepared(self, x: Floats, z: Floats, parameters: Floats | None = None) -> _Prepared:
+        parameters = self.parameters if parameters is None else parameters
+        sizes, scales, _, cost = self._split(parameters)
+        log_nonlinear, one = parameters[2 * self._count], np.ones(len(x))
+        half = 0.5 * ((x * x) @ scales)
+        return _Prepared(
+            np.column_stack([x * sizes, cost * z, _CONSTANT * one]),
+            np.column_stack([x, z, one]),
+            np.column_stack([x * scales, log_nonlinear - half, one]),
+            np.column_stack([x, one, -half]),
+            float(log_nonlinear),
+        )
 
     def _split(self, parameters: Floats) -> tuple[Floats, Floats, float, float]:
         """(a by column, l by column, v, b)."""
@@ -152,27 +250,12 @@ class Predictor:
         nonlinear, cost = values[2 * count : 2 * count + 2]
         return values[:count][decision], values[count : 2 * count][decision], nonlinear, cost
 
-    def _kernels(
-        self, x: Floats, z: Floats, x2: Floats, z2: Floats, parameters: Floats
-    ) -> tuple[Floats, Floats]:
-        """(linear part, nonlinear part), each of shape (n, n2)."""
-        sizes, scales, nonlinear, cost = self._split(parameters)
-        linear = (x * sizes) @ x2.T + cost * np.outer(z, z2) + _CONSTANT
-        half = -0.5 * ((x * x) @ scales)[:, None] - 0.5 * ((x2 * x2) @ scales)
-        rough = nonlinear * np.exp(np.minimum((x * scales) @ x2.T + half, 0))
-        return linear, rough
-
-    def _factor(self, x: Floats, z: Floats) -> Floats:
-        linear, rough = self._kernels(x, z, x, z, self.parameters)
-        kernel = linear + rough
-        kernel[np.diag_indices_from(kernel)] += self.noise
-        return np.asarray(np.linalg.cholesky(kernel), dtype=np.float64)
-
     def _loss(self, parameters: Floats, x: Floats, z: Floats, y: Floats) -> tuple[float, Floats]:
         """Negative log posterior and its gradient (Rasmussen & Williams, equation 5.9)."""
         count, decision = self._count, self.encoding.decision
         values = np.exp(parameters)
-        linear, rough = self._kernels(x, z, x, z, parameters)
+        points = self._prepared(x, z, parameters)
+        linear, rough = points.kernels(points)
         kernel = linear + rough
         kernel[np.diag_indices_from(kernel)] += values[-1] + _JITTER
         try:

@@ -7,7 +7,7 @@ trained, so the reward is computed from a predicted accuracy, not learned (`obje
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,10 @@ from scipy.stats import spearmanr
 from threadpoolctl import ThreadpoolController
 
 from controller.base import Controller, Proposal, RewardLine
-from controller.predictor import Encoding, Floats, Predictor, standardised
+from controller.encoded import EncodedArchitectures
+from controller.posterior import LOG_SLACK, Leaders, Posterior, upper_bound
+from controller.predictor import Encoding, Predictor, standardised
+from controller.row_factor import Floats
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.space import SearchSpace
@@ -27,6 +30,9 @@ Rows = NDArray[np.int64]
 
 _MOST = 600
 """Results that a proposal is conditioned on; of more, the best and the latest. Bounds the time to ask."""
+
+_STEP = 64
+"""Results after which the best and the latest are chosen anew; until then new ones are added to them."""
 
 _FIT_ON = 300
 _CLIMBS = 3
@@ -99,6 +105,8 @@ class PredictorGuided(Controller):
         self._log_scale, self._log_shift = 1.0, 0.0
         logarithms = self._log_factor(sample, self._line(sample)[0])
         self._log_shift, self._log_scale = float(logarithms.mean()), float(logarithms.std()) or 1.0
+        self._encoded = EncodedArchitectures(self._describe)
+        self._chosen: tuple[int, Rows] | None = None
         self._ids: list[int] = []
         self._seen: list[Architecture] = []
         self._values: list[float] = []
@@ -112,8 +120,8 @@ class PredictorGuided(Controller):
         if len(self._values) < self.initial:
             return super().incumbent()
         with _blas().limit(limits=1):
-            model = _Model(self, self._kept())
-        return self._ids[int(model.rows[int(np.argmax(model.means))])]
+            rows, model = self._model()
+        return self._ids[int(rows[int(np.argmax(model.means))])]
 
     def _propose(self) -> Architecture:
         # matrices this small lose time to threads, and one thread adds up the same in every process
@@ -128,23 +136,17 @@ class PredictorGuided(Controller):
                 if first not in self._proposed:
                     return first
             return self._fresh()
-        model = _Model(self, self._kept(), fit=True)
+        _, model = self._model(fit=True)
         stepping = self.rng.random() < self.local
         candidates = self._unseen(self._neighbours(model.top(3)) if stepping else self._pool(model))
         if not len(candidates):
             candidates = self._unseen(self._pool(model))
         if not len(candidates):
             return self._fresh()
-        if stepping:
-            mean, deviation = model.predict(candidates)
-            scores = mean + 0.5 * deviation
-        else:
-            candidates, scores = self._climb(model, candidates)
-        chosen = candidates[int(np.argmax(scores))]
-        mean, deviation = model.predict(chosen[None])
-        self._forecast = float(mean[0])
+        found = model.leaders(candidates, 1, upper_bound) if stepping else self._climb(model, candidates)
+        self._forecast = float(found.means[0])
         goal = model.best + self.worthwhile * abs(model.best)
-        chance = float(ndtr((mean[0] - goal) / deviation[0]))
+        chance = float(ndtr((found.means[0] - goal) / found.deviations[0]))
         self.metrics = {
             "predictor/expected": self._forecast,
             "predictor/chance": chance,
@@ -154,24 +156,23 @@ class PredictorGuided(Controller):
             predicted, seen = zip(*self._compared, strict=True)
             if len(set(predicted)) > 1 and len(set(seen)) > 1:
                 self.metrics["predictor/rank_correlation"] = float(spearmanr(predicted, seen).statistic)
-        return Architecture(chosen.tolist())
+        return Architecture(found.rows[0].tolist())
 
-    def _climb(self, model: _Model, candidates: Rows) -> tuple[Rows, Floats]:
+    def _climb(self, model: Posterior, candidates: Rows) -> Leaders:
         """Go on from the best candidates to their neighbours while that raises the acquisition."""
-        scores = model.log_improvement(candidates)
+        leaders = model.leaders(candidates, 3, model.log_improvement, LOG_SLACK)
         for _ in range(_CLIMBS):
-            leaders = np.argsort(-scores, kind="stable")[:3]
-            nearby = self._unseen(self._neighbours(candidates[leaders]))
+            nearby = self._unseen(self._neighbours(leaders.rows))
             if not len(nearby):
                 break
-            before = scores[leaders[0]]
-            candidates = np.concatenate([candidates[leaders], nearby])
-            scores = np.concatenate([scores[leaders], model.log_improvement(nearby)])
-            if scores.max() <= before:
+            before = leaders.scores
+            found = model.leaders(nearby, 3, model.log_improvement, LOG_SLACK, float(before[-1]))
+            leaders = leaders.joined(found, 3)
+            if leaders.scores[0] <= before[0]:
                 break
-        return candidates, scores
+        return leaders
 
-    def _pool(self, model: _Model) -> Rows:
+    def _pool(self, model: Posterior) -> Rows:
         """Random architectures, the best ones' neighbours, and their mutated crossovers."""
         width = len(self._sizes)
         best = model.top(10)
@@ -211,16 +212,52 @@ class PredictorGuided(Controller):
         columns = [self.rng.permutation(np.resize(self.rng.permutation(size), count)) for size in self._sizes]
         return np.stack(columns, axis=1)
 
-    def _kept(self) -> Rows:
-        """Which results to condition on: all, or the better half of the limit and the latest."""
+    def _model(self, fit: bool = False) -> tuple[Rows, Posterior]:
+        """(the results that it is conditioned on, the rewards to expect), after a fit if one is due."""
+        base, rows = self._kept()
+        seen = [self._seen[row] for row in rows.tolist()]
+        values, shift, scale = standardised([self._values[row] for row in rows.tolist()])
+        points, slope, offset = self._encoded(seen)
+        total = len(self._values)
+        if fit and total >= self._next_fit:
+            some = np.arange(len(seen))
+            if len(seen) > _FIT_ON:
+                better = np.argsort(-(slope * values * scale + slope * shift + offset), kind="stable")
+                rest = self.rng.choice(better[_FIT_ON // 2 :], _FIT_ON // 2, replace=False)
+                some = np.sort(np.concatenate([better[: _FIT_ON // 2], rest]))
+            y, _, _ = standardised(values[some])
+            self.predictor.fit(points.x[some], points.z[some], y, 60 if total < 40 else 25)
+            self._next_fit = max(total + 4, int(total * 1.15))
+        whole = self._encoded(self._whole(base, rows))[0] if self._pending else None
+        self.predictor.condition(points, values, whole)
+        return rows, Posterior(self.predictor, self._describe, np.array(seen), slope, offset, shift, scale)
+
+    def _kept(self) -> tuple[int, Rows]:
+        """Which results to condition on: all, or the better half of the limit and the latest.
+
+        (count, rows): the results up to that count were chosen from, all later ones are there.
+        """
         count = len(self._values)
         if count <= _MOST:
-            return np.arange(count)
-        rows = np.array(self._seen)
-        slope, offset = self._line(rows)
-        order = np.argsort(-(slope * np.array(self._values) + offset), kind="stable")[: _MOST * 2 // 3]
-        latest = np.setdiff1d(np.arange(count), order)[-(_MOST - len(order)) :]
-        return np.sort(np.concatenate([order, latest]))
+            return 0, np.arange(count)
+        base = count - (count - _MOST) % _STEP
+        if self._chosen is None or self._chosen[0] != base:
+            rows = np.array(self._seen[:base])
+            slope, offset = self._line(rows)
+            order = np.argsort(-(slope * np.array(self._values[:base]) + offset), kind="stable")
+            order = order[: _MOST * 2 // 3]
+            latest = np.setdiff1d(np.arange(base), order)[-(_MOST - len(order)) :]
+            self._chosen = base, np.sort(np.concatenate([order, latest]))
+        return base, np.concatenate([self._chosen[1], np.arange(base, count)])
+
+    def _whole(self, base: int, rows: Rows) -> Sequence[Architecture]:
+        """What was chosen of the results up to `base`, and all that was asked since, in that order.
+
+        So a proposal is a new last one, and its result changes nothing.
+        """
+        later = dict(zip(self._ids[base:], self._seen[base:], strict=True)) | self._pending
+        chosen = [self._seen[row] for row in rows[: len(rows) - (len(self._seen) - base)].tolist()]
+        return chosen + [later[id] for id in sorted(later)]
 
     def _line(self, architectures: Rows) -> tuple[Floats, Floats]:
         """(slope, offset) of the reward in what is learned."""
@@ -231,6 +268,10 @@ class PredictorGuided(Controller):
 
     def _log_factor(self, architectures: Rows, slope: Floats) -> Floats:
         return (np.log(np.maximum(slope, 1e-300)) - self._log_shift) / -self._log_scale
+
+    def _describe(self, architectures: Rows) -> tuple[Floats, Floats, Floats, Floats]:
+        slope, offset = self._line(architectures)
+        return self._encoding(architectures), self._log_factor(architectures, slope), slope, offset
 
     def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
         slope, offset = self._line(np.array([proposal.architecture]))
@@ -268,60 +309,8 @@ class PredictorGuided(Controller):
         self._ids = [id for id, _, _ in state["results"]]
         self._seen = [Architecture(architecture) for _, architecture, _ in state["results"]]
         self._values = [value for _, _, value in state["results"]]
+        self._chosen = None
         self.predictor.parameters = np.array(state["parameters"])
         self._next_fit = state["next_fit"]
         self._expected = dict(state["expected"])
         self._compared = [(expected, seen) for expected, seen in state["compared"]]
-
-
-class _Model:
-    """The predictor, conditioned on some of a controller's results and its pending proposals."""
-
-    def __init__(self, owner: PredictorGuided, rows: Rows, fit: bool = False) -> None:
-        self.owner, self.rows = owner, rows
-        self.seen = np.array(owner._seen)[rows]
-        values, self.shift, self.scale = standardised(np.array(owner._values)[rows])
-        x, z = self._encode(self.seen)
-        slope, offset = owner._line(self.seen)
-        total = len(owner._values)
-        if fit and total >= owner._next_fit:
-            some = slice(None)
-            if len(rows) > _FIT_ON:
-                better = np.argsort(
-                    -(slope * values * self.scale + slope * self.shift + offset), kind="stable"
-                )
-                rest = owner.rng.choice(better[_FIT_ON // 2 :], _FIT_ON // 2, replace=False)
-                some = np.sort(np.concatenate([better[: _FIT_ON // 2], rest]))  # type: ignore[assignment]
-            y, _, _ = standardised(values[some])
-            owner.predictor.fit(x[some], z[some], y, 60 if total < 40 else 25)
-            owner._next_fit = max(total + 4, int(total * 1.15))
-        waiting = np.array(list(owner._pending.values()), dtype=np.int64).reshape(-1, len(owner._sizes))
-        owner.predictor.condition(x, z, values, self._encode(waiting) if len(waiting) else None)
-        self.means = slope * (owner.predictor.mean(x, z) * self.scale + self.shift) + offset
-        self.best = float(self.means.max())
-
-    def _encode(self, architectures: Rows) -> tuple[Floats, Floats]:
-        slope, _ = self.owner._line(architectures)
-        return self.owner._encoding(architectures), self.owner._log_factor(architectures, slope)
-
-    def top(self, count: int) -> Rows:
-        """The evaluated architectures with the highest posterior means, best first."""
-        best: Rows = self.seen[np.argsort(-self.means, kind="stable")[:count]]
-        return best
-
-    def predict(self, architectures: Rows) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the rewards."""
-        slope, offset = self.owner._line(architectures)
-        x, z = self._encode(architectures)
-        mean, deviation = self.owner.predictor.predict(x, z)
-        return slope * (mean * self.scale + self.shift) + offset, slope * deviation * self.scale
-
-    def log_improvement(self, architectures: Rows) -> Floats:
-        """Logarithm of the expected improvement, by its asymptote where it would underflow."""
-        mean, deviation = self.predict(architectures)
-        u = (mean - self.best) / deviation
-        density = np.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
-        near = np.log(np.maximum(u * ndtr(u) + density, 1e-300))
-        far = -0.5 * u * u - 2 * np.log(np.abs(u) + 1e-9) - 0.5 * math.log(2 * math.pi)
-        score: Floats = np.where(u > -5, near, far) + np.log(deviation)
-        return score

@@ -1,11 +1,14 @@
 """What the predictor, local search and NSGA-II are for; the contract suite holds the rest."""
 
+import json
+
 import numpy as np
 import pytest
 
 from controller import NSGA2, ControllerError, Evolution, LocalSearch, PredictorGuided
 from controller.nsga2 import ranks
-from controller.predictor import Encoding, Predictor, standardised
+from controller.posterior import Posterior
+from controller.predictor import Encoding, Points, Predictor, standardised
 from search_spaces import InputError, get_space
 
 SPACE = get_space("accel-nasbench")
@@ -65,17 +68,20 @@ def test_predictor_learns_and_knows_what_it_does_not():
     y, _, _ = standardised(smooth(rows))
     x, z = encoding(rows), np.zeros(len(rows))
     predictor.fit(x[:150], z[:150], y[:150])
-    predictor.condition(x[:150], z[:150], y[:150])
+    seen = Points(range(150), x[:150], z[:150])
+    predictor.condition(seen, y[:150])
     mean, deviation = predictor.predict(x[150:], z[150:])
     assert np.corrcoef(mean, y[150:])[0, 1] > 0.95
     assert np.abs((mean - y[150:]) / deviation).mean() < 3  # it is about as unsure as it is wrong
     _, at_seen = predictor.predict(x[:150], z[:150])
     assert at_seen.mean() < deviation.mean() / 2
+    assert predictor.seen_means == pytest.approx(predictor.predict(x[:150], z[:150])[0])
     # pending proposals change no mean, and leave less to be learned
-    predictor.condition(x[:150], z[:150], y[:150], (x[150:], z[150:]))
+    predictor.condition(seen, y[:150], Points(range(200), x, z))
     same, less = predictor.predict(x[150:], z[150:])
     assert same == pytest.approx(mean)
     assert (less < deviation).all()
+    assert predictor.predict_from_seen(x[150:], z[150:])[1] == pytest.approx(deviation)
 
 
 @pytest.mark.parametrize("choices", [1, 2, 3, 4, 7])
@@ -140,13 +146,68 @@ def test_metrics_of_the_predictor():
     assert controller.metrics["predictor/noise"] > 0
 
 
-def test_more_results_than_it_conditions_on(monkeypatch):
+@pytest.fixture
+def few(monkeypatch):
+    """It conditions on fewer results than there are, and chooses them anew every few."""
     import controller.predictor_guided as module
 
     monkeypatch.setattr(module, "_MOST", 30)
     monkeypatch.setattr(module, "_FIT_ON", 20)
+    monkeypatch.setattr(module, "_STEP", 8)
+
+
+def test_more_results_than_it_conditions_on(few):
     rewards = drive(PredictorGuided(SPACE, 0, objective), 90)
     assert rewards[60:].mean() > rewards[:10].mean()
+
+
+def crowded(controller, pending, count, rng):
+    """Results in any order and failures, with that many pending; the proposals."""
+    asked = []
+    for _ in range(count):
+        while len(controller.pending) < pending:
+            asked.append(controller.ask())
+        id, row = (p := controller.pending[int(rng.integers(pending))]).id, np.array([p.architecture])
+        if rng.random() < 0.1:
+            controller.fail(id, "lost")
+        else:
+            controller.tell(id, (objective(row)[0] * smooth(row))[0])
+    return asked
+
+
+def test_many_pending_are_resumed_to_the_bit(few):
+    """The factor grew by rows here and is made as a whole there."""
+    controller = PredictorGuided(SPACE, 0, objective)
+    crowded(controller, 120, 70, np.random.default_rng(0))
+    again = PredictorGuided(SPACE, 1, objective)
+    again.load_state_dict(json.loads(json.dumps(controller.state_dict())))
+    both = [crowded(c, 120, 12, np.random.default_rng(1)) for c in (controller, again)]
+    assert both[0] == both[1]
+    assert controller.state_dict() == again.state_dict()
+    lower, other = controller.predictor._whole_factor, again.predictor._whole_factor
+    assert len(lower) > 130
+    assert np.array_equal(lower.dense(), other.dense())
+
+
+def test_those_that_bounds_leave_out_are_none_of_the_best():
+    controller, rng = PredictorGuided(SPACE, 0, objective), np.random.default_rng(3)
+    crowded(controller, 60, 50, rng)
+    _, model = controller._model()
+    rows = np.concatenate([rng.integers(SIZES, size=(200, len(SIZES))), controller._neighbours(model.top(3))])
+    counted, deviation = [], Predictor.deviation
+    model.predictor.deviation = lambda x, z: counted.append(len(x)) or deviation(model.predictor, x, z)
+    found = model.leaders(rows, 3, model.log_improvement, 0.2)
+    assert sum(counted) < len(rows) / 2
+    x, z, slope, offset = controller._describe(rows)
+    mean, left = model.predictor.predict(x, z)
+    scores = model.log_improvement(
+        slope * (mean * model.scale + model.shift) + offset, slope * left * model.scale
+    )
+    assert found.scores == pytest.approx(np.sort(scores)[::-1][:3])
+    assert np.array_equal(found.rows, rows[np.argsort(-scores, kind="stable")[:3]])
+    assert isinstance(model, Posterior)
+    beaten = model.leaders(rows, 3, model.log_improvement, 0.2, floor=float(found.scores[0]) + 1)
+    assert (beaten.scores < found.scores[0] + 1).all()
 
 
 @pytest.mark.parametrize("options", [{"initial": 2}, {"local": -0.1}, {"worthwhile": 2}])

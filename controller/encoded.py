@@ -1,0 +1,55 @@
+"""What a model needs of architectures that it meets again at every proposal, computed once for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.predictor import Points
+from controller.row_factor import Floats
+from search_spaces.architecture import Architecture
+
+Describe = Callable[[NDArray[np.int64]], tuple[Floats, Floats, Floats, Floats]]
+"""Architectures (n, decisions) -> (x of shape (n, columns), z, slope, offset, each of shape (n,))."""
+
+
+class EncodedArchitectures:
+    """Encodings and reward lines by architecture.
+
+    Each is computed alone: of several at once, the last bits could depend on which they are, and then a
+    controller that resumes, and computes them anew, would differ.
+
+    Args:
+        describe: computes them.
+    """
+
+    def __init__(self, describe: Describe) -> None:
+        self._describe = describe
+        self._places: dict[Architecture, int] = {}
+        self._table = np.empty((0, 0))
+
+    def __call__(self, architectures: Sequence[Architecture]) -> tuple[Points, Floats, Floats]:
+        """(points, slope, offset) of these."""
+        places = list(map(self._places.get, architectures))
+        if None in places:
+            places = [
+                self._add(architecture) if place is None else place
+                for architecture, place in zip(architectures, places, strict=True)
+            ]
+        rows = self._table[np.array(places, dtype=np.int64)]
+        points = Points(architectures, np.ascontiguousarray(rows[:, :-3]), rows[:, -3].copy())
+        return points, rows[:, -2].copy(), rows[:, -1].copy()
+
+    def _add(self, architecture: Architecture) -> int:
+        x, z, slope, offset = self._describe(np.array([architecture], dtype=np.int64))
+        row = np.concatenate([x[0], z, slope, offset])
+        count = len(self._places)
+        if count == len(self._table):
+            larger = np.empty((max(64, 2 * count), len(row)))
+            larger[:count] = self._table if count else 0
+            self._table = larger
+        self._table[count] = row
+        self._places[architecture] = count
+        return count
