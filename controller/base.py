@@ -82,7 +82,7 @@ class Controller(ABC):
         """
         if len(self._proposed) >= self.space.size:
             raise SpaceExhaustedError(f"all {self.space.size} architectures of {self.space.name!r} proposed")
-        architecture = self._free(self._propose())
+        architecture = self._free(self.space.canonical(self._propose()))
         proposal = Proposal(self._next_id, architecture)
         self._next_id += 1
         self._pending[proposal.id] = architecture
@@ -135,7 +135,7 @@ class Controller(ABC):
             NotInSpaceError: the architecture is none of the space.
         """
         self._check_pending(id)
-        self.space.check(architecture)
+        architecture = self.space.canonical(architecture)
         self._proposed.discard(self._pending[id])  # or what was never evaluated would use the space up
         self._pending[id] = architecture
         self._proposed.add(architecture)
@@ -174,7 +174,7 @@ class Controller(ABC):
 
     @abstractmethod
     def _propose(self) -> Architecture:
-        """The architecture wanted next; the caller replaces it if it is pending."""
+        """The architecture wanted next; the caller makes it canonical, and replaces it if it is pending."""
 
     @abstractmethod
     def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:

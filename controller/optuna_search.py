@@ -61,11 +61,12 @@ class OptunaSearch(Controller):
 
     def _ask_optuna(self) -> tuple[Any, Architecture]:
         trial = self._study.ask()
-        indices = (
-            trial.suggest_categorical(decision.name, list(range(len(decision))))
-            for decision in self.space.decisions
-        )
-        return trial, Architecture(int(index) for index in indices)
+        indices: list[int] = []
+        for position, decision in enumerate(self.space.decisions):
+            counts = self.space.counts(position, indices)
+            options = list(range(len(decision)))
+            indices.append(int(trial.suggest_categorical(decision.name, options)) if counts else 0)
+        return trial, Architecture(indices)
 
     def _propose(self) -> Architecture:
         self._last, wanted = self._ask_optuna()
@@ -91,7 +92,7 @@ class OptunaSearch(Controller):
 
     def _report(self, id: int, architecture: Architecture, reward: float) -> None:
         trial = self._trials.pop(id)
-        wanted = [trial.params[decision.name] for decision in self.space.decisions]
+        wanted = [trial.params.get(decision.name, 0) for decision in self.space.decisions]
         if list(architecture) == wanted:
             self._study.tell(trial, reward)
             return
@@ -99,11 +100,12 @@ class OptunaSearch(Controller):
 
         # another architecture than Optuna's was evaluated (its own was pending): add that one's result
         self._study.tell(trial, state=self._failed)
-        names = [decision.name for decision in self.space.decisions]
-        choices = [self._fixed(list(range(len(decision)))) for decision in self.space.decisions]
+        counting = [p for p in range(len(architecture)) if self.space.counts(p, architecture)]
+        names = [self.space.decisions[p].name for p in counting]
+        choices = [self._fixed(list(range(len(self.space.decisions[p])))) for p in counting]
         self._study.add_trial(
             optuna.trial.create_trial(
-                params=dict(zip(names, architecture, strict=True)),
+                params=dict(zip(names, (architecture[p] for p in counting), strict=True)),
                 distributions=dict(zip(names, choices, strict=True)),
                 value=reward,
             )

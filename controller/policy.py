@@ -24,6 +24,7 @@ class Policy(nn.Module):
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
+        self.space = space
         self.lengths = [len(decision) for decision in space.decisions]
         width = max(self.lengths)
         mask = torch.zeros(len(self.lengths), width, dtype=torch.float64)
@@ -47,11 +48,17 @@ class Policy(nn.Module):
         """
 
     def evaluate(self, choices: Tensor) -> tuple[Tensor, Tensor]:
-        """(log-probability of each choice taken, entropy of each decision), both (batch, decisions)."""
+        """(log-probability of each choice taken, entropy of each decision), both (batch, decisions).
+
+        Both are 0 for decisions that don't count (`SearchSpace.conditions`): nothing was decided there.
+        """
         log_probs = self.log_probs(choices)
         taken = log_probs.gather(-1, choices.unsqueeze(-1)).squeeze(-1)
         finite = log_probs.masked_fill(log_probs == -torch.inf, 0)
         entropy = -(finite.exp() * finite * (log_probs != -torch.inf)).sum(-1)
+        if self.space.conditions:
+            counting = torch.from_numpy(self.space.counting(choices.numpy()))
+            taken, entropy = taken * counting, entropy * counting
         return taken, entropy
 
 

@@ -37,6 +37,8 @@ _SPREAD, _NOISE_SPREAD = 1.0, 1.5
 class Encoding:
     """Architectures as numbers: for each decision, orthogonal contrasts of its choices in their order.
 
+    A decision that doesn't count (`SearchSpace.conditions`) is 0 everywhere, the mean of its choices.
+
     Args:
         space: whose decisions are encoded.
 
@@ -45,13 +47,17 @@ class Encoding:
     """
 
     def __init__(self, space: SearchSpace) -> None:
+        self._space = space
         self._tables = [_contrasts(len(decision)) for decision in space.decisions]
         self.decision = np.repeat(np.arange(len(self._tables)), [table.shape[1] for table in self._tables])
 
     def __call__(self, architectures: ArrayLike) -> Floats:
         """Shape (n, columns) from choice indices of shape (n, decisions)."""
         rows = np.asarray(architectures, dtype=np.int64)
-        return np.concatenate([table[rows[:, d]] for d, table in enumerate(self._tables)], axis=1)
+        encoded = np.concatenate([table[rows[:, d]] for d, table in enumerate(self._tables)], axis=1)
+        if self._space.conditions:
+            encoded *= self._space.counting(rows)[:, self.decision]
+        return encoded
 
 
 def _contrasts(count: int) -> Floats:

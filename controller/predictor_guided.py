@@ -199,7 +199,8 @@ class PredictorGuided(Controller):
         return changed
 
     def _unseen(self, architectures: Rows) -> Rows:
-        """Without repetitions, and without what was proposed before."""
+        """Without repetitions, and without what was proposed before; canonical."""
+        architectures = self.space.canonical_rows(architectures)
         keep, met = [], set()
         for index, row in enumerate(map(tuple, architectures.tolist())):
             if row not in self._proposed and row not in met:
@@ -210,7 +211,7 @@ class PredictorGuided(Controller):
     def _balanced(self, count: int) -> Rows:
         """A first design in which the choices of every decision are equally frequent."""
         columns = [self.rng.permutation(np.resize(self.rng.permutation(size), count)) for size in self._sizes]
-        return np.stack(columns, axis=1)
+        return self.space.canonical_rows(np.stack(columns, axis=1))
 
     def _model(self, fit: bool = False) -> tuple[Rows, Posterior]:
         """(the results that it is conditioned on, the rewards to expect), after a fit if one is due."""

@@ -54,6 +54,7 @@ class LSTMPolicy(Policy):
         for position in range(len(self.lengths)):
             output, state = self.lstm(self.embedding(torch.tensor([[entry]])), state)
             logits = self.weight[position] @ output[0, 0] + self.bias[position] + self.mask[position]
-            indices.append(draw(F.log_softmax(logits, dim=-1), rng))
+            counts = self.space.counts(position, indices)
+            indices.append(draw(F.log_softmax(logits, dim=-1), rng) if counts else 0)
             entry = int(self.offsets[position]) + indices[-1]
         return Architecture(indices)

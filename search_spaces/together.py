@@ -13,10 +13,22 @@ from search_spaces.document import check_fields
 from search_spaces.errors import InputError, shown
 
 StageField = tuple[int, str]
-"""A stage's number and a field of it."""
+"""A stage's number and a field of it, `op`, or of one of its blocks, `block2.op`."""
+
+STEM: StageField = (-1, "channels")
+HEAD: StageField = (-2, "channels")
+"""The widths of stem and head, as fields of a space."""
+
+_ENDS = {STEM[0]: "stem", HEAD[0]: "head"}
+
+
+def place_name(number: int) -> str:
+    """`stage3`, `stem` or `head`."""
+    return _ENDS.get(number, f"stage{number}")
+
 
 _NUMBER_BITS = 1024
-_LABELS = {"kernel": "k", "se_ratio": "se", "channels": "c", "repeats": "r"}
+_LABELS = {"kernel": "k", "se_ratio": "se", "channels": "c", "repeats": "r", "start_kernel": "a"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class JointChoices:
         """The decision's name: `stage0.op+se_ratio`, or `stage0.channels+stage1.skip` over two stages."""
         parts, before = [], None
         for number, field in self.fields:
-            parts.append(field if number == before else f"stage{number}.{field}")
+            parts.append(field if number == before else f"{place_name(number)}.{field}")
             before = number
         return "+".join(parts)
 
@@ -59,11 +71,12 @@ class JointChoices:
 
     def _label(self, choice: tuple[Choice, ...]) -> str:
         pairs = zip(self.fields, choice, strict=True)
-        return "_".join(f"{_LABELS.get(field, '')}{value}" for (_, field), value in pairs)
+        labels = ((_LABELS.get(field.split(".")[-1], ""), value) for (_, field), value in pairs)
+        return "_".join(f"{label}{'same' if value == '' else value}" for label, value in labels)
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `read_together`."""
-        fields = [f"stage{number}.{field}" for number, field in self.fields]
+        fields = [f"{place_name(number)}.{field}" for number, field in self.fields]
         return {"fields": fields, "choices": [list(choice) for choice in self.choices]}
 
 
@@ -79,10 +92,13 @@ def read_together(row: object, where: str) -> JointChoices:
             raise InputError(f"{where}: {name} {shown(value)}: expected a list")
     fields = []
     for name in found["fields"]:
-        match = re.fullmatch(r"stage(\d{1,4})\.(\w+)", str(name))
-        if match is None:
+        match = re.fullmatch(r"stage(\d{1,4})\.((?:block\d{1,4}\.)?\w+)", str(name))
+        if end := [key for key in (STEM, HEAD) if str(name) == f"{place_name(key[0])}.{key[1]}"]:
+            fields += end
+        elif match is None:
             raise InputError(f"{where}: field {shown(name)}: expected e.g. 'stage0.op'")
-        fields.append((int(match[1]), match[2]))
+        else:
+            fields.append((int(match[1]), match[2]))
     for choice in found["choices"]:
         if not isinstance(choice, list) or not all(isinstance(value, str | int | float) for value in choice):
             raise InputError(f"{where}: choice {shown(choice)}: expected a list of single values")

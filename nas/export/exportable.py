@@ -75,7 +75,7 @@ def exportable_space(space: StagedSpace, formats: Sequence[str]) -> StagedSpace:
         raise InputError(f"exportable-to {','.join(more)}: space {space.name!r}: {error}") from None
     of = space.size if space.exportable is None else space.exportable.of
     names = tuple(name for name in RULES if name in (*done, *more))
-    return StagedSpace(left.name, left.stages, left.template, left.together, Exportable(names, of))
+    return left.replaced(exportable=Exportable(names, of))
 
 
 def describe_space(space: StagedSpace | ListedSpace) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from nas.network.cost import cost
 from search_spaces.architecture import Architecture
@@ -10,6 +11,7 @@ from search_spaces.block import BlockSpec
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
 from search_spaces.spec import NetworkSpec
+from search_spaces.together import HEAD, STEM
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,31 @@ def _part(
     return Part(f"{key} {spec.activation} @{size}", channels, size, spec, block, is_stem)
 
 
+def group_parts(space: StagedSpace, group: int, architecture: Sequence[int]) -> list[Part]:
+    """A part of the networks of a space: the stem (group 0), the blocks of a slot, or the head."""
+    template = space.template
+    ends = template.replace(
+        stem=replace(template.stem, channels=int(space.value(STEM, architecture))),
+        head_channels=int(space.value(HEAD, architecture)),
+    )
+    if not group:
+        return parts(ends)[:1]
+    size = cost(template).stages[0].resolution
+    for slot in space.slots[: group - 1]:
+        size = (size - 1) // slot.stride + 1
+    if group <= len(space.slots):
+        stage = space.stage_at(group - 1, architecture)
+        if stage is None:
+            return []
+        first, *rest = stage.blocks(int(space.value(space.width_key(group - 1), architecture)))
+        after = (size - 1) // space.slots[group - 1].stride + 1
+        return [block_part(first, size, ends), *(block_part(block, after, ends) for block in rest)]
+    last = len(space.slots) - 1
+    there = space.value(space.slots[last].keys["repeats"], architecture)
+    key = space.slots[last].keys["channels"] if there else space.width_key(last)
+    return [head_part(ends, int(space.value(key, architecture)), size)]
+
+
 def space_parts(space: StagedSpace | ListedSpace) -> list[Part]:
     """All parts that networks of a space can have, each once."""
     found: dict[str, Part] = {}
@@ -91,14 +118,22 @@ def space_parts(space: StagedSpace | ListedSpace) -> list[Part]:
         specs = [space.decode(Architecture((index,))) for index in range(int(space.size))]
         return list({part.key: part for spec in specs for part in parts(spec)}.values())
     first = space.decode(Architecture(0 for _ in space.decisions))
-    costs = cost(first).stages
-    found = {part.key: part for part in parts(first)[:1]}
-    for number in range(len(space.stages)):
+    for ends in space.ends():
+        stem = parts(ends)[0]
+        found.setdefault(stem.key, stem)
+    size = cost(first).stages[0].resolution
+    for number, slot in enumerate(space.slots):
+        after = (size - 1) // slot.stride + 1
         for before, stage in space.variants(number):
             for place, block in enumerate(stage.blocks(before)[:2]):
-                part = block_part(block, costs[number + min(place, 1)].resolution, first)
+                part = block_part(block, after if place else size, first)
                 found.setdefault(part.key, part)
-    for width in space.stages[-1].channels:
-        part = head_part(first, width, costs[-2].resolution)
-        found.setdefault(part.key, part)
+        size = after
+    widths = set(space.options[space.slots[-1].keys["channels"]])
+    if 0 in space.stages[-1].repeats:
+        widths |= set(space.options[space.width_key(len(space.slots) - 1)])
+    for ends in space.ends():
+        for width in sorted(widths):
+            part = head_part(ends, width, size)
+            found.setdefault(part.key, part)
     return list(found.values())

@@ -16,17 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.latency.parts import Part, grouped_parts, space_parts
+from nas.latency.parts import Part, group_parts, parts, space_parts
 from nas.latency.setting import Setting
 from search_spaces.architecture import Architecture
 from search_spaces.decision import Decision
 from search_spaces.document import check_fields, check_schema, write_atomically
 from search_spaces.errors import InputError, shown
 from search_spaces.listed import ListedSpace
-from search_spaces.mbconv import FIELDS, StagedSpace
+from search_spaces.mbconv import StagedSpace
 from search_spaces.parsing import parse_json
 from search_spaces.reading import read_regular
 from search_spaces.spec import NetworkSpec
+from search_spaces.together import HEAD, STEM
 
 SCHEMA_VERSION = 1
 _LONGEST = 16 << 20
@@ -59,7 +60,7 @@ class LatencyTable:
 
     def total(self, spec: NetworkSpec) -> float:
         """The sum over the parts, milliseconds; raises `InputError` where a part was not measured."""
-        return sum(self._sum(spec, group)[0] for group in grouped_parts(spec))
+        return self._sum(spec, parts(spec))[0]
 
     def check(self, space: StagedSpace | ListedSpace) -> None:
         """Raise `InputError` unless every part of the space was measured."""
@@ -84,8 +85,7 @@ class LatencyTable:
 
     def __call__(self, spec: NetworkSpec) -> float:
         """The predicted latency of one batch, milliseconds; raises `InputError` as `total` does."""
-        sums = np.sum([self._sum(spec, group) for group in grouped_parts(spec)], axis=0)
-        return float(self._line(sums[None])[0])
+        return float(self._line(np.array([self._sum(spec, parts(spec))]))[0])
 
     def _line(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """The latency of networks with these sums and numbers of parts, shape (n, 2)."""
@@ -110,12 +110,14 @@ class LatencyTable:
         decisions = space.decisions
         total = np.zeros((len(architectures), 2))
         cache = self._cache.setdefault((space.name, decisions), {})
-        width: list[int] = []
-        # a group of parts (stem, stages, head) depends on its own choices and the width before it alone
-        for group in range(len(space.stages) + 2):
-            places = {field: space.place(group - 1, field) for field in FIELDS}
-            own = [place[0] for place in places.values() if place is not None]
-            columns = list(dict.fromkeys([*width, *own]))
+        # a group of parts (stem, slots, head) depends on its own choices and the width before it alone
+        groups = [(STEM,), *(tuple(slot.keys.values()) for slot in space.slots)]
+        groups = [group if not n else (space.width_key(n - 1), *group) for n, group in enumerate(groups)]
+        last = space.slots[-1].keys
+        groups.append((HEAD, last["channels"], last["repeats"], space.width_key(len(space.slots) - 1)))
+        for group, keys in enumerate(groups):
+            places = [place for place in map(space.place, keys) if place is not None]
+            columns = list(dict.fromkeys(position for position, _ in places))
             radix = np.cumprod([1, *(len(decisions[column].choices) for column in columns)])
             codes, first, inverse = np.unique(
                 architectures[:, columns] @ radix[:-1], return_index=True, return_inverse=True
@@ -127,13 +129,9 @@ class LatencyTable:
                     choices = [0] * len(decisions)
                     for column in columns:
                         choices[column] = int(architectures[row, column])
-                    spec = space.decode(Architecture(choices))
-                    cache[key] = self._sum(spec, grouped_parts(spec)[group])
+                    cache[key] = self._sum(space.template, group_parts(space, group, choices))
                 sums[place] = cache[key]
             total += sums[inverse.reshape(-1)]
-            if group:
-                decided = places["channels"]
-                width = [] if decided is None else [decided[0]]
         return self._line(total)
 
     def write(self, path: str) -> None:

@@ -1,13 +1,15 @@
 """The exact costs of many architectures of a staged space at once, by looking stages up in tables.
 
 A stage's cost depends on its own choices and on the width before it, nothing else: the strides of a
-staged space are fixed, so its resolution is. With a table for each stage, a million architectures take
-about a second, where `cost` takes a few minutes; both give the same numbers.
+staged space are fixed, so its resolution is. With a table for each stage (or block, where blocks choose by
+themselves), a million architectures take about a second, where `cost` takes a few minutes; both give the
+same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -24,13 +26,15 @@ from nas.network.cost import (
     stage_cost,
     training_memory,
 )
-from search_spaces.architecture import Architecture
+from search_spaces.errors import InputError
 from search_spaces.mbconv import FIELDS, StagedSpace
+from search_spaces.stage_choices import Slot, make_stage
+from search_spaces.together import HEAD, STEM, StageField
 
 _COLUMNS = ("macs", "params", "activations", "saved", "live", "benchmark_macs")
 _LIVE = _COLUMNS.index("live")
 
-_StageTable = tuple[NDArray[np.int64], dict[int, NDArray[np.int64]], "tuple[int, tuple[int, ...]] | None"]
+_SlotTable = tuple[NDArray[np.int64], dict[int, NDArray[np.int64]], StageField]
 
 
 class CostTable:
@@ -63,65 +67,97 @@ class CostTable:
         for name in names:
             check_cost_name(name)
         rows = np.asarray(architectures, dtype=np.int64)
-        sums = np.tile(self._fixed, (len(rows), 1))
-        before = np.zeros(len(rows), dtype=np.int64)
-        for table, shifts, width in self._stages:
+        sums = self._stems[self._index(STEM, rows)]
+        before = self._index(STEM, rows)
+        for table, shifts, width in self._slots:
             place = np.zeros(len(rows), dtype=np.int64)
             for position, shift in shifts.items():
                 place += shift[rows[:, position]]
             part = table[before, place]
             live = np.maximum(sums[:, _LIVE], part[:, _LIVE])
-            sums += part
+            sums = sums + part
             sums[:, _LIVE] = live
-            before = np.zeros_like(before)
-            if width is not None:
-                before = np.asarray(width[1], dtype=np.int64)[rows[:, width[0]]]
+            before = self._index(width, rows)
         found = dict(zip(_COLUMNS, sums.T, strict=True))
         return {name: np.asarray(_value(name, found), dtype=np.float64) for name in names}
 
-    @cached_property
-    def _parts(self) -> tuple[StageCost, ...]:
-        first = Architecture(0 for _ in self.space.decisions)
-        return cost(self.space.decode(first)).stages
+    def _index(self, key: StageField, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The index of a field's value in each architecture, shape (n,)."""
+        if (place := self.space.place(key)) is None:
+            return np.zeros(len(rows), dtype=np.int64)
+        return np.asarray(place[1], dtype=np.int64)[rows[:, place[0]]]
 
     @cached_property
-    def _fixed(self) -> NDArray[np.int64]:
-        """The stem; the head is in the last stage's table, since its input has that stage's width."""
-        return _row(self._parts[0])
+    def _stems(self) -> NDArray[np.int64]:
+        """By width of the stem, shape (widths, columns).
+
+        The head is in the last slot's table, since its input has that slot's width.
+        """
+        template = self.space.template
+        specs = [template.replace(stem=replace(template.stem, channels=w)) for w in self.space.options[STEM]]
+        return np.stack([_row(cost(spec).stages[0]) for spec in specs])
 
     @cached_property
-    def _stages(self) -> list[_StageTable]:
-        """For each stage: table (widths before, choices, columns), place shifts, what decides the width.
+    def _slots(self) -> list[_SlotTable]:
+        """For each slot: table (widths before, choices, columns), place shifts, the field that is its width.
 
         A shift says, by the position of a decision and its choice, how far that choice moves the place in
         the table.
         """
-        template = self.space.template
-        size = self._parts[0].resolution
-        widths: tuple[int, ...] = (template.stem.channels,)
-        stages: list[_StageTable] = []
-        for number, choices in enumerate(self.space.stages):
-            options = [getattr(choices, field) for field in FIELDS]
+        space = self.space
+        size = cost(space.template).stages[0].resolution
+        known: dict[tuple[object, ...], NDArray[np.int64]] = {}
+        found: list[_SlotTable] = []
+        for number, slot in enumerate(space.slots):
+            last = number == len(space.slots) - 1
+            options = [space.options[slot.keys[field]] for field in FIELDS]
+            if slot.block is not None:
+                options[FIELDS.index("repeats")] = (0, 1)
+            keys = [slot.keys[field] for field in FIELDS]
+            if last:
+                keys, options = [*keys, HEAD], [*options, space.options[HEAD]]
             shifts: dict[int, NDArray[np.int64]] = {}
             stride = 1
-            for field, values in reversed(list(zip(FIELDS, options, strict=True))):
-                if (place := self.space.place(number, field)) is not None:
-                    shift = stride * np.asarray(place[1], dtype=np.int64)
+            for key, values in reversed(list(zip(keys, options, strict=True))):
+                if (place := space.place(key)) is not None:
+                    indices = np.asarray(place[1], dtype=np.int64)
+                    if key[1] == "repeats" and slot.block is not None:
+                        indices = np.array([slot.repeats(space.options[key][index]) for index in indices])
+                    shift = stride * indices
                     shifts[place[0]] = shifts[place[0]] + shift if place[0] in shifts else shift
+                elif key[1] == "repeats" and slot.block is not None:
+                    options[FIELDS.index("repeats")] = values = (1,)
                 stride *= len(values)
-            last = number == len(self.space.stages) - 1
-            table = np.empty((len(widths), stride, len(_COLUMNS)), dtype=np.int64)
-            for before, width in enumerate(widths):
-                for index, chosen in enumerate(product(*options)):
-                    stage = self.space.stage(number, *chosen)
+            widths = space.options[space.width_key(number)]
+            alike = (slot.stride, size, widths, *options)
+            if last or alike not in known:
+                known[alike] = self._table(slot, size, widths, options, last)
+            found.append((known[alike], shifts, slot.keys["channels"]))
+            size = (size - 1) // slot.stride + 1
+        return found
+
+    def _table(
+        self, slot: Slot, size: int, widths: Sequence[int], options: Sequence[Sequence[Any]], last: bool
+    ) -> NDArray[np.int64]:
+        """Costs by width before and combination of choices, shape (widths, combinations, columns)."""
+        template = self.space.template
+        rows = []
+        for width, chosen in product(widths, product(*options)):
+            fields = dict(zip(FIELDS, chosen, strict=False))
+            row, channels, out = np.zeros(len(_COLUMNS), dtype=np.int64), width, size
+            if fields["repeats"]:
+                try:
+                    stage = make_stage(**fields, stride=slot.stride)
+                except InputError:  # values that aren't meant to go together: no architecture has them
+                    stage = None
+                if stage is not None:
                     part = stage_cost(stage, width, size, template.activation)
-                    row = _row(part)
-                    if last:
-                        row = _joined(row, _row(head_cost(template, stage.channels, part.resolution)))
-                    table[before, index] = row
-            stages.append((table, shifts, self.space.place(number, "channels")))
-            size, widths = self._parts[number + 1].resolution, choices.channels
-        return stages
+                    row, channels, out = _row(part), stage.channels, part.resolution
+            if last:
+                ended = template.replace(head_channels=chosen[-1])
+                row = _joined(row, _row(head_cost(ended, channels, out)))
+            rows.append(row)
+        return np.array(rows, dtype=np.int64).reshape(len(widths), -1, len(_COLUMNS))
 
 
 def _value(name: str, columns: Mapping[str, Any]) -> Any:

@@ -31,7 +31,7 @@ _LEAST_SPAN, _SPAN = 1.0, 1.5
 """Doublings from the smallest to the largest, at least (with less, noise decides the slope) and wanted."""
 _FEWEST = 4
 """Networks of different cost."""
-_FIELDS = (("channels", "repeats"), ("op",), ("kernel", "se_ratio", "skip"))
+_FIELDS = (("channels", "repeats"), ("op",), ("kernel", "start_kernel", "se_ratio", "skip"))
 """What a path changes: the first that spans enough, the next ones with it only if it doesn't."""
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -112,13 +112,13 @@ def middle_member(space: StagedSpace) -> Architecture:
         pass
     indices = []
     for decision in space.decisions:
-        field, options = decision.name.partition(".")[2], list(range(len(decision)))
+        field, options = decision.name.rpartition(".")[2], list(range(len(decision)))
         if field == "op":
             options = _alike(decision.choices, "mbconv") or options
         if field == "skip":
             options = [i for i in options if decision.choices[i] == "identity"] or options
         indices.append(options[len(options) // 2])
-    return Architecture(indices)
+    return space.canonical(Architecture(indices))
 
 
 def _path(space: StagedSpace, middle: Architecture, fields: Sequence[str]) -> list[Architecture]:
@@ -126,7 +126,7 @@ def _path(space: StagedSpace, middle: Architecture, fields: Sequence[str]) -> li
     ups: list[tuple[float, int, int]] = []
     downs: list[tuple[float, int, int]] = []
     for position, decision in enumerate(space.decisions):
-        field, at = decision.name.partition(".")[2], middle[position]
+        field, at = decision.name.rpartition(".")[2], middle[position]
         if field not in fields:
             continue
         options = list(range(len(decision)))

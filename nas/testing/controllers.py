@@ -286,6 +286,18 @@ class ControllerContract:
                 controller.tell(proposal.id, _reward(proposal.architecture), _METRICS)
         assert len(seen) == tiny.size == 12
 
+    def test_of_blocks_that_are_missing_nothing_is_chosen(self, make: Make) -> None:
+        stages = [{"channels": 16, "repeats": [1, 2, 3], "blocks": [{"op": ["ds", "mbconv3"]}]}]
+        space = StagedSpace.from_document({"schema": 1, "space": "blocks", "stages": stages})
+        controller, seen = make(space), set()
+        with pytest.raises(SpaceExhaustedError, match="14 architectures"):
+            for _ in range(3000):
+                proposal = controller.ask()
+                seen.add(proposal.architecture)
+                controller.tell(proposal.id, _reward(proposal.architecture), _METRICS)
+        assert seen == set(space.enumerate())
+        json.dumps(controller.state_dict(), allow_nan=False)
+
     def test_amended_proposals_are_what_is_learned(self, make: Make, space: SearchSpace) -> None:
         controller = make(space)
         first = controller.ask()

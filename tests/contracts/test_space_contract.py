@@ -41,6 +41,18 @@ class TestJointOverStages(SpaceContract):
         return constrain(whole, lambda stage, width: "shrinks" if stage.channels < width else None)
 
 
+class TestBlocks(SpaceContract):
+    def make_space(self):
+        first = {"op": ["uib2", "uib4"], "start_kernel": [0, 3], "kernel": [3, 5]}
+        further = {"op": ["uib2", "uib4"], "start_kernel": [0, 3], "kernel": [0, 3]}
+        stages = [
+            {"channels": [16, 24], "stride": 2, "repeats": [1, 2, 3], "blocks": [first, further]},
+            {"op": ["mbconv3", "fused2"], "channels": [24, 40], "repeats": [0, 1, 2]},
+        ]
+        document = {"schema": 1, "space": "blocks", "stages": stages, "stem_channels": [16, 24]}
+        return StagedSpace.from_document(document)
+
+
 class TestListed(SpaceContract):
     def make_space(self):
         return ListedSpace("two", {name: reference(name) for name in ("mobilenet-v2", "resnet50")})
