@@ -27,6 +27,7 @@ from nas.search.trial import Record, Scored
 from nas.session import resume_search, start_search
 from search_spaces.errors import InputError, unknown
 from search_spaces.notation import network_notation
+from search_spaces.registry import usual_target
 from search_spaces.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def run_search(
     Args:
         space: a name, a file, or the document of a space (`StagedSpace.to_document`).
         evaluate: `train`, `benchmark`, `module:function`, or a function (see `FunctionEvaluator`).
-        costs: targets by cost name (`{"macs": "400M", "params": 5e6}`), or one of MACs. Default: 400M MACs;
-            on the benchmark as it counts them.
+        costs: targets by cost name (`{"macs": "400M", "params": 5e6}`), or one of MACs. Default: 400M MACs,
+            2.85G in `efficientnet-v2` and 0.83G in `mobilenet-v4`; on the benchmark as it counts them.
         reward: `soft`, `hard` or `absolute`.
         trials: how many networks.
         out: the run folder to make.
@@ -85,6 +86,8 @@ def run_search(
         flat.setdefault("exportable_to", default_exports(name))
     if costs is None and benchmark:
         costs = {"benchmark_macs": "400M"}
+    elif costs is None and isinstance(space, str) and (usual := usual_target(space)) != 400e6:
+        costs = {"macs": usual}
     if costs is not None:
         flat["targets"] = dict(costs) if isinstance(costs, Mapping) else {"macs": costs}
     if epochs is not None and (callable(evaluate) or ":" in evaluate):

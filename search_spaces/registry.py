@@ -6,15 +6,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search_spaces.accel_nasbench import accel_nasbench
+from search_spaces.efficientnet_v2_space import efficientnet_v2_space
 from search_spaces.errors import unknown
 from search_spaces.mbconv import StagedSpace
 from search_spaces.mnasnet import efficientnet, mnasnet
+from search_spaces.mobilenet_v4_space import mobilenet_v4_space
 
 SPACES: dict[str, Callable[[], StagedSpace]] = {
     "mnasnet": mnasnet,
     "efficientnet": efficientnet,
+    "efficientnet-v2": efficientnet_v2_space,
+    "mobilenet-v4": mobilenet_v4_space,
     "accel-nasbench": accel_nasbench,
 }
+
+_TARGETS = {"efficientnet-v2": 2.85e9, "mobilenet-v4": 0.83e9}
+_USUAL_TARGET = 400e6
+
+
+def usual_target(name: str) -> float:
+    """The MACs at 224 pixels that a search in that space aims at, if nothing else is asked for.
+
+    EfficientNet-B0's; of the later spaces those of EfficientNetV2-S and MobileNetV4-Conv-M.
+    """
+    return _TARGETS.get(name, _USUAL_TARGET)
 
 
 def get_space(name: str) -> StagedSpace:

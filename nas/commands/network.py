@@ -16,6 +16,8 @@ from nas.network.cost import cost
 from nas.report.tables import cost_table
 from search_spaces.counting import share_text
 from search_spaces.document import dump_yaml, write_document
+from search_spaces.errors import InputError
+from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import WORDS_LEGEND
 from search_spaces.registry import SPACES, get_space
 from search_spaces.spec import NetworkSpec
@@ -76,6 +78,14 @@ def _check(network: NetworkSpec) -> dict[str, int]:
     }
 
 
+def _exportable(space: StagedSpace, form: str) -> int:
+    """How many networks of a space the format can express."""
+    try:
+        return exportable_space(space, (form,)).size
+    except InputError:  # none
+        return 0
+
+
 @click.command(epilog="Example: nas space mnasnet --out my-space.yaml    (then edit it)")
 @click.argument("space", required=False)
 @click.option(
@@ -92,8 +102,7 @@ def space(space: str | None, exportable_to: str, target: str | None, as_json: bo
     if space is None:
         rows = {name: make() for name, make in SPACES.items()}
         exports = {
-            name: {form: exportable_space(known, (form,)).size for form in LISTED_FORMATS}
-            for name, known in rows.items()
+            name: {form: _exportable(known, form) for form in LISTED_FORMATS} for name, known in rows.items()
         }
         if as_json:
             print_json(

@@ -49,7 +49,7 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         {
             "metavar": "FORMATS",
             "help": f"Only networks that all of these can express, of {', '.join(RULES)}; {ANY}: the whole "
-            "space. Default: timm,onnx, which is 2.3% of mnasnet, all of efficientnet and accel-nasbench; "
+            "space. Default: timm,onnx, which is 2.3% of mnasnet, all of the other spaces; "
             f"{ANY} for FILE.yaml.",
         },
     ),

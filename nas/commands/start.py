@@ -217,7 +217,7 @@ def _make(
         min(1, devices.gpus),
     )
     full, full_speed = affordable_resolution(full, found, full_speed, hours)
-    target = target or full_target(full)
+    target = target or full_target(full, space_name)
     plan = make_plan(
         *(name, found, space_name, exports, task, full, target, speed, full_speed, at_once),
         *(space.template.stem.stride, devices.cpus, devices.gpus, hours, trials, each),

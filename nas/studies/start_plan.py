@@ -25,6 +25,7 @@ from nas.training.recipe import Recipe
 from nas.training.speed import Speed
 from search_spaces.mbconv import StagedSpace
 from search_spaces.reference import efficientnet_b0
+from search_spaces.registry import usual_target
 from search_spaces.spec import NetworkSpec
 
 SEARCH_SHARE = 1 / 2
@@ -134,9 +135,9 @@ def proxy_task(data: str, full: int, gpu: bool) -> TrialTask:
     return TrialTask(min(48, full), 0.25, 2 if full > 32 else 1, "adamw", changes)
 
 
-def full_target(full: int) -> float:
-    """MACs: EfficientNet-B0's 400M at 224 px, in proportion to the pixels; two digits of it."""
-    return float(f"{400e6 * (full / 224) ** 2:.1e}")
+def full_target(full: int, space: str) -> float:
+    """MACs: those usual for the space at 224 px (400M, most often), in proportion to the pixels."""
+    return float(f"{usual_target(space) * (full / 224) ** 2:.1e}")
 
 
 def probes(space: StagedSpace, seed: int = 0, count: int = 3) -> list[NetworkSpec]:

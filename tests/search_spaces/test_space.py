@@ -1,9 +1,19 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from search_spaces import SPACES, Architecture, InputError, NotInSpaceError, StagedSpace, get_space, reference
+from search_spaces import (
+    REFERENCES,
+    SPACES,
+    Architecture,
+    InputError,
+    NotInSpaceError,
+    StagedSpace,
+    get_space,
+    reference,
+)
 from search_spaces.document import write_document
 
 
@@ -26,6 +36,14 @@ def test_sizes_are_exact(tiny):
     assert get_space("mnasnet").size == 48**7 * 3**5 * 4**2 * 2**2 * 3**5
     assert get_space("efficientnet").size == 12**7 * 3**5 * 4**2 * 2**2 * 3**5
     assert get_space("accel-nasbench").size == 104_485_552_128
+    # six stages: 6 ops, 2 kernels; widths 3, 4, 5, 6, 6, 6; depths 4, 5, 5, 6, 6, 7; the last missing or 4 ways
+    v2 = [width * depth for width, depth in ((3, 4), (4, 5), (5, 5), (6, 6), (6, 6), (6, 7))]
+    assert get_space("efficientnet-v2").size == 3 * 3 * 12**6 * math.prod(v2) * (1 + 2 * 2)
+    # stem, 2 stages; then widths and a first block, 18 or 27 ways for each further block, by depth
+    begin = 2 * (2 * 2 * 2) * (2 * 19 * 3 * 19)
+    third = 3 * 18 * sum(18 ** (depth - 1) for depth in (6, 8, 11))
+    fourth = 3 * 12 * sum(27 ** (depth - 1) for depth in (6, 11, 13))
+    assert get_space("mobilenet-v4").size == begin * third * fourth
     assert tiny.size == 24 == len(set(tiny.enumerate()))
 
 
@@ -49,9 +67,26 @@ def test_membership_of_the_benchmark_space():
         space.encode(reference("mobilenet-v2"))
 
 
+@pytest.mark.parametrize("name", [name for name in REFERENCES if "v2-" in name or "v4" in name])
+def test_the_published_networks_are_members_of_their_spaces(name):
+    space = get_space("efficientnet-v2" if name.startswith("efficientnetv2") else "mobilenet-v4")
+    spec = reference(name)
+    architecture = space.encode(spec)
+    assert space.canonical(architecture) == architecture
+    decoded = space.decode(architecture)
+    settings = {field: getattr(spec, field) for field in ("resolution", "dropout")}
+    assert decoded.replace(**settings).digest == spec.digest
+    # of what they are made, and no more: another expansion of a block is another network, or none
+    for other in list(space.neighbours(architecture))[::17]:
+        assert space.decode(other).digest != decoded.digest
+    wider = spec.stages[-1].channels + 8
+    with pytest.raises(NotInSpaceError):
+        space.encode(spec.replace(stages=(*spec.stages[:-1], replace(spec.stages[-1], channels=wider))))
+
+
 def test_round_trips(space):
     rng = np.random.default_rng(1)
-    for _ in range(300):
+    for _ in range(100):
         architecture = space.sample(rng)
         spec = space.decode(architecture)
         assert space.contains(architecture)
@@ -62,11 +97,16 @@ def test_round_trips(space):
 def test_sampling_is_uniform(space):
     rng, draws = np.random.default_rng(2), 6000
     samples = np.array([space.sample(rng) for _ in range(draws)])
-    for column, decision in zip(samples.T, space.decisions, strict=True):
-        counts = np.bincount(column, minlength=len(decision))
-        expected = draws / len(decision)
-        chi2 = ((counts - expected) ** 2 / expected).sum()
-        assert chi2 < 25, decision  # beyond the 99.99% quantile for up to 4 choices
+    counting = space.counting(samples)
+    for index, decision in enumerate(space.decisions):
+        counts = np.bincount(samples[counting[:, index], index], minlength=len(decision))
+        expected = draws * np.array([space.share(index, choice) for choice in range(len(decision))])
+        if not space.conditions:
+            assert expected == pytest.approx(draws / len(decision))
+        rare = expected < 5
+        assert counts[rare].sum() < 20
+        chi2 = ((counts[~rare] - expected[~rare]) ** 2 / expected[~rare]).sum()
+        assert chi2 < 25 + 2 * len(decision), decision  # beyond the 99.99% quantile
 
 
 def test_whole_architectures_are_uniform(tiny):
@@ -83,10 +123,14 @@ def test_mutation_changes_exactly_one_decision(space):
     for _ in range(600):
         mutant = space.mutate(architecture, rng)
         changed = [i for i, (a, b) in enumerate(zip(architecture, mutant, strict=True)) if a != b]
-        assert len(changed) == 1
+        # and what counts with one of its choices alone
+        assert len(changed) == 1 or all(space.conditions[i][0] == changed[0] for i in changed[1:])
         hit.add((changed[0], mutant[changed[0]]))
-    others = sum(len(decision) - 1 for decision in space.decisions)
-    assert len(hit) > 0.95 * others  # all ways to mutate are taken
+    open_decisions = space.counting(architecture)
+    assert len({position for position, _ in hit}) > 0.95 * open_decisions.sum()
+    if not space.conditions:
+        others = sum(len(decision) - 1 for decision in space.decisions)
+        assert len(hit) > 0.95 * others  # all ways to mutate are taken
 
 
 def test_neighbours_are_all_at_distance_one(tiny):

@@ -63,13 +63,17 @@ def round_trip(spec, counts):
             counts[name] = counts.get(name, 0) + 1
 
 
+LATER = ("efficientnet-v2", "mobilenet-v4")
+"""Spaces whose networks have five times as many blocks."""
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_random_specs(space, random_specs):
-    counts = {}
-    for spec in random_specs(space, 3, seed=5):
+    counts, number = {}, 1 if space in LATER else 3
+    for spec in random_specs(space, number, seed=5):
         round_trip(shallow(spec), counts)
     if space != "mnasnet":  # there nearly every network has a pooling skip
-        assert counts["timm"] == 3
+        assert counts["timm"] == number
 
 
 SPACE = """
@@ -85,11 +89,11 @@ network: {stem: {channels: 16}, head_channels: 64}
 @pytest.mark.slow
 @pytest.mark.parametrize("space", SPACES)
 def test_200_random_specs(space, random_specs):
-    counts = {}
-    for spec in random_specs(space, 200, seed=6):
+    counts, number = {}, 40 if space in LATER else 200
+    for spec in random_specs(space, number, seed=6):
         round_trip(small(spec), counts)
     print(space, counts)
-    assert space == "mnasnet" or counts["timm"] >= 150
+    assert space == "mnasnet" or counts["timm"] >= 0.75 * number
 
 
 LARGE = ("mobilenetv3-large", "mobilenetv4-conv-m", "mobilenetv4-conv-l", *(f"efficientnet-lite{member}" for member in range(1, 5)), "efficientnetv2-s", "efficientnetv2-m", "efficientnetv2-l", "efficientnetv2-b1", "efficientnetv2-b2",
@@ -200,7 +204,7 @@ def test_onnx_of_any_network(name, random_specs):
 @pytest.mark.parametrize("space", SPACES)
 def test_onnx_of_200_random_specs(space, random_specs):
     """Checked inside: ONNX Runtime's outputs within 2e-4 of their spread, for batches of 1, 2 and 3."""
-    for spec in random_specs(space, 200, seed=7):
+    for spec in random_specs(space, 20 if space in LATER else 200, seed=7):
         onnx_bytes(small(spec), give_sight(build(small(spec), seed=0), 3))
 
 
@@ -209,7 +213,7 @@ def test_onnx_of_200_random_specs(space, random_specs):
 @pytest.mark.parametrize("form", ["exported", "torchscript"])
 @pytest.mark.parametrize("space", SPACES)
 def test_programs_of_200_random_specs(space, form, random_specs):
-    for spec in random_specs(space, 200, seed=8):
+    for spec in random_specs(space, 20 if space in LATER else 200, seed=8):
         program_bytes(small(spec), give_sight(build(small(spec), seed=0), 3), form)
 
 

@@ -22,7 +22,7 @@ from search_spaces import InputError, StageChoices, StagedSpace, get_space, refe
 from search_spaces.architecture import Architecture
 from tests.command import good, refused
 
-SPACES = ("mnasnet", "efficientnet", "accel-nasbench")
+SPACES = ("mnasnet", "efficientnet", "efficientnet-v2", "mobilenet-v4", "accel-nasbench")
 
 
 def made_up(space, *more):
