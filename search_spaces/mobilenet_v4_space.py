@@ -66,5 +66,5 @@ def _block(ops: tuple[str, ...], kernels: tuple[int, ...], channels: tuple[int, 
 
 
 def _joint(block: int, ops: tuple[str, ...], kernels: tuple[int, ...], plain: int) -> JointChoices:
-    fields = tuple((1, f"block{block}.{name}") for name in ("op", "start_kernel", "kernel"))
-    return JointChoices(fields, (("conv", 0, plain), *product(ops, _KERNELS, kernels)))
+    fields = tuple((1, f"block{block}.{name}") for name in ("op", "kernel", "start_kernel"))
+    return JointChoices(fields, (("conv", plain, 0), *product(ops, kernels, _KERNELS)))

@@ -151,10 +151,10 @@ class SearchSpace(ABC):
         return True
 
     def choices(self, architecture: Architecture) -> dict[str, Choice]:
-        """The choices by decision name, as journals and tables show them."""
+        """The choices by decision name, as journals and tables show them; of the decisions that count."""
         self.check(architecture)
-        pairs = zip(self.decisions, architecture, strict=True)
-        return {decision.name: decision.choices[index] for decision, index in pairs}
+        found = zip(self.decisions, architecture, range(len(architecture)), strict=True)
+        return {d.name: d.choices[index] for d, index, place in found if self.counts(place, architecture)}
 
     def from_choices(self, choices: Mapping[str, Choice]) -> Architecture:
         """The inverse of `choices`; raises `InputError` for a missing, unknown or foreign one."""
@@ -162,10 +162,14 @@ class SearchSpace(ABC):
         for name in choices:
             if name not in names:
                 raise unknown("decision", name, names)
-        for name in names:
-            if name not in choices:
-                raise InputError(f"decision {name!r} has no choice")
-        return Architecture(decision.index(choices[decision.name]) for decision in self.decisions)
+        indices: list[int] = []
+        for position, decision in enumerate(self.decisions):
+            counts = self.counts(position, indices)
+            if counts != (decision.name in choices):
+                why = "has no choice" if counts else "has a choice, of a block that isn't there"
+                raise InputError(f"decision {decision.name!r} {why}")
+            indices.append(decision.index(choices[decision.name]) if counts else 0)
+        return Architecture(indices)
 
     def enumerate(self) -> Iterator[Architecture]:
         """All architectures, the last decision changing fastest."""

@@ -169,6 +169,9 @@ class StageChoices:
         return values
 
     def _check(self, name: str, values: tuple[Any, ...], where: str, block: int = 0) -> None:
+        for value in values if name == "activation" else ():
+            if not isinstance(value, str):
+                raise InputError(f"{where}: activation {shown(value)}: expected a text")
         if name == "repeats":  # one of several may be 0
             values = tuple(value for value in values if type(value) is not int or value) or (0,)
         options = {other: self.of_block(block, other) for other in FIELDS}

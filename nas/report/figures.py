@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nas.network.cost import COSTS, cost
 from nas.network.cost_words import cost_label, si
+from nas.report.importance import counting
 from nas.search.results import Results
 from nas.search.trial import Record
 from search_spaces.decision import Decision
@@ -84,15 +85,20 @@ def _mark_references(axes: Any, records: Sequence[Record], name: str) -> None:
 
 
 def choices_figure(records: Sequence[Record], decisions: Sequence[Decision]) -> Figure:
-    """How often each choice was proposed, over the course of the search: a row for each choice."""
-    decisions = [decision for decision in decisions if len(decision.choices) > 1]
+    """How often each choice was proposed, over the course of the search: a row for each choice.
+
+    Of a block that isn't there, nothing is.
+    """
     rows = np.asarray([record.architecture for record in records])
+    columns = np.where(counting(records, decisions), rows, -1).T
     order = np.argsort([record.trial for record in records], kind="stable")
     bins = np.array_split(order, min(_BINS, len(order)))
     shares: list[list[float]] = []
     labels: list[str] = []
     edges: list[int] = []
-    for decision, values in zip(decisions, _columns(rows, records, decisions), strict=True):
+    for decision, values in zip(decisions, columns, strict=True):
+        if len(decision.choices) == 1:
+            continue
         edges.append(len(labels))
         for index, choice in enumerate(decision.choices):
             shares.append([float(np.mean(values[part] == index)) for part in bins])
@@ -115,11 +121,3 @@ def choices_figure(records: Sequence[Record], decisions: Sequence[Decision]) -> 
     axes.set(xlabel="trials", title="share of each choice among the proposals")
     figure.colorbar(image, ax=axes, fraction=0.03, label="share")
     return figure
-
-
-def _columns(
-    rows: NDArray[np.int64], records: Sequence[Record], decisions: Sequence[Decision]
-) -> list[NDArray[np.int64]]:
-    """Choice indices by decision; a record has its choices by name, in the space's order."""
-    names = list(records[0].choices)
-    return [rows[:, names.index(decision.name)] for decision in decisions]

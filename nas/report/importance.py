@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from nas.search.trial import Scored
+from nas.search.trial import Record, Scored
 from search_spaces.decision import Choice, Decision
 
 
@@ -49,6 +50,11 @@ class Importance:
         return max(values) - min(values)
 
 
+def counting(records: Sequence[Record], decisions: Sequence[Decision]) -> NDArray[np.bool_]:
+    """Which decisions count in each record, of a space's all: those that it has a choice of."""
+    return np.array([[decision.name in record.choices for decision in decisions] for record in records])
+
+
 def importances(
     done: Sequence[Scored], decisions: Sequence[Decision], cost: str = "macs"
 ) -> list[Importance]:
@@ -60,10 +66,10 @@ def importances(
     """
     if len(done) < 10:
         return []
-    rows = np.asarray([r.architecture for r in done])
+    rows = np.where(counting(done, decisions), np.asarray([r.architecture for r in done]), -1)
     columns: list[tuple[int, int]] = []
     for index, decision in enumerate(decisions):
-        tried = np.unique(rows[:, index])
+        tried = np.unique(rows[rows[:, index] >= 0, index])
         if len(decision.choices) > 1 and len(tried) > 1:
             columns += [(index, int(choice)) for choice in tried]
     if not columns:

@@ -23,6 +23,7 @@ from nas.network.scaling import MODES
 from nas.report.diagram import draw_diagram
 from nas.report.events import POINTS, PROJECTOR, Events
 from nas.report.figures import choices_figure, pareto_figure, pixels
+from nas.report.importance import counting
 from nas.report.moments import Moments, epoch_moments
 from nas.report.trial_table import as_value, metric_names
 from nas.runs.folder import Run, check_run_links
@@ -180,10 +181,12 @@ class TensorBoardWriter:
             best = draw_diagram(self.run.spec(self._results.best))
             add("best/diagram", pixels(best), step)
         latest = np.asarray([r.architecture for r in self._records[-200:]])
+        counts = counting(self._records[-200:], decisions)
         for column, decision in enumerate(decisions):
-            if len(decision.choices) > 1:
+            values = latest[counts[:, column], column]
+            if len(decision.choices) > 1 and len(values):
                 edges = np.arange(len(decision.choices) + 1) - 0.5
-                self._writer.histogram(f"choices/{decision.name}", latest[:, column], edges, step)
+                self._writer.histogram(f"choices/{decision.name}", values, edges, step)
         self._writer.text("top", self._top(), step)
         self._spent += time.monotonic() - began
 
@@ -205,8 +208,11 @@ class TensorBoardWriter:
         self._writer.graph(spec)
         scored = self._results.scored
         rows = np.asarray([r.architecture for r in scored])
-        sizes = [len(decision.choices) for decision in self.run.space.decisions]
-        encoded = np.concatenate([np.eye(n)[rows[:, i]] for i, n in enumerate(sizes) if n > 1], axis=1)
+        decisions = self.run.space.decisions
+        sizes, counts = [len(decision.choices) for decision in decisions], counting(scored, decisions)
+        encoded = np.concatenate(
+            [np.eye(n)[rows[:, i]] * counts[:, i, None] for i, n in enumerate(sizes) if n > 1], axis=1
+        )
         labels = [
             {
                 "trial": r.trial,

@@ -59,6 +59,18 @@ def test_all_come_back_and_cost_what_the_table_says(space):
     assert table(anything, "macs").tolist() == wanted
 
 
+def test_of_a_missing_block_there_is_no_choice_to_name(space):
+    shallow = Architecture([0] * len(space.decisions))
+    choices = space.choices(shallow)
+    assert "stage0.block0.kernel" in choices
+    assert not {"stage0.block1.kernel", "stage1.channels"} & set(choices)
+    assert space.from_choices(choices) == shallow
+    with pytest.raises(InputError, match=r"'stage0.block1.kernel' has a choice, of a block that isn't there"):
+        space.from_choices({**choices, "stage0.block1.kernel": 3})
+    with pytest.raises(InputError, match=r"'stage0.block1.start_kernel' has no choice"):
+        space.from_choices({**choices, "stage0.repeats": 2, "stage0.block1.kernel": 3})
+
+
 def test_networks_are_drawn_uniformly(space):
     rng = np.random.default_rng(0)
     counts = dict.fromkeys(space.enumerate(), 0)
@@ -202,6 +214,7 @@ STAGE = {"op": ["ds", "conv"], "channels": 8}
         ([{"op": ["uib4"], "channels": 8}], "write it 'mbconv4'"),
         ([{**STAGE, "se_ratio": [0, 0.25], "gate": ["sigmoid", "hard_sigmoid"]}], "is the same as"),
         ([{**STAGE, "activation": ["", "silu"]}], "is the same as"),
+        ([{**STAGE, "activation": [0]}], "activation 0: expected a text"),
         ([{**STAGE, "activation": ["silo"]}], "did you mean 'silu'"),
         ([{"op": ["uib4"], "channels": 8, "stride": 2, "start_kernel": [0, 3], "kernel": [0, 3]}], "stride 2"),
     ],

@@ -152,7 +152,7 @@ def test_what_is_left_must_be_a_space():
 
 
 def test_the_whole_of_a_built_in_space_stays_itself():
-    for name in ("efficientnet", "accel-nasbench"):
+    for name in ("efficientnet", "efficientnet-v2", "mobilenet-v4", "accel-nasbench"):
         space = get_space(name)
         assert constrain(space, never).to_document() == space.to_document()
 

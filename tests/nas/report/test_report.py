@@ -114,6 +114,7 @@ def test_importance_divides_the_credit():
         accuracy: float
         costs: dict
         state: str = "finished"
+        choices: tuple = ("a", "b", "c")
 
     rng = np.random.default_rng(0)
     records = []
