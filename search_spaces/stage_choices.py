@@ -264,6 +264,8 @@ def read_choices(row: object, where: str) -> StageChoices:
     for name in FIELDS:
         if name in fields:
             fields[name] = _values(fields, name, where)
+    if isinstance(fields.get("stride"), (list, dict)):
+        raise InputError(f"{where}: stride {shown(fields['stride'])}: expected a single value")
     try:
         return StageChoices(**fields, blocks=tuple(blocks))
     except InputError as error:

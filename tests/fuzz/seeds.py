@@ -26,6 +26,28 @@ SPEC = NetworkSpec(
     32,
     num_classes=3,
 )
+BLOCK_SPACE = {
+    "schema": 1,
+    "space": "own",
+    "stem_channels": [8, 16],
+    "network": {"head_channels": 16, "resolution": 32, "num_classes": 10},
+    "stages": [
+        {
+            "channels": [16, 24],
+            "repeats": [1, 3],
+            "stride": 2,
+            "blocks": [
+                {"op": ["conv", "uib2"], "start_kernel": [0, 3], "kernel": [3]},
+                {"op": "uib2", "start_kernel": [0, 3], "kernel": [0, 3]},
+            ],
+        },
+        {"op": "mbconv3", "channels": 16, "gate": "hard_sigmoid", "se_ratio": 0.25, "repeats": [0, 2]},
+    ],
+    "together": [
+        {"fields": ["stage0.block0.op", "stage0.block0.start_kernel"], "choices": [["conv", 0], ["uib2", 3]]}
+    ],
+}
+
 SMALL_SPACE = {
     "schema": 1,
     "space": "own",

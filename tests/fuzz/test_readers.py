@@ -78,8 +78,8 @@ def use_table(path):
 
 DOCUMENTS = {
     "spec": ("spec.yaml", use_spec, lambda folder: [seeds.SPEC.to_document()]),
-    "space": ("space.yaml", use_space, lambda folder: [seeds.SMALL_SPACE]),
-    "json space": ("space.json", use_space, lambda folder: [seeds.SMALL_SPACE]),
+    "space": ("space.yaml", use_space, lambda folder: [seeds.SMALL_SPACE, seeds.BLOCK_SPACE]),
+    "json space": ("space.json", use_space, lambda folder: [seeds.SMALL_SPACE, seeds.BLOCK_SPACE]),
     "settings": (
         "search.yaml",
         use_settings,

@@ -196,6 +196,7 @@ STAGE = {"op": ["ds", "conv"], "channels": 8}
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
+        ([{**STAGE, "stride": [2]}], r"stride \[2\]: expected a single value"),
         ([{**STAGE, "blocks": 3}], "blocks 3: expected a list"),
         ([{**STAGE, "blocks": [{"repeats": [1]}]}], r"blocks\[0\]: unknown field 'repeats'"),
         ([{**STAGE, "blocks": [{"kernel": [4]}]}], r"stages\[0\]: blocks\[0\]: kernel 4: expected an odd"),
