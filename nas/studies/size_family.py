@@ -6,7 +6,7 @@ the sizes are met exactly, whatever the space's own edges. In steps: members of 
 small to large, for what can be said of members alone, a surrogate's accuracy or a table's latency. A path
 goes through EfficientNet-B0, where the space has it, and changes widths and depths only, as compound scaling
 does: a member made of the cheapest choice in everything isn't just smaller, it is of a worse design, and the
-gain from it to the dearest is no price of cost.
+gain from it to the dearest is no price of cost. The spaces of later networks have those in B0's place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
-from search_spaces.reference import efficientnet_b0
+from search_spaces.reference import reference
 from search_spaces.space import NotInSpaceError
 from search_spaces.spec import NetworkSpec
 
@@ -33,6 +33,12 @@ _FEWEST = 4
 """Networks of different cost."""
 _FIELDS = (("channels", "repeats"), ("op",), ("kernel", "start_kernel", "se_ratio", "skip"))
 """What a path changes: the first that spans enough, the next ones with it only if it doesn't."""
+_MIDDLES = {
+    "efficientnet-b0": "EfficientNet-B0",
+    "efficientnetv2-s": "EfficientNetV2-S",
+    "mobilenetv4-conv-m": "MobileNetV4-Conv-M",
+}
+"""Networks that a space was made for, and what people call them."""
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -102,14 +108,16 @@ def members_of(space: StagedSpace | ListedSpace, size: Doublings, count: int) ->
 
 
 def middle_member(space: StagedSpace) -> Architecture:
-    """EfficientNet-B0 if the space has it, else the member with the middle choice of each decision.
+    """The first of some published networks that the space has, EfficientNet-B0 before all.
 
-    Of ops the middle one of the inverted bottlenecks, where there are some, and of skips the identity.
+    Else the member with the middle choice of each decision; of ops the middle one of the inverted
+    bottlenecks, where there are some, and of skips the identity.
     """
-    try:
-        return space.encode(efficientnet_b0())
-    except NotInSpaceError:
-        pass
+    for name in _MIDDLES:
+        try:
+            return space.encode(reference(name))
+        except NotInSpaceError:
+            continue
     indices = []
     for decision in space.decisions:
         field, options = decision.name.rpartition(".")[2], list(range(len(decision)))
@@ -174,7 +182,8 @@ def _as_wide(anchor: NetworkSpec, size: Doublings, level: float) -> NetworkSpec:
 
 
 def _name(space: StagedSpace, spec: NetworkSpec) -> str:
-    return "EfficientNet-B0" if spec.stages == efficientnet_b0().stages else f"the middle of {space.name}"
+    known = (label for name, label in _MIDDLES.items() if reference(name).blocks() == spec.blocks())
+    return next(known, f"the middle of {space.name}")
 
 
 def _named(

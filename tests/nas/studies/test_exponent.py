@@ -21,6 +21,7 @@ from search_spaces import InputError, get_space, reference
 from search_spaces.document import write_document
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StageChoices, StagedSpace
+from search_spaces.registry import usual_target
 from tests.command import good, nas
 from tests.nas.search.fakes import Fake
 
@@ -98,6 +99,18 @@ def test_the_middle_of_a_space_without_b0():
     assert get_space("mnasnet").decode(middle_member(get_space("mnasnet"))).stages == (
         reference("efficientnet-b0").stages
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "middle"), [("efficientnet-v2", "efficientnetv2-s"), ("mobilenet-v4", "mobilenetv4-conv-m")]
+)
+def test_a_later_space_has_its_own_network_in_the_middle(name, middle):
+    space = get_space(name)
+    assert space.decode(middle_member(space)).blocks() == reference(middle).blocks()
+    for family in (widths_of, members_of):
+        found = family(space, size_of("macs", usual_target(name)), 8)
+        assert found.about.lower().startswith(middle)
+        assert max(found.doublings.values()) - min(found.doublings.values()) > 2
 
 
 def test_guessing_is_the_commonest_class_and_a_margin():
