@@ -14,6 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from click import Abort, ClickException
+
 from nas.commands.common import notebook, progress
 from nas.export.exportable import default_exports
 from nas.runs.benchmark_settings import BenchmarkSettings
@@ -110,6 +112,7 @@ def run_start(data: str | Path, out: str | Path, **options: Any) -> SearchRun:
 
     Raises:
         InputError: as the command's one line.
+        KeyboardInterrupt: stopped; the same call goes on.
     """
     from nas.cli import cli
 
@@ -122,7 +125,12 @@ def run_start(data: str | Path, out: str | Path, **options: Any) -> SearchRun:
             raise unknown("option of nas.start", name, known)
         if value is not False and value is not None:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    cli.main(words, prog_name="nas", standalone_mode=False)
+    try:
+        cli.main(words, prog_name="nas", standalone_mode=False)
+    except ClickException as error:
+        raise InputError(error.format_message()) from None
+    except (Abort, SystemExit) as ended:  # what was interrupted has said how it goes on
+        raise KeyboardInterrupt from ended
     return open_run(Path(out) / "search")
 
 

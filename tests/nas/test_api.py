@@ -216,6 +216,17 @@ def test_a_function_of_ones_own_by_the_example(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_search_under_a_ray_that_is_there_leaves_it(cluster, tmp_path):
+    import ray
+
+    run = nas.search(SMALL, score, trials=3, concurrent=2, out=tmp_path / "run")
+    assert ray.is_initialized()
+    assert len({record.worker for record in run.records} - {None}) >= 1
+    assert len(run.resume(trials=4).records) == 4
+    assert ray.get(ray.remote(lambda: 3).remote()) == 3
+
+
+@pytest.mark.slow
 def test_a_notebook_in_a_real_kernel(tmp_path):
     nbclient = pytest.importorskip("nbclient", reason="nbclient and ipykernel run notebooks")
     pytest.importorskip("ipykernel", reason="nbclient and ipykernel run notebooks")

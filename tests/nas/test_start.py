@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from nas.api import run_start
 from nas.commands import start as start_command
 from nas.search.journal import read_records
 from nas.training.speed import Speed
@@ -257,3 +258,50 @@ def test_a_refused_export_is_said_and_the_rest_goes_on(tmp_path):
         start_command._run(tmp_path, document, "nas start x", said)
     assert ran == ["export", "report"]
     assert "not exported: outputs differ" in said.file.getvalue()
+
+
+def test_from_python_it_is_the_command(planned, monkeypatch, tmp_path):
+    planned("digits")  # speeds that were measured elsewhere
+    monkeypatch.chdir(tmp_path)
+    ran = []
+
+    def search_only(command):
+        ran.append(command[0])
+        if command[0] != "search":
+            return None
+        same = {"--trials", "--seed", "--out"}
+        kept = [word for name in same for word in (name, command[command.index(name) + 1])]
+        return ["search", "--evaluator", "benchmark", *kept]
+
+    monkeypatch.setattr(start_command, "_remaining", search_only)
+    run = run_start("digits", tmp_path / "mine", trials=3, seed=5, exportable_to="any", download=None)
+    assert (run.folder, len(run.records), run.settings.seed) == (tmp_path / "mine" / "search", 3, 5)
+    assert ran == ["search", "train", "report"]
+    plan = read_document(tmp_path / "mine" / "plan.yaml")
+    assert plan["commands"][0][:3] == ["search", "--data", "digits"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trial": 3}, "unknown option of nas.start 'trial'"),
+        ({"trials": "many"}, "'many' is not a valid integer"),
+        ({"hours": -1}, "hours -1: expected more than 0"),
+        ({"plan": True}, "unknown option of nas.start 'plan'"),
+    ],
+)
+def test_from_python_bad_options_are_the_commands_line(options, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        run_start("digits", tmp_path / "mine", **options)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_from_python_a_stop_is_an_interrupt(planned, monkeypatch, tmp_path):
+    planned("digits")
+
+    def stopped(*where):
+        raise SystemExit(130)
+
+    monkeypatch.setattr(start_command, "_run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_start("digits", tmp_path / "mine")
