@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.benchmark.surrogate import Surrogate
-from nas.network.cost import COSTS
+from nas.network.analytic import is_analytic
 from nas.network.cost_table import CostTable
 from nas.search.objective import make_objective
 from nas.search.reward import Reward
@@ -32,7 +32,8 @@ class Truth:
         self._objective = make_objective(surrogate.space, reward, surrogate)
         self._table = CostTable(surrogate.space)
         names = {"macs", *(objective.cost for objective in reward.objectives)}
-        self._analytic, self._measured = sorted(names & set(COSTS)), sorted(names - set(COSTS))
+        self._analytic = sorted(filter(is_analytic, names))
+        self._measured = sorted(names - set(self._analytic))
 
     def __call__(self, architectures: NDArray[np.int64]) -> NDArray[np.float64]:
         """The rewards."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -12,7 +14,10 @@ from nas.commands.networks import resolve_network
 from nas.commands.outputs import OutPath, Target, declare
 from nas.export.exportable import ANY, exportable_space, parse_formats
 from nas.export.expressible import RULES
+from nas.network.analytic import RIDGE, check_ridge
 from nas.network.cost import cost
+from nas.network.roofline import LayerWork, network_work, roofline
+from nas.report.roofline import roofline_line, roofline_table
 from nas.report.tables import cost_table
 from search_spaces.counting import share_text
 from search_spaces.document import dump_yaml, write_document
@@ -29,26 +34,36 @@ LISTED_FORMATS = ("timm", "torchvision", "onnx")
 @click.argument("spec", metavar="SPEC|CHECKPOINT|RUN")
 @click.option("--resolution", type=int, help="Input size, pixels. Default: the network's.")
 @click.option("--check", is_flag=True, help="Build the network and compare with fvcore's count.")
+@click.option(
+    "--ridge", type=float, help="MACs per byte (fp32) of a device: the roofline, part by part. Default: 5."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def cost_command(spec: str, resolution: int | None, check: bool, as_json: bool) -> None:
-    """Multiply-adds, parameters, activations and memory of a network."""
+def cost_command(spec: str, resolution: int | None, check: bool, ridge: float | None, as_json: bool) -> None:
+    """Multiply-adds, parameters, activations, memory and roofline of a network."""
+    point = RIDGE if ridge is None else check_ridge(ridge)
     network = resolve_network(spec)
     if resolution is not None:
         network = network.replace(resolution=resolution)
-    counted = cost(network)
+    counted, works = cost(network), network_work(network)
     checked = _check(network) if check else None
     equal = checked is None or checked == {"macs": counted.macs, "params": counted.params}
     if as_json:
-        print_json({"name": network.name, **counted.to_dict(), **({"fvcore": checked} if checked else {})})
+        more: dict[str, Any] = {"roofline": _roofline_document(works, point)}
+        print_json(
+            {"name": network.name, **counted.to_dict(), **more, **({"fvcore": checked} if checked else {})}
+        )
     else:
         console = out()
-        console.print(cost_table(network, counted))
+        console.print(
+            cost_table(network, counted) if ridge is None else roofline_table(network, works, point)
+        )
         console.print(f"total: {counted.macs:,} MACs, {counted.params:,} params", highlight=False)
         console.print(
             f"memory: {counted.inference_memory / 1e6:.0f} MB to infer, "
             f"{counted.training_memory / 1e6:.0f} MB to train (one image, fp32, estimates)",
             highlight=False,
         )
+        console.print(roofline_line(works, point), highlight=False)
         if checked:
             verdict = "equal" if equal else "DIFFERENT"
             console.print(
@@ -56,6 +71,17 @@ def cost_command(spec: str, resolution: int | None, check: bool, as_json: bool) 
             )
     if not equal:
         raise SystemExit(1)
+
+
+def _roofline_document(works: Sequence[Sequence[LayerWork]], ridge: float) -> dict[str, Any]:
+    """The roofline at a ridge point, with every layer's work by part."""
+    layers = [work for part in works for work in part]
+    return {
+        "ridge": ridge,
+        "macs": roofline(layers, ridge),
+        "bytes": sum(work.moved for work in layers),
+        "layers": [[work._asdict() for work in part] for part in works],
+    }
 
 
 def _check(network: NetworkSpec) -> dict[str, int]:

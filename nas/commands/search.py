@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from dataclasses import replace
@@ -30,6 +31,7 @@ from nas.commands.same_run import check_narrower, check_same, exports_of
 from nas.data.place import absolute_data
 from nas.data.sources import source_of
 from nas.export.exportable import default_exports
+from nas.network.analytic import ROOFLINE, roofline_name
 from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, Run
@@ -82,11 +84,17 @@ _USUAL = RewardSettings()
     group=WHAT,
     multiple=True,
     metavar="[COST=]TARGET",
-    help="400M, 0.4G or a network's name; of macs, or of params=..., several. Default: 400M; "
+    help="400M, 0.4G or a network's name; of macs, of params=..., roofline=..., several. Default: 400M; "
     "2.85G in efficientnet-v2, 0.83G in mobilenet-v4.",
 )
 @option(
     "--cost", group=WHAT, help="What a --target without a name limits. Default: macs, or the benchmark's."
+)
+@option(
+    "--ridge",
+    group=WHAT,
+    type=float,
+    help="MACs per byte (fp32) of the device whose --cost roofline is meant. Default: 5, a CPU core.",
 )
 @option("--exponent", group=WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
 @option(
@@ -324,7 +332,7 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     if changed:
         earlier = base.evaluator.recipe_changes if isinstance(base.evaluator, TrainSettings) else {}
         given["recipe_changes"] = {**earlier, **changed}
-    targets = _targets(given.pop("cost", None), given.pop("target"), benchmark)
+    targets = _targets(given.pop("cost", None), given.pop("target"), benchmark, given.pop("ridge", None))
     if benchmark and not path:
         given.setdefault("space", "accel-nasbench")
         targets = targets or {"benchmark_macs": "400M"}
@@ -357,8 +365,20 @@ def _as_new(scorer: EvaluatorSettings) -> EvaluatorSettings:
     return replace(scorer, code=None) if isinstance(scorer, FunctionSettings) else scorer
 
 
-def _targets(cost: str | None, texts: tuple[str, ...], benchmark: bool) -> dict[str, str]:
-    """Targets by cost name; a plain one is of `cost`, whose own default target is B0's value."""
+def _targets(
+    cost: str | None, texts: tuple[str, ...], benchmark: bool, ridge: float | None
+) -> dict[str, str]:
+    """Targets by cost name; a plain one is of `cost`, whose own default target is B0's value.
+
+    With a ridge point, `roofline` is the one at that.
+    """
+    if ridge is not None:
+        name = roofline_name(ridge)
+        named = [text.partition("=")[0] for text in texts if "=" in text]
+        if ROOFLINE not in (cost, *named):
+            raise InputError(f"ridge {ridge:g}: only with --cost {ROOFLINE} or --target {ROOFLINE}=...")
+        cost = name if cost == ROOFLINE else cost
+        texts = tuple(re.sub(f"^{ROOFLINE}=", f"{name}=", text) for text in texts)
     plain = cost or ("benchmark_macs" if benchmark else "macs")
     targets: dict[str, str] = {}
     for text in texts:

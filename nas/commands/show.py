@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from nas.commands.outputs import OutPath, Target, declare
 from nas.network.cost import cost
 from nas.report.aim import aim_remarks
 from nas.report.diagram import terminal_diagram, write_diagram
+from nas.report.roofline import everywhere_line, sweep_table
 from nas.report.runs_tables import runs_tables
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.runs.folder import Run, check_run_links
 from nas.runs.measured import read_measured
 from nas.runs.several import SORTS, differences, find_runs, sort_runs, summarize
+from nas.studies.ridge_sweep import SWEEP, parse_ridges, sweep_ridges
 from search_spaces.errors import InputError
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND, network_notation
 from search_spaces.spec import NetworkSpec
@@ -37,15 +40,28 @@ from search_spaces.spec import NetworkSpec
 @click.option("--sort", "order", help=f"Of several runs: {', '.join(SORTS)}. Default: name.")
 @click.option("--top", type=click.IntRange(1), default=5, help="Trials to list. Default: 5.")
 @click.option(
+    "--ridges",
+    metavar="POINTS",
+    help=f"Of a run: which networks are on the front at every ridge point, {SWEEP} or 5,50,500.",
+)
+@click.option(
     "--diagram", metavar="FILE", type=OutPath(), help="Write the network's picture: FILE.svg or FILE.png."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(
-    what: str, other: str | None, order: str | None, top: int, diagram: str | None, as_json: bool
+    what: str,
+    other: str | None,
+    order: str | None,
+    top: int,
+    ridges: str | None,
+    diagram: str | None,
+    as_json: bool,
 ) -> None:
     """Show a run (best trials, Pareto front), the runs in a folder, a network, or how two networks differ."""
     is_run = other is None and Run.is_run(Path(what))
     alone = is_run or other is not None or os.path.isfile(os.path.join(what, "best.pt"))  # a training's
+    only_with(is_run, "a run", "ridges")
+    points = None if ridges is None else parse_ridges(ridges)
     runs = [] if alone else find_runs(Path(what))
     only_with(bool(runs), "a folder of runs", "order")
     if runs:
@@ -60,6 +76,7 @@ def show(
         return
     only_with(is_run, "a run, as a table", "top")
     not_with(as_json, "--json, which has all of the front", "top")
+    not_with(ridges is not None, "--ridges, which lists the networks on a front", "top", "diagram")
     if other is not None:
         if diagram is not None:
             raise InputError(f"diagram {diagram!r}: of one network, not of two")
@@ -79,7 +96,9 @@ def show(
         progress().print(f"diagram: {diagram}", highlight=False)
     if is_run:
         run = Run.open(Path(what))
-        if as_json:
+        if points is not None:
+            _show_sweep(run, points, as_json)
+        elif as_json:
             print_json(run_document(run))
         else:
             show_run(run, top)
@@ -90,6 +109,33 @@ def show(
     else:
         out().print(spec_table(spec))
         out().print(terminal_diagram(spec), soft_wrap=True)
+
+
+def _show_sweep(run: Run, ridges: Sequence[float], as_json: bool) -> None:
+    """The networks on the front at some of the ridge points, and those that are at all."""
+    finished = run.results(run.records()).finished
+    swept = sweep_ridges(sorted(finished, key=lambda record: record.trial), run.spec, ridges)
+    if as_json:
+        rows = [
+            {
+                "trial": each.record.trial,
+                "accuracy": each.record.accuracy,
+                "macs": each.record.macs,
+                "bytes": each.moved,
+                "good_at": each.good_at,
+                "everywhere": each.everywhere,
+                "rooflines": [each.rooflines[ridge] for ridge in ridges],
+            }
+            for each in swept
+        ]
+        print_json({"run": str(run.folder), "ridges": list(ridges), "networks": rows})
+        return
+    if not swept:
+        out().print(f"{run.folder}: no trial has finished yet", highlight=False, soft_wrap=True)
+        return
+    out().print(sweep_table(swept, ridges))
+    out().print(everywhere_line(swept), highlight=False, soft_wrap=True)
+    out().print(f"Accuracy: {run.settings.evaluator.accuracy_of}.", highlight=False)
 
 
 def spec_document(spec: NetworkSpec) -> dict[str, Any]:

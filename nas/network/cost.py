@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from search_spaces.block import BlockSpec
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError
 from search_spaces.layers import Conv, Gate, Layer
 from search_spaces.spec import NetworkSpec, StageSpec
 
@@ -272,10 +272,3 @@ def inference_memory(params: int, live: int) -> int:
 def training_memory(params: int, saved: int) -> int:
     """Bytes of the parameters with gradients and optimizer state, and of what is kept for backward."""
     return BYTES * (_TENSORS_PER_PARAM * params + saved)
-
-
-def check_cost_name(name: str) -> str:
-    """`name` if `Cost` has it; raises `InputError` (with a suggestion) if not."""
-    if name not in COSTS:
-        raise unknown("cost", name, COSTS)
-    return name

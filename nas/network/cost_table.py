@@ -8,24 +8,24 @@ same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nas.network.analytic import check_cost_name, ridge_of
 from nas.network.cost import (
     StageCost,
-    check_cost_name,
     cost,
     head_cost,
     inference_memory,
     stage_cost,
     training_memory,
 )
+from nas.network.roofline import LayerWork, head_work, roofline, stage_work, stem_work
 from search_spaces.errors import InputError
 from search_spaces.mbconv import FIELDS, StagedSpace
 from search_spaces.stage_choices import Slot, make_stage
@@ -35,20 +35,22 @@ _COLUMNS = ("macs", "params", "activations", "saved", "live", "benchmark_macs")
 _LIVE = _COLUMNS.index("live")
 
 _SlotTable = tuple[NDArray[np.int64], dict[int, NDArray[np.int64]], StageField]
+_Ridges = tuple[float, ...]
 
 
 class CostTable:
     """Costs by architecture for one space at its own resolution.
 
     Args:
-        space: its tables are made on the first call.
+        space: its tables are made on the first call, for each set of ridge points once.
     """
 
     def __init__(self, space: StagedSpace) -> None:
         self.space = space
+        self._known: dict[_Ridges, tuple[NDArray[np.int64], list[_SlotTable]]] = {}
 
     def __call__(self, architectures: ArrayLike, name: str) -> NDArray[np.float64]:
-        """The cost called `name` (one of `nas.network.COSTS`) of each architecture.
+        """The cost called `name` (an analytic one) of each architecture.
 
         Args:
             architectures: choice indices, shape (n, decisions).
@@ -64,12 +66,15 @@ class CostTable:
 
     def values(self, architectures: ArrayLike, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
         """Several costs at once, by name: as quick as one."""
-        for name in names:
-            check_cost_name(name)
+        ridges = {name: ridge_of(check_cost_name(name)) for name in names}
+        points = tuple(sorted({ridge for ridge in ridges.values() if ridge is not None}))
+        if points not in self._known:
+            self._known[points] = self._stems(points), self._slots(points)
+        stems, slots = self._known[points]
         rows = np.asarray(architectures, dtype=np.int64)
-        sums = self._stems[self._index(STEM, rows)]
+        sums = stems[self._index(STEM, rows)]
         before = self._index(STEM, rows)
-        for table, shifts, width in self._slots:
+        for table, shifts, width in slots:
             place = np.zeros(len(rows), dtype=np.int64)
             for position, shift in shifts.items():
                 place += shift[rows[:, position]]
@@ -78,7 +83,8 @@ class CostTable:
             sums = sums + part
             sums[:, _LIVE] = live
             before = self._index(width, rows)
-        found = dict(zip(_COLUMNS, sums.T, strict=True))
+        found: dict[Any, Any] = dict(zip((*_COLUMNS, *points), sums.T, strict=True))
+        found |= {name: found[ridge] for name, ridge in ridges.items() if ridge is not None}
         return {name: np.asarray(_value(name, found), dtype=np.float64) for name in names}
 
     def _index(self, key: StageField, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -87,18 +93,20 @@ class CostTable:
             return np.zeros(len(rows), dtype=np.int64)
         return np.asarray(place[1], dtype=np.int64)[rows[:, place[0]]]
 
-    @cached_property
-    def _stems(self) -> NDArray[np.int64]:
+    def _stems(self, ridges: _Ridges) -> NDArray[np.int64]:
         """By width of the stem, shape (widths, columns).
 
         The head is in the last slot's table, since its input has that slot's width.
         """
         template = self.space.template
         specs = [template.replace(stem=replace(template.stem, channels=w)) for w in self.space.options[STEM]]
-        return np.stack([_row(cost(spec).stages[0]) for spec in specs])
+        size = template.resolution
+        works = [stem_work(spec.stem, template.in_channels, size)[1] for spec in specs]
+        return np.stack(
+            [_row(cost(spec).stages[0], work, ridges) for spec, work in zip(specs, works, strict=True)]
+        )
 
-    @cached_property
-    def _slots(self) -> list[_SlotTable]:
+    def _slots(self, ridges: _Ridges) -> list[_SlotTable]:
         """For each slot: table (widths before, choices, columns), place shifts, the field that is its width.
 
         A shift says, by the position of a decision and its choice, how far that choice moves the place in
@@ -131,20 +139,27 @@ class CostTable:
             widths = space.options[space.width_key(number)]
             alike = (slot.stride, size, widths, *options)
             if last or alike not in known:
-                known[alike] = self._table(slot, size, widths, options, last)
+                known[alike] = self._table(slot, size, widths, options, last, ridges)
             found.append((known[alike], shifts, slot.keys["channels"]))
             size = (size - 1) // slot.stride + 1
         return found
 
     def _table(
-        self, slot: Slot, size: int, widths: Sequence[int], options: Sequence[Sequence[Any]], last: bool
+        self,
+        slot: Slot,
+        size: int,
+        widths: Sequence[int],
+        options: Sequence[Sequence[Any]],
+        last: bool,
+        ridges: _Ridges,
     ) -> NDArray[np.int64]:
         """Costs by width before and combination of choices, shape (widths, combinations, columns)."""
         template = self.space.template
+        columns = len(_COLUMNS) + len(ridges)
         rows = []
         for width, chosen in product(widths, product(*options)):
             fields = dict(zip(FIELDS, chosen, strict=False))
-            row, channels, out = np.zeros(len(_COLUMNS), dtype=np.int64), width, size
+            row, channels, out = np.zeros(columns, dtype=np.int64), width, size
             if fields["repeats"]:
                 try:
                     stage = make_stage(**fields, stride=slot.stride)
@@ -152,12 +167,14 @@ class CostTable:
                     stage = None
                 if stage is not None:
                     part = stage_cost(stage, width, size, template.activation)
-                    row, channels, out = _row(part), stage.channels, part.resolution
+                    work = stage_work(stage, width, size)[1] if ridges else ()
+                    row, channels, out = _row(part, work, ridges), stage.channels, part.resolution
             if last:
                 ended = template.replace(head_channels=chosen[-1])
-                row = _joined(row, _row(head_cost(ended, channels, out)))
+                end = _row(head_cost(ended, channels, out), head_work(ended, channels, out), ridges)
+                row = _joined(row, end)
             rows.append(row)
-        return np.array(rows, dtype=np.int64).reshape(len(widths), -1, len(_COLUMNS))
+        return np.array(rows, dtype=np.int64).reshape(len(widths), -1, columns)
 
 
 def _value(name: str, columns: Mapping[str, Any]) -> Any:
@@ -168,8 +185,10 @@ def _value(name: str, columns: Mapping[str, Any]) -> Any:
     return columns[name]
 
 
-def _row(part: StageCost) -> NDArray[np.int64]:
-    return np.array([getattr(part, column) for column in _COLUMNS], dtype=np.int64)
+def _row(part: StageCost, work: Iterable[LayerWork], ridges: _Ridges) -> NDArray[np.int64]:
+    counts = [getattr(part, column) for column in _COLUMNS]
+    layers = tuple(work)
+    return np.array([*counts, *(roofline(layers, ridge) for ridge in ridges)], dtype=np.int64)
 
 
 def _joined(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from nas.network.analytic import ridge_of
+
 _LABELS = {
     "macs": "MACs",
     "params": "params",
@@ -24,6 +26,8 @@ def si(value: float) -> str:
 
 def cost_label(name: str) -> str:
     """What people read for a cost, with its unit."""
+    if (ridge := ridge_of(name)) is not None:
+        return f"MACs by the roofline (ridge {ridge:g})"
     return _LABELS.get(name, f"{name}, ms" if name.startswith("latency") else name)
 
 

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nas.network.cost import COSTS, cost
+from nas.network.analytic import analytic_cost, is_analytic
 from nas.network.cost_words import cost_label, si
 from nas.report.importance import counting
 from nas.search.results import Results
@@ -49,7 +49,7 @@ def pareto_figure(results: Results) -> Figure:
         axes.step(*zip(*steps, strict=True), where="post", color="tab:orange", linewidth=1)
     if results.target is not None:
         axes.axvline(results.target, color="tab:red", linestyle="--", linewidth=1, label="target")
-    if name in COSTS:
+    if is_analytic(name):
         _mark_references(axes, results.finished, name)
     axes.set(xscale="log", xlabel=cost_label(name), ylabel="accuracy (of the evaluator)")
     axes.xaxis.set_major_formatter(lambda value, _: si(value))
@@ -66,7 +66,7 @@ def _mark_references(axes: Any, records: Sequence[Record], name: str) -> None:
     found = {record.digest: record for record in records}
     for label in REFERENCES:
         spec = reference(label)
-        value = float(getattr(cost(spec), name))
+        value = float(analytic_cost(spec, name))
         if spec.digest in found:
             axes.scatter(
                 [value], [found[spec.digest].accuracy], marker="*", s=140, color="tab:blue", zorder=4

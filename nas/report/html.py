@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from nas.export.exportable import describe_space
-from nas.network.cost import COSTS, cost
+from nas.network.analytic import analytic_cost, is_analytic
+from nas.network.cost import cost
 from nas.network.cost_words import cost_label, costs_text, si
 from nas.network.scaling import family
 from nas.report.aim import aim_remarks
@@ -148,10 +149,10 @@ def _front(results: Results, best: Scored) -> str:
     ]
     marks = [] if target is None else [(target, "target", "target")]
     seen = {r.digest: r for r in done}
-    if name in COSTS:
+    if is_analytic(name):
         for label in REFERENCES:
             spec = reference(label)
-            value = float(getattr(cost(spec), name))
+            value = float(analytic_cost(spec, name))
             marks.append((value, label, "ref"))
             if spec.digest in seen:
                 points.append(Mark(value, seen[spec.digest].accuracy, "star", label))

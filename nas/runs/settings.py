@@ -17,6 +17,7 @@ from controller.registry import CONTROLLERS, make_controller
 from nas.data.place import absolute
 from nas.export.exportable import ANY, exportable_space, parse_formats
 from nas.latency.table import LATENCY, LatencyTable
+from nas.network.analytic import ROOFLINE, is_analytic
 from nas.network.cost import COSTS
 from nas.runs.checked import check_types, from_mapping
 from nas.runs.evaluator_settings import EvaluatorSettings
@@ -298,8 +299,8 @@ def check_fields_of(values: object, where: str) -> Mapping[str, Any]:
 
 def check_cost(name: str, evaluator: EvaluatorSettings, latency: bool) -> None:
     """Raise `InputError` for a cost that this evaluator, with or without a latency table, doesn't know."""
-    known = [*COSTS, *evaluator.measures, *([LATENCY] if latency else [])]
-    if name in known:
+    known = [*COSTS, ROOFLINE, *evaluator.measures, *([LATENCY] if latency else [])]
+    if name in known or is_analytic(name):
         return
     for kind, other in EVALUATORS.items():
         if name in other.measures:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from controller.base import Controller, Proposal, SpaceExhaustedError
 from nas.errors import TrialFailedError
-from nas.network.cost import COSTS, cost
+from nas.network.analytic import analytic_costs
 from nas.search.convergence import Convergence
 from nas.search.evaluator import Evaluator
 from nas.search.journal import MemoryJournal
@@ -324,8 +324,7 @@ class SearchLoop:
         if self.costs is not None:
             costs = self.costs(proposal.architecture)
         else:
-            counted = cost(spec)
-            costs = {name: getattr(counted, name) for name in COSTS}
+            costs = analytic_costs(spec, (objective.cost for objective in self.reward.objectives))
             if self.more_costs is not None:
                 costs |= self.more_costs(spec)
         text = f"{self.seed} {spec.digest}".encode()

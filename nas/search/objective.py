@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from controller.base import RewardLine
 from nas.latency.table import LATENCY, LatencyTable
-from nas.network.cost import COSTS, cost
+from nas.network.analytic import analytic_cost, is_analytic
 from nas.network.cost_table import CostTable
 from nas.search.reward import Reward
 from search_spaces.architecture import Architecture
@@ -44,7 +44,7 @@ def make_objective(
 
     def objective(architectures: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         measured: dict[str, NDArray[np.float64]] = {}
-        names = {o.cost for o in reward.objectives} - set(COSTS)
+        names = {o.cost for o in reward.objectives if not is_analytic(o.cost)}
         if latency is not None and LATENCY in names:
             measured[LATENCY] = latency.predict(space, architectures)
         if surrogate is not None and names - {LATENCY}:
@@ -57,8 +57,8 @@ def make_objective(
 
 
 def _listed(space: ListedSpace, rows: NDArray[np.int64], name: str) -> NDArray[np.float64]:
-    counted = [cost(space.decode(Architecture(row))) for row in rows.tolist()]
-    return np.array([getattr(found, name) for found in counted], dtype=np.float64)
+    found = [analytic_cost(space.decode(Architecture(row)), name) for row in rows.tolist()]
+    return np.array(found, dtype=np.float64)
 
 
 def _values(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from nas.network.cost import COSTS, cost
+from nas.network.analytic import analytic_costs
 from nas.search.reward import Reward
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
@@ -38,7 +38,7 @@ def check_reach(
     ends = (0 for _ in space.decisions), (len(decision) - 1 for decision in space.decisions)
     looked_at = [*map(Architecture, ends), *(space.sample(rng) for _ in range(_LOOKED_AT))]
     for spec in map(space.decode, looked_at):
-        counted = cost(spec)
-        costs = {name: float(getattr(counted, name)) for name in COSTS} | dict(more_costs(spec))
+        costs = analytic_costs(spec, (objective.cost for objective in reward.objectives))
+        costs |= more_costs(spec)
         if (reason := reward.beyond(costs)) is not None:
             raise InputError(reason)

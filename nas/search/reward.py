@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import TrialFailedError
-from nas.network.cost import COSTS, cost
+from nas.network.analytic import ROOFLINE, analytic_cost, is_analytic
+from nas.network.cost import COSTS
 from nas.network.resolve import known_networks, resolve_spec
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.spec import NetworkSpec
@@ -213,15 +214,15 @@ def make_reward(
         form: one of `FORMS`.
         targets: target by cost name, as `parse_target` reads it.
         exponent: w of the soft and the absolute form; -0.07 if None.
-        measured: costs that the evaluator has beside `nas.network.COSTS`, by name.
+        measured: costs that the evaluator has beside the analytic ones, by name.
 
     Raises:
         InputError: as `reward_of` and `parse_target`; or an unknown cost.
     """
     measured = measured or {}
     for name in targets:
-        if name not in (*COSTS, *measured):
-            raise unknown("cost", name, [*COSTS, *measured])
+        if name not in measured and not is_analytic(name):
+            raise unknown("cost", name, [*COSTS, ROOFLINE, *measured])
     numbers = {name: parse_target(target, name, measured.get(name)) for name, target in targets.items()}
     return reward_of(form, numbers, exponent)
 
@@ -241,7 +242,7 @@ def parse_target(
 
     A latency is counted in milliseconds, with or without `ms` behind it.
 
-    `measure` gives that cost of a network where it is none of `nas.network.COSTS`.
+    `measure` gives that cost of a network where it is no analytic one.
 
     Raises:
         InputError: neither; or the number is not positive.
@@ -262,4 +263,4 @@ def parse_target(
         raise InputError(
             f"target {shown(text)} for {cost_name}: not a number such as 400M; {error}"
         ) from None
-    return float(measure(spec) if measure else getattr(cost(spec), cost_name))
+    return float(measure(spec) if measure else analytic_cost(spec, cost_name))

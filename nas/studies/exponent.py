@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from nas.network.cost import COSTS, cost
+from nas.network.analytic import analytic_costs, is_analytic
 from nas.runs.measured import EXPONENT, MeasuredExponent
 from nas.runs.settings import SearchSettings
 from nas.search.evaluator import Evaluator
@@ -69,18 +69,17 @@ class ExponentStudy:
             InputError: the space's networks differ too little in cost.
         """
         objectives, space = settings.make_reward().objectives, settings.make_space()
+        known = all(is_analytic(objective.cost) for objective in objectives)
 
         def costs(spec: NetworkSpec) -> dict[str, float]:
-            counted = cost(spec)
-            analytic = {name: float(getattr(counted, name)) for name in COSTS}
-            if all(objective.cost in COSTS for objective in objectives):
+            analytic = analytic_costs(spec, (objective.cost for objective in objectives))
+            if known:
                 return analytic  # the others are known of members of the space alone
             return analytic | dict(more_costs(spec))
 
         def size(spec: NetworkSpec) -> float:
             return doublings(objectives, costs(spec)) / len(objectives)
 
-        known = all(objective.cost in COSTS for objective in objectives)
         count = _INSTANT if evaluator.instant else NETWORKS
         if known and evaluator.scores_any and isinstance(space, StagedSpace):
             family = widths_of(space, size, count)

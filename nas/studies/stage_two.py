@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nas.latency.table import LATENCY
-from nas.network.cost import COSTS
+from nas.network.analytic import is_analytic
 from nas.runs.folder import LATENCY_TABLE, Run
 from nas.runs.link import storage_of
 from nas.runs.settings import SearchSettings
@@ -53,7 +53,7 @@ def stage_two_settings(
     }
     # a benchmark's own costs can't be had without it; the others are the search's
     kept = run.settings.reward
-    targets = {name: target for name, target in kept.targets.items() if name in (*COSTS, LATENCY)}
+    targets = {name: target for name, target in kept.targets.items() if is_analytic(name) or name == LATENCY}
     return replace(
         settings.over(STAGE_TWO, networks, about).trained(final=True),
         reward=replace(kept, targets=targets),
