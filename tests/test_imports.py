@@ -28,6 +28,7 @@ FLOORS = (
     ("runs",),
     ("benchmark",),
     ("search",),
+    ("supernet",),
     ("training", "latency", "export"),
     ("data",),
     ("network",),
