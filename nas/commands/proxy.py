@@ -132,7 +132,9 @@ def proxy(
 
     result = study.run(train, lambda text: console.print(text, style="bold", highlight=False))
     if result.chosen is not None:
-        write_proxy(folder / _PROXY, result.chosen.setting.apply(base), result.chosen, result.spread)
+        write_proxy(
+            folder / _PROXY, result.chosen.setting.apply(base), result.chosen, result.spread, result.sheet
+        )
     _report(folder, study, result, as_json)
 
 
@@ -171,6 +173,7 @@ def _report(folder: Path, study: ProxyStudy, result: ProxyResult, as_json: bool)
                 "tried": [asdict(one) | {"label": one.setting.label} for one in result.tried],
                 "recommended": None if chosen is None else asdict(chosen.setting),
                 "file": None if chosen is None else str(folder / _PROXY),
+                "ranking": result.sheet.to_dict(),
                 "variance": asdict(spread) | {"meaningful": spread.meaningful, "of": repeated.setting.label},
                 "long": [
                     {
@@ -183,10 +186,12 @@ def _report(folder: Path, study: ProxyStudy, result: ProxyResult, as_json: bool)
             }
         )
         return
+    from nas.report.ranking_table import print_ranking
     from nas.report.tables import proxy_table
 
     console = out()
     console.print(proxy_table(result.tried, chosen))
+    print_ranking(result.sheet, console, [repeated.setting.label])
     console.print("Accuracies, and what follows from them, are of held-out images after the last epoch.")
     console.print(
         f"Over {spread.seeds} seeds of {repeated.setting.label}: the same network differs by "

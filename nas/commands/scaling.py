@@ -255,10 +255,13 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
 
 def report_stage_two(run: Run, quiet: bool = False) -> dict[str, Any]:
     """Print which network won when all were trained fully; the same as data."""
+    from nas.report.ranking_table import print_ranking
     from nas.report.tables import stage_two_table
+    from nas.studies.run_ranking import judge_run
     from nas.studies.stage_two import agreement, full_results
 
-    results = full_results(run, run.records())
+    records = run.records()
+    results, sheet = full_results(run, records), judge_run(run, records)
     tau = agreement(results)
     if not quiet and results:
         first = max(results, key=lambda r: r.proxy_reward)
@@ -270,5 +273,8 @@ def report_stage_two(run: Run, quiet: bool = False) -> dict[str, Any]:
             highlight=False,
             soft_wrap=True,
         )
+        if sheet is not None:
+            print_ranking(sheet, out())
     rows = [vars(result) for result in results]
-    return {"run": str(run.folder), "kendall_tau": tau, "networks": rows}
+    ranking = None if sheet is None else sheet.to_dict()
+    return {"run": str(run.folder), "kendall_tau": tau, "ranking": ranking, "networks": rows}

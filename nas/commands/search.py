@@ -301,7 +301,7 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     if path:
         base = read_settings(read_document(path), path)
     if (proxy := options.pop("proxy_file", None)) is not None:
-        base = change(base, **read_proxy(proxy))
+        base = change(base, **read_proxy(proxy, lambda text: progress().print(text, style="yellow")))
         if options["data"] is not None and absolute_data(options["data"]) != base.training.data:
             raise InputError(
                 f"data {options['data']!r}: the proxy task of {proxy} is one for {base.training.data!r}"

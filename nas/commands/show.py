@@ -17,6 +17,7 @@ from nas.commands.outputs import OutPath, Target, declare
 from nas.network.cost import cost
 from nas.report.aim import aim_remarks
 from nas.report.diagram import terminal_diagram, write_diagram
+from nas.report.ranking_table import print_ranking
 from nas.report.roofline import everywhere_line, sweep_table
 from nas.report.runs_tables import runs_tables
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
@@ -24,6 +25,7 @@ from nas.runs.folder import Run, check_run_links
 from nas.runs.measured import read_measured
 from nas.runs.several import SORTS, differences, find_runs, sort_runs, summarize
 from nas.studies.ridge_sweep import SWEEP, parse_ridges, sweep_ridges
+from nas.studies.run_ranking import judge_run
 from search_spaces.errors import InputError
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND, network_notation
 from search_spaces.spec import NetworkSpec
@@ -153,6 +155,7 @@ def run_document(run: Run) -> dict[str, Any]:
     records = run.records()
     results = run.results(records)
     best, measured = run.winner(results), read_measured(run.folder)
+    sheet = judge_run(run, records)
     return {
         "run": str(run.folder),
         "settings": run.settings.to_document(),
@@ -162,6 +165,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "best": None if best is None else {**best.to_line(), **spec_document(run.spec(best))},
         "pareto": [record.to_line() for record in results.front],
         "measured_exponent": None if measured is None else asdict(measured),
+        "ranking": None if sheet is None else sheet.to_dict(),
         "remarks": [] if best is None else aim_remarks(run, results, best),
     }
 
@@ -181,6 +185,8 @@ def show_run(run: Run, top: int = 5) -> None:
     rows = [(record, run.spec(record)) for record in results.ranked[:top]]
     console.print(trials_table(f"Top {len(rows)} by reward", rows, run.spec(best), results.costs))
     console.print(pareto_table(results))
+    if (sheet := judge_run(run, records)) is not None:
+        print_ranking(sheet, console)
     console.print(f"Accuracy: {run.settings.evaluator.accuracy_of}.", highlight=False)
     console.print(f"Winner: trial {best.trial}, reward {best.reward:.4f}", highlight=False)
     highest = results.best

@@ -17,13 +17,16 @@ from nas.report.diagram import to_svg
 from nas.report.figures import REFERENCES
 from nas.report.importance import importances
 from nas.report.page import SCRIPT, STYLE
+from nas.report.ranking_table import ranking_cells, ranking_lines
 from nas.report.tables import part_words
 from nas.runs.folder import LATENCY_TABLE, SETTINGS, Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.measured import read_measured
 from nas.runs.train_settings import TrainSettings
+from nas.search.ranking import RankingSheet
 from nas.search.results import Results
 from nas.search.trial import FAILED, FINISHED, Record, Scored
+from nas.studies.run_ranking import judge_run
 from search_spaces.counting import count_text
 from search_spaces.document import dump_yaml, write_atomically
 from search_spaces.errors import InputError
@@ -55,6 +58,7 @@ def write_report(run: Run, records: Sequence[Record], path: Path) -> None:
         _front(results, best),
         _progress(records),
         _top(run, results),
+        _ranking(judge_run(run, records)),
         _importance(run, results),
         _family(run.spec(best)),
         _failures(records),
@@ -179,6 +183,17 @@ def _front(results: Results, best: Scored) -> str:
         f'<p class="faint">Orange: the Pareto front; red: the best by reward; dashed: the target; dotted: '
         f"known networks' cost (a blue point where the search has evaluated one).{left}</p>"
     )
+
+
+def _ranking(sheet: RankingSheet | None) -> str:
+    """What the run's own accuracies are worth as a ranking."""
+    if sheet is None:
+        return ""
+    heads = ("ranking", "tau", "95%", "top tenth", "found", "equal MACs")
+    rows = [[markup(cell) for cell in ranking_cells(sheet, row)] for row in sheet.rows]
+    lines = "".join(f"<p>{markup(line)}</p>" for line in ranking_lines(sheet))
+    title = f"How well {sheet.count:,} networks are ranked by {sheet.truth}"
+    return f"<h2>{markup(title)}</h2>{_table(heads, rows, numbers=5)}{lines}"
 
 
 def _progress(records: Sequence[Record]) -> str:

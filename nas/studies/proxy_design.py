@@ -8,7 +8,7 @@ a search over the same list of networks, so it runs on Ray and is resumed where 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from nas.network.cost import cost
 from nas.runs.settings import SearchSettings
+from nas.search.kendall import Correlation, kendall
+from nas.search.ranking import FEWEST, RankingSheet, rank_networks
 from nas.search.results import Results
 from nas.search.trial import Record
 from nas.training.proxy import ProxyTask
@@ -26,13 +28,15 @@ from search_spaces.document import check_fields, check_schema, read_document, wr
 from search_spaces.errors import InputError, shown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
+from search_spaces.quoting import printable
 from search_spaces.spec import NetworkSpec
 
 SCHEMA_VERSION = 1
+_BELOW = "below_floor"
+"""Of a proxy file: what is said of a proxy that ranks worse than what is free."""
 CANDIDATES = "proxy-candidates"
 """Name of the space."""
 _POOL = 2000
-_RESAMPLED = 2000
 
 
 @dataclass(frozen=True)
@@ -121,46 +125,44 @@ def accuracies(records: Sequence[Record]) -> dict[str, float]:
     return {str(record.choices["network"]): record.accuracy for record in Results(records).finished}
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """How a proxy's ranking agrees with the long one's.
-
-    Attributes:
-        tau: Kendall's, tau-b.
-        low, high: its 95% interval, by resampling the candidates.
-        count: candidates that both have.
-    """
-
-    tau: float
-    low: float
-    high: float
-    count: int
-
-
 def correlate(cheap: dict[str, float], long: dict[str, float]) -> Correlation:
     """Kendall's tau between two trainings of the same candidates, with its bootstrap interval.
 
     Raises:
         InputError: fewer than 3 candidates finished in both.
     """
-    from scipy.stats import kendalltau
-
     shared = sorted(set(cheap) & set(long))
-    if len(shared) < 3:
+    if len(shared) < FEWEST:
         raise InputError(f"proxy: {len(shared)} candidates finished in both trainings, expected at least 3")
-    a, b = (np.array([values[name] for name in shared]) for values in (cheap, long))
-    rng = np.random.default_rng(0)
-    taus = []
-    for _ in range(_RESAMPLED):
-        rows = rng.integers(len(shared), size=len(shared))
-        tau = kendalltau(a[rows], b[rows])[0]
-        if math.isfinite(tau):  # not if all that were drawn are equal
-            taus.append(tau)
-    tau = float(kendalltau(a, b)[0])
-    if not math.isfinite(tau):  # one of them gave all the same accuracy: it ranks nothing
-        return Correlation(0.0, 0.0, 0.0, len(shared))
-    low, high = np.quantile(taus, [0.025, 0.975])
-    return Correlation(tau, float(low), float(high), len(shared))
+    return kendall(*(np.array([values[name] for name in shared]) for values in (cheap, long)))
+
+
+def judge_proxies(
+    networks: Mapping[str, NetworkSpec],
+    long: Mapping[str, float],
+    cheap: Mapping[str, Mapping[str, float]],
+    judged: str,
+    runs: Sequence[Mapping[str, float]],
+) -> RankingSheet:
+    """What the rankings of proxies are worth, beside free ones.
+
+    Args:
+        networks: the candidates, by label.
+        long: accuracy of the long training, by candidate.
+        cheap: accuracies of each proxy, by its label; those that lack a candidate of `judged` are left out.
+        judged: the proxy that was repeated.
+        runs: its accuracies under several seeds.
+    """
+    shared = sorted(set(long) & set(cheap[judged]))
+    complete = {name: values for name, values in cheap.items() if set(shared) <= set(values)}
+    ordered = {judged: complete[judged], **complete}
+    return rank_networks(
+        [networks[name] for name in shared],
+        np.array([long[name] for name in shared]),
+        {label: np.array([values[name] for name in shared]) for label, values in ordered.items()},
+        what="the long training",
+        repeats={f"{judged} twice": np.array([[run.get(name, math.nan) for name in shared] for run in runs])},
+    )
 
 
 @dataclass(frozen=True)
@@ -230,8 +232,15 @@ def recommend(tried: Sequence[Tried], wanted: float) -> Tried | None:
     return min(enough, key=lambda one: one.cost, default=None)
 
 
-def write_proxy(path: Path, settings: SearchSettings, chosen: Tried, spread: Variance | None) -> None:
+def write_proxy(
+    path: Path,
+    settings: SearchSettings,
+    chosen: Tried,
+    spread: Variance | None,
+    sheet: RankingSheet | None = None,
+) -> None:
     """The proxy task as a file that `nas search --proxy` takes."""
+    label = chosen.setting.label
     training = settings.training
     document = {
         "schema": SCHEMA_VERSION,
@@ -247,6 +256,8 @@ def write_proxy(path: Path, settings: SearchSettings, chosen: Tried, spread: Var
             "cost": chosen.cost,
             "seconds": chosen.seconds,
             **({} if spread is None else {"variance": asdict(spread)}),
+            **({} if sheet is None else {"floor": sheet.floor.name, "floor_tau": sheet.floor.all.tau}),
+            **({_BELOW: sheet.verdicts[label]} if sheet is not None and label in sheet.below else {}),
         },
     }
     correlation = chosen.correlation
@@ -258,8 +269,12 @@ def write_proxy(path: Path, settings: SearchSettings, chosen: Tried, spread: Var
     write_document(path, document, comment)
 
 
-def read_proxy(path: str) -> dict[str, Any]:
+def read_proxy(path: str, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     """The settings in a proxy file, by flat names, as `nas.runs.flat` takes them.
+
+    Args:
+        path: of the file.
+        say: told if the proxy was found to rank worse than something that costs nothing.
 
     Raises:
         InputError: unreadable, of another schema, or with unknown or missing fields.
@@ -270,4 +285,7 @@ def read_proxy(path: str) -> dict[str, Any]:
     values = check_fields(document, path, ("schema", *names), ("about",))
     if not isinstance(values["recipe_changes"], dict):
         raise InputError(f"{path}: recipe_changes {shown(values['recipe_changes'])}: expected a mapping")
+    about = values.get("about")
+    if isinstance(about, dict) and about.get(_BELOW) is not None:
+        say(printable(f"proxy {path}: {about[_BELOW]}"))
     return {name: values[name] for name in names}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from nas.runs.settings import SearchSettings
+from nas.search.ranking import RankingSheet
 from nas.search.trial import Record
 from nas.studies.proxy_design import (
     CANDIDATES,
@@ -14,6 +15,7 @@ from nas.studies.proxy_design import (
     Variance,
     accuracies,
     correlate,
+    judge_proxies,
     recommend,
     variance,
 )
@@ -76,7 +78,10 @@ class ProxyStudy:
             settings = replace(repeated.setting.apply(base), seed=base.seed + other)
             label = f"variance/{repeated.setting.label}-seed{settings.seed}"
             runs.append(accuracies(train(label, settings)))
-        return ProxyResult(reference, tried, repeated, chosen, variance(runs))
+        label = repeated.setting.label
+        cheap = {setting.label: values for setting, values in first.items()}
+        sheet = judge_proxies(self.networks, reference, cheap, label, runs)
+        return ProxyResult(reference, tried, repeated, chosen, variance(runs), sheet)
 
     def _macs(self, setting: ProxySetting) -> float:
         stem = self.base.training.make_proxy().stem_stride
@@ -93,6 +98,7 @@ class ProxyResult:
         repeated: the one that was repeated over seeds: the chosen one, or else the nearest to it.
         chosen: the cheapest that reaches the tau; None: none does.
         spread: of the repeated one.
+        sheet: what each ranking is worth, beside what ranks networks for nothing.
     """
 
     reference: dict[str, float]
@@ -100,3 +106,4 @@ class ProxyResult:
     repeated: Tried
     chosen: Tried | None
     spread: Variance
+    sheet: RankingSheet

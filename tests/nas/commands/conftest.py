@@ -203,6 +203,7 @@ def _proxy(monkeypatch, recorder):
     monkeypatch.setattr("nas.data.load.load_data", lambda *given: images)
     monkeypatch.setattr("nas.studies.proxy_study.accuracies", lambda records: {"a": 0.1})
     monkeypatch.setattr("nas.studies.proxy_study.correlate", lambda one, other: Correlation(0.5, 0.4, 0.6, 9))
+    monkeypatch.setattr("nas.studies.proxy_study.judge_proxies", lambda *given: None)
     monkeypatch.setattr("nas.studies.proxy_study.variance", recorder("variance", lambda runs: _Spread()))
     monkeypatch.setattr(module, "write_proxy", recorder("write_proxy"))
     monkeypatch.setattr(module, "_report", recorder("report"))

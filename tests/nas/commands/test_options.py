@@ -450,7 +450,7 @@ def test_every_option_of_every_command_is_thought_about():
 @pytest.fixture
 def proxy_file(monkeypatch):
     """`--proxy` reads another file's settings."""
-    monkeypatch.setattr("nas.commands.search.read_proxy", lambda path: {"width": 0.125})
+    monkeypatch.setattr("nas.commands.search.read_proxy", lambda path, say: {"width": 0.125})
 
 
 @pytest.mark.parametrize(

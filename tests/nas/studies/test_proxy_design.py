@@ -16,6 +16,7 @@ from nas.studies.proxy_design import (
     Tried,
     candidates,
     correlate,
+    judge_proxies,
     proxy_settings,
     read_proxy,
     recommend,
@@ -25,6 +26,7 @@ from nas.studies.proxy_design import (
 from nas.studies.stage_two import full_results
 from nas.training.checkpoint import load_checkpoint
 from search_spaces import InputError, get_space
+from search_spaces.document import read_document, write_document
 from tests.command import good, refused
 
 
@@ -198,3 +200,29 @@ def test_stage_two_trains_the_best_fully(tmp_path):
     )
     good("export", rows[0]["checkpoint"], "--to", "onnx", "--out", tmp_path / "winner.onnx")
     assert "Winner: trial" in good("resume", tmp_path / "two")
+
+
+def test_a_search_with_a_proxy_below_its_floor_is_warned(tmp_path):
+    networks = candidates(get_space("mnasnet"), 12, 0)
+    long = {label: cost(spec).params / 1e8 for label, spec in networks.items()}
+    rng = np.random.default_rng(0)
+    drawn = {label: float(rng.uniform()) for label in networks}
+    one = tried(3, 0.8, 0.1)
+    label = one.setting.label
+    for cheap, below in ((drawn, True), (long, False)):
+        sheet = judge_proxies(
+            networks, long, {label: cheap, "short": {"candidate 1": 0.1}}, label, [cheap, cheap]
+        )
+        assert (label in sheet.below) == below
+        assert [row.name for row in sheet.rows][:2] == [label, "params alone"]
+        assert sheet.row(f"{label} twice").all.tau == 1
+        write_proxy(tmp_path / "p.yaml", SearchSettings(), one, None, sheet)
+        said = []
+        read_proxy(str(tmp_path / "p.yaml"), said.append)
+        assert len(said) == below
+    document = read_document(tmp_path / "p.yaml")
+    assert document["about"]["floor"] == sheet.floor.name
+    document["about"]["below_floor"] = "bad\x1b[31m"  # a foreign file
+    write_document(tmp_path / "p.json", document)
+    read_proxy(str(tmp_path / "p.json"), said.append)
+    assert said[-1].endswith("bad\\x1b[31m")
