@@ -1,9 +1,11 @@
 """Each launch file is what the system that it is for accepts, and what `nas launch` makes."""
 
 import argparse
+import contextlib
 import copy
 import gzip
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -153,6 +155,42 @@ def test_shell_scripts_pass_shellcheck(name):
         pytest.skip("shellcheck is not installed")
     done = subprocess.run([command, str(LAUNCH / name)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+FAKE_RAY = """#!/usr/bin/env bash
+[[ $1 == start ]] || exit 0
+[[ $* != *"--head"* && $FAKE_NODE == ends ]] && exit 3
+[[ $* != *"--head"* && $FAKE_NODE == hangs ]] || echo "Ray runtime started"
+sleep 9371 &
+sleep 9372
+"""
+
+
+@pytest.mark.parametrize(("node", "message"), [("ends", "node1 did not start"), ("hangs", "did not start")])
+def test_a_local_cluster_that_does_not_start_leaves_nothing(node, message, tmp_path):
+    """Neither processes nor files, so that the next start isn't told of a cluster that is there already."""
+    ray, folder, scratch = tmp_path / "bin/ray", tmp_path / "cluster", tmp_path / "t"
+    ray.parent.mkdir()
+    scratch.mkdir()
+    ray.write_text(FAKE_RAY)
+    ray.chmod(0o755)
+    environment = os.environ | {
+        "LOCAL_CLUSTER_DIR": str(folder), "RAY": str(ray), "RAY_AUTH_MODE": "disabled",
+        "TMPDIR": str(scratch), "FAKE_NODE": node, "LOCAL_CLUSTER_WAIT": "1",
+    }  # fmt: skip
+    done = subprocess.run(
+        [str(LAUNCH / "local-cluster"), "start"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not folder.exists()
+    assert not list(scratch.iterdir())
+    left = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"LOCAL_CLUSTER_DIR={folder}".encode() in path.read_bytes():
+                left.append((path.parent / "cmdline").read_bytes())
+    assert not left
 
 
 def test_sbatch_flags_are_slurms():

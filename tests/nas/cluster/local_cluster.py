@@ -40,7 +40,7 @@ class LocalCluster:
 
     def call(self, *arguments):
         command = [str(SCRIPT), *map(str, arguments)]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
