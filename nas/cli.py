@@ -25,6 +25,7 @@ _COMMANDS = {
     "resume": ("nas.commands.search", "resume"),
     "rediscover": ("nas.commands.benchmark", "rediscover"),
     "compare": ("nas.commands.benchmark", "compare_command"),
+    "benchmark": ("nas.commands.from_runs", "benchmark_command"),
     "plan": ("nas.commands.benchmark", "plan_command"),
     "data": ("nas.commands.benchmark", "data_command"),
     "show": ("nas.commands.show", "show"),

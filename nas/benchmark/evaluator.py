@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nas.benchmark.records import DEVICES
-from nas.benchmark.surrogate import FAMILIES, Surrogate
+from nas.benchmark.run_surrogate import describe_runs
+from nas.benchmark.truth import AccuracyModel
 from nas.search.evaluator import Evaluation, Evaluator
 from nas.search.trial import Measurement
 from search_spaces.errors import unknown
@@ -13,11 +14,11 @@ from search_spaces.spec import NetworkSpec
 
 
 class BenchmarkEvaluator(Evaluator):
-    """Predicted ImageNet accuracy of networks in `accel-nasbench`.
+    """Predicted accuracy of networks in the space of a surrogate, that of ImageNet in `accel-nasbench`.
 
     Args:
         surrogate: to be asked.
-        family: of its surrogates, `mlp` or `gb`.
+        family: one of its families, `mlp` or `gb`; of a benchmark that was made of runs `gp`.
         noise: standard deviation, points of top-1, of what is added; the same network and seed give
             the same value. 0: the mean.
 
@@ -28,20 +29,20 @@ class BenchmarkEvaluator(Evaluator):
     name = "benchmark"
     instant = True
     scores_any = False
-    chance = 1 / 1000
 
-    def __init__(self, surrogate: Surrogate, family: str = "mlp", noise: float = 0) -> None:
-        if family not in FAMILIES:
-            raise unknown("surrogate", family, FAMILIES)
+    def __init__(self, surrogate: AccuracyModel, family: str = "mlp", noise: float = 0) -> None:
+        if family not in surrogate.families:
+            raise unknown("surrogate", family, surrogate.families)
         self.surrogate, self.family, self.noise = surrogate, family, noise
         self.noisy = noise > 0
+        self.chance = 1 / surrogate.space.template.num_classes
         self.data_digest = surrogate.digest
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
         """One measurement, of a network of the space.
 
         Raises:
-            NotInSpaceError: the network is none of `accel-nasbench`.
+            NotInSpaceError: the network is none of the space.
         """
         row = [self.surrogate.space.encode(spec)]
         top1 = float(self.surrogate.top1(row, self.family)[0])
@@ -57,6 +58,8 @@ class BenchmarkEvaluator(Evaluator):
     def describe(self) -> str:
         """Which surrogate, and how good it is."""
         about = self.surrogate.about
+        if "fidelity" not in about:
+            return describe_runs(about) + (f", noise {self.noise:.2f} points" if self.noise else "")
         fidelity = about["fidelity"][self.family]
         noise = f", noise {self.noise:.2f} points" if self.noise else ""
         return (

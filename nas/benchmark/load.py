@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.benchmark.surrogate import Surrogate
+from nas.benchmark.run_surrogate import read_run_surrogate
 from nas.benchmark.surrogate_file import read_surrogate
+from nas.benchmark.truth import AccuracyModel
 
 CACHE = Path("~/.cache/baseline-nas")
 """Where fitted surrogates and fetched records are kept."""
 
 
-_loaded: dict[str | None, Surrogate] = {}
+_loaded: dict[str | None, AccuracyModel] = {}
 
 
-def load_surrogate(data: str | None = None, progress: Callable[[str], None] | None = None) -> Surrogate:
+def load_surrogate(data: str | None = None, progress: Callable[[str], None] | None = None) -> AccuracyModel:
     """The embedded surrogate, or one fitted on the records at `data` and kept. Once a process.
 
     Args:
-        data: folder or archive of Accel-NASBench's records; or a surrogate's file (`.npz`).
+        data: folder or archive of Accel-NASBench's records; a surrogate's file (`.npz`), or a benchmark of
+            runs (`.json`, by `nas benchmark`).
         progress: told what is being fitted, which takes about half a minute the first time.
 
     Raises:
@@ -30,11 +32,18 @@ def load_surrogate(data: str | None = None, progress: Callable[[str], None] | No
     return _loaded[data]
 
 
-def _load(data: str | None, progress: Callable[[str], None] | None) -> Surrogate:
+def _load(data: str | None, progress: Callable[[str], None] | None) -> AccuracyModel:
     if data is None:
         return read_surrogate()
     if Path(data).suffix == ".npz":
         return read_surrogate(Path(data))
+    if is_run_benchmark(data):
+        return read_run_surrogate(data)
     from nas.benchmark.fit import surrogate_of  # scikit-learn and torch, only to fit
 
     return surrogate_of(data, CACHE.expanduser(), progress)
+
+
+def is_run_benchmark(data: str | None) -> bool:
+    """Whether a file's name says that it is a benchmark by `nas benchmark`."""
+    return data is not None and Path(data).suffix == ".json"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from controller.base import RewardLine
 from nas.benchmark.landmarks import Landmarks, benchmark_landmarks
 from nas.benchmark.load import load_surrogate
-from nas.benchmark.truth import Rewards, Truth
+from nas.benchmark.truth import AccuracyModel, Rewards, Truth
+from nas.network.analytic import check_cost_name
 from nas.search.objective import make_objective
 from nas.search.reach import check_reach
-from nas.search.reward import Reward, make_reward
+from nas.search.reward import Reward, make_reward, reward_of
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.space import SearchSpace
@@ -60,6 +62,20 @@ class Oracle:
         return self.noise
 
 
+def run_oracle(path: str, targets: Mapping[str, float], exponent: float | None = None) -> Oracle:
+    """A benchmark that was made of runs; raises `InputError` for a target of no analytic cost.
+
+    Args:
+        path: of its file.
+        targets: of its costs, none: the reward is the accuracy.
+        exponent: of the reward; None: -0.07.
+    """
+    for name in targets:
+        check_cost_name(name)
+    surrogate, reward = load_surrogate(path), reward_of("soft", targets, exponent)
+    return _surrogate_oracle(Path(path).name, surrogate, surrogate.families[0], reward)
+
+
 def benchmark_oracle(family: str, data: str | None = None, target: str = "400M") -> Oracle:
     """The ImageNet benchmark's surrogate.
 
@@ -70,10 +86,15 @@ def benchmark_oracle(family: str, data: str | None = None, target: str = "400M")
     """
     surrogate = load_surrogate(data)
     reward = make_reward("soft", {"benchmark_macs": target})
+    return _surrogate_oracle(family, surrogate, family, reward)
+
+
+def _surrogate_oracle(name: str, surrogate: AccuracyModel, family: str, reward: Reward) -> Oracle:
     check_reach(surrogate.space, reward)
+    noise = surrogate.about.get("noise")
     truth = Truth(surrogate, family, reward)
     return Oracle(
-        family,
+        name,
         surrogate.space,
         reward,
         truth,
@@ -81,5 +102,5 @@ def benchmark_oracle(family: str, data: str | None = None, target: str = "400M")
         truth.costs,
         make_objective(surrogate.space, reward, surrogate),
         lambda: benchmark_landmarks(surrogate, truth),
-        float(surrogate.about["noise"]) / 100,
+        None if noise is None else float(noise) / 100,
     )

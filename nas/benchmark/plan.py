@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.base import Controller
-from nas.benchmark.surrogate import Surrogate
-from nas.benchmark.truth import Truth
+from nas.benchmark.truth import AccuracyModel, Truth
 from nas.search.journal import MemoryJournal
 from nas.search.loop import SearchLoop
 from nas.search.reward import Reward
@@ -47,7 +46,7 @@ class WorkerPlan:
 
 def plan_workers(
     controller: Controller,
-    surrogate: Surrogate,
+    surrogate: AccuracyModel,
     truth: Truth,
     reward: Reward,
     workers: int,

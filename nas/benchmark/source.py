@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nas.benchmark.oracle import Oracle, benchmark_oracle
+from nas.benchmark.load import is_run_benchmark, load_surrogate
+from nas.benchmark.oracle import Oracle, benchmark_oracle, run_oracle
+from nas.benchmark.run_surrogate import describe_runs
 from nas.benchmark.surrogate import FAMILIES
 from nas.benchmark.synthetic import SYNTHETIC, synthetic_oracle
 from nas.benchmark.table import parse_table_targets, read_table
+from nas.network.analytic import check_cost_name
 from search_spaces.errors import InputError, unknown
+from search_spaces.quoting import printable
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class OracleSource:
     """Which oracle: small, as each process makes its own.
 
     Attributes:
-        name: of the benchmark's surrogate, of a synthetic function, or the path of a table.
+        name: of the benchmark's surrogate, of a synthetic function, or the path of a table or of a benchmark
+            that was made of runs.
         kind: `surrogate`, `synthetic` or `table`.
         data: of the benchmark, as `load_surrogate` takes it.
         target: of the benchmark's `benchmark_macs`.
@@ -45,6 +50,8 @@ def make_oracle(source: OracleSource) -> Oracle:
     """The oracle of a source; raises `InputError` where there is none."""
     if source.kind == "table":
         targets = dict(source.targets)
+        if is_run_benchmark(source.name):
+            return run_oracle(source.name, targets, source.exponent)
         return read_table(source.name, list(targets)).oracle(targets, source.exponent)
     if source.kind == "synthetic":
         return synthetic_oracle(source.name)
@@ -92,7 +99,12 @@ def sources_of(
             raise InputError(f"{name} {given[0]!r}: nothing that is compared here has use for it")
     found = [OracleSource(name, data=data, target=rest[0] if rest else "400M") for name in families]
     for path in tables:
-        say(read_table(path, list(own)).describe())
+        if is_run_benchmark(path):
+            for cost in own:
+                check_cost_name(cost)
+            say(printable(f"{path}: ") + describe_runs(load_surrogate(path).about))
+        else:
+            say(read_table(path, list(own)).describe())
         found.append(OracleSource(path, "table", targets=tuple(own.items()), exponent=exponent))
     names = [name for text in functions for name in (SYNTHETIC if text == "all" else [text])]
     return [*found, *(OracleSource(name, "synthetic") for name in names)]

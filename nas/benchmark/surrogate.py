@@ -184,7 +184,10 @@ class Surrogate:
 
     Attributes:
         space: `accel-nasbench`.
+        families: `mlp` and `gb`.
     """
+
+    families: tuple[str, ...] = FAMILIES
 
     def __init__(self, networks: Networks, trees: Trees, devices: Networks, about: dict[str, Any]) -> None:
         self.space = accel_nasbench()

@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from nas.benchmark.surrogate import Surrogate
 from nas.network.analytic import is_analytic
 from nas.network.cost_table import CostTable
 from nas.search.objective import make_objective
 from nas.search.reward import Reward
 from nas.search.trial import Measurement, Trial
 from search_spaces.architecture import Architecture
+from search_spaces.mbconv import StagedSpace
 
 Rewards = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+
+
+class AccuracyModel(Protocol):
+    """What answers for any architecture of a space: a surrogate of the records, or of somebody's runs.
+
+    Attributes:
+        space: of the architectures.
+        about: where it comes from, its fidelity and noise.
+        families: of its surrogates, by name.
+    """
+
+    space: StagedSpace
+    about: dict[str, Any]
+    families: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of everything that decides its answers."""
+
+    def top1(self, architectures: ArrayLike, family: str) -> NDArray[np.float64]:
+        """Predicted accuracy, points, shape (n,)."""
+
+    def top1_std(self, architectures: ArrayLike) -> NDArray[np.float64]:
+        """Its standard deviation, points, shape (n,)."""
+
+    def measured(self, architectures: ArrayLike) -> dict[str, NDArray[np.float64]]:
+        """Predicted costs by name, each of shape (n,)."""
 
 
 class Truth:
@@ -27,7 +55,7 @@ class Truth:
         reward: of accuracy and costs.
     """
 
-    def __init__(self, surrogate: Surrogate, family: str, reward: Reward) -> None:
+    def __init__(self, surrogate: AccuracyModel, family: str, reward: Reward) -> None:
         self.surrogate, self.family = surrogate, family
         self._objective = make_objective(surrogate.space, reward, surrogate)
         self._table = CostTable(surrogate.space)

@@ -91,7 +91,8 @@ def rediscover(
     "tables",
     multiple=True,
     metavar="FILE",
-    help="CSV of trained architectures: a column for each decision, `accuracy`, costs (`macs`, `cost:NAME`).",
+    help="CSV of trained architectures: a column for each decision, `accuracy`, costs (`macs`, `cost:NAME`); "
+    "or FILE.json by `nas benchmark`.",
 )
 @click.option(
     "--synthetic",

@@ -26,6 +26,8 @@ SUFFIXES = {
     "latency table": (".json",),
     "arguments": (".json",),
     "comparison": (".json",),
+    "benchmark of runs": (".json",),
+    "table of trainings": (".csv",),
     "Python module": (".py",),
     "ONNX model": (".onnx",),
     "exported program": (".pt2",),
@@ -186,6 +188,8 @@ def kind_of(path: Path) -> str:
         return "HTML page"
     if head.startswith(b"image,class1,probability1"):
         return "table of predictions"
+    if head.startswith(b"accuracy,macs,params,"):
+        return "table of trainings"
     if b"\ndef build(" in data:
         return "Python module"
     try:
@@ -201,6 +205,7 @@ def _document_kind(document: dict[str, Any]) -> str:
         "space": {"schema", "space", "network", "stages"},
         "latency table": {"schema", "setting", "entries"},
         "comparison": {"rows", "landmarks"},
+        "benchmark of runs": {"schema", "benchmark", "rows", "parameters"},
     }
     for kind, needed in keys.items():
         if needed <= set(document):

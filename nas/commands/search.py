@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from dataclasses import replace
@@ -12,6 +11,8 @@ from typing import Any
 import click
 
 from controller.registry import CONTROLLERS
+from nas.benchmark.load import is_run_benchmark
+from nas.commands.benchmark_search import benchmark_defaults, named_targets
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.exponent import Exponent
@@ -31,8 +32,6 @@ from nas.commands.same_run import check_narrower, check_same, exports_of
 from nas.data.place import absolute_data
 from nas.data.sources import source_of
 from nas.export.exportable import default_exports
-from nas.network.analytic import ROOFLINE, roofline_name
-from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, Run
 from nas.runs.function_settings import FunctionSettings
@@ -112,7 +111,11 @@ _USUAL = RewardSettings()
     help="train: on a proxy task; benchmark: ImageNet accuracies by a surrogate; MODULE:FUNCTION: your own. "
     "Default: train.",
 )
-@option("--benchmark-data", group=_SCORED, help="Accel-NASBench's records. Default: the embedded surrogate.")
+@option(
+    "--benchmark-data",
+    group=_SCORED,
+    help="Accel-NASBench's records, or FILE.json by `nas benchmark`. Default: the embedded surrogate.",
+)
 @option("--surrogate", group=_SCORED, help="Of the benchmark: mlp or gb. Default: mlp.")
 @option(
     "--noise/--no-noise", group=_SCORED, default=None, help="Answer with the noise of repeated trainings."
@@ -218,6 +221,8 @@ def check_evaluator(kind: str, ctx: click.Context | None = None) -> None:
 def check_options(settings: SearchSettings, ctx: click.Context | None = None) -> None:
     """Raise `InputError` for an option of `nas search` that would do nothing with these settings."""
     check_evaluator(settings.evaluator.kind, ctx)
+    of_runs = is_run_benchmark(getattr(settings.evaluator, "records", None))
+    only_with(not of_runs, "a benchmark of ImageNet's records", "surrogate", ctx=ctx)
     only_with(settings.until == "converged", "--until converged", "price", ctx=ctx)
     if given("cost", ctx=ctx):
         params = (ctx or click.get_current_context()).params
@@ -319,7 +324,8 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     changed = pairs(options.pop("changes"), "--set")
     if own:
         options["function_epochs"] = options.pop("epochs")
-        base = replace(base, evaluator=_as_new(base.evaluator))
+        if isinstance(base.evaluator, FunctionSettings):  # this search keeps the present code
+            base = replace(base, evaluator=replace(base.evaluator, code=None))
     elif (epochs := options.pop("epochs")) is not None:
         if "epochs" in changed:
             raise InputError(f"epochs {epochs}: given as --set epochs={changed['epochs']} too")
@@ -332,25 +338,28 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     if changed:
         earlier = base.evaluator.recipe_changes if isinstance(base.evaluator, TrainSettings) else {}
         given["recipe_changes"] = {**earlier, **changed}
-    targets = _targets(given.pop("cost", None), given.pop("target"), benchmark, given.pop("ridge", None))
+    on = given.get("benchmark_data", getattr(base.evaluator, "records", None))
+    usual, most = benchmark_defaults(on, "space" in given) if benchmark else ({}, {})
+    ridge, plain = given.pop("ridge", None), next(iter(most), "macs")
+    targets = named_targets(given.pop("cost", None), given.pop("target"), plain, ridge)
     if benchmark and not path:
-        given.setdefault("space", "accel-nasbench")
-        targets = targets or {"benchmark_macs": "400M"}
+        given = usual | given
+        targets = targets or most
     if targets:
         given["targets"] = targets
     elif base.reward.targets == _USUAL.targets:
-        usual, pixels = usual_target(str(given.get("space", ""))), options["full_resolution"]
+        macs, pixels = usual_target(str(given.get("space", ""))), options["full_resolution"]
         if pixels is None:
             share = 1.0
         else:
             whole = base.space.make() if "space" not in given else get_space(str(given["space"]))
             share = (pixels / whole.template.resolution) ** 2 if isinstance(whole, StagedSpace) else 1.0
-        if usual * share != _USUAL.targets["macs"]:
-            given["targets"] = {"macs": usual * share}
+        if macs * share != _USUAL.targets["macs"]:
+            given["targets"] = {"macs": macs * share}
     if not path or "space" in given:
         given.setdefault("exportable_to", default_exports(given.get("space", base.space.name)))
     if "space" in given or ("exportable_to" in given and base.space.name in SPACES):
-        given["space_document"] = {}
+        given.setdefault("space_document", {})  # a benchmark's own space has one
     elif "exportable_to" in given:
         check_narrower(base.space, given["exportable_to"])
     if "data" in given:
@@ -358,38 +367,6 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     if "benchmark_data" in given:
         given["surrogate_digest"] = None
     return change(base, **given)
-
-
-def _as_new(scorer: EvaluatorSettings) -> EvaluatorSettings:
-    """A settings file's evaluator, of whose function this search keeps the present code."""
-    return replace(scorer, code=None) if isinstance(scorer, FunctionSettings) else scorer
-
-
-def _targets(
-    cost: str | None, texts: tuple[str, ...], benchmark: bool, ridge: float | None
-) -> dict[str, str]:
-    """Targets by cost name; a plain one is of `cost`, whose own default target is B0's value.
-
-    With a ridge point, `roofline` is the one at that.
-    """
-    if ridge is not None:
-        name = roofline_name(ridge)
-        named = [text.partition("=")[0] for text in texts if "=" in text]
-        if ROOFLINE not in (cost, *named):
-            raise InputError(f"ridge {ridge:g}: only with --cost {ROOFLINE} or --target {ROOFLINE}=...")
-        cost = name if cost == ROOFLINE else cost
-        texts = tuple(re.sub(f"^{ROOFLINE}=", f"{name}=", text) for text in texts)
-    plain = cost or ("benchmark_macs" if benchmark else "macs")
-    targets: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        limited = name if equals else plain
-        if limited in targets:
-            raise InputError(f"target {text!r}: {limited} has the target {targets[limited]!r} already")
-        targets[limited] = value if equals else text
-    if cost is not None and cost not in targets:
-        targets[cost] = "efficientnet-b0"
-    return targets
 
 
 def _report(work: Any, folder: str, as_json: bool) -> None:

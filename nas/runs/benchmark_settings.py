@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from nas.benchmark.evaluator import MEASURED, BenchmarkEvaluator
-from nas.benchmark.load import load_surrogate
+from nas.benchmark.load import is_run_benchmark, load_surrogate
 from nas.benchmark.surrogate import FAMILIES
 from nas.data.place import absolute
 from nas.runs.checked import check_types
 from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.search.objective import CostModel
-from search_spaces.accel_nasbench import accel_nasbench
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError, unknown
 from search_spaces.listed import ListedSpace
@@ -26,7 +25,8 @@ class BenchmarkSettings(EvaluatorSettings):
     """Accuracies come from a surrogate of ImageNet trainings.
 
     Attributes:
-        records: path of Accel-NASBench's records; None: the embedded surrogate.
+        records: path of Accel-NASBench's records, or of a benchmark of runs (`.json`); None: the embedded
+            surrogate.
         surrogate: one of its families.
         surrogate_digest: of the surrogate that the run was started with.
         noise: whether it answers with the noise that its repeated trainings show.
@@ -58,8 +58,14 @@ class BenchmarkSettings(EvaluatorSettings):
         """The evaluator, which needs neither a download nor more CPUs."""
         surrogate = load_surrogate(self.records, say)
         self.kept(surrogate.digest)
-        noise = float(surrogate.about["noise"]) if self.noise else 0.0
-        return BenchmarkEvaluator(surrogate, self.surrogate, noise)
+        known = surrogate.about.get("noise")
+        if self.noise and known is None:
+            raise InputError(
+                f"noise: {self.records} has one training of each network, which tells none: leave it out, "
+                "or make it of runs with several seeds"
+            )
+        family = surrogate.families[0] if is_run_benchmark(self.records) else self.surrogate
+        return BenchmarkEvaluator(surrogate, family, float(known or 0) if self.noise else 0.0)
 
     def kept(self, digest: str | None) -> BenchmarkSettings:
         """With the digest of the surrogate."""
@@ -79,15 +85,14 @@ class BenchmarkSettings(EvaluatorSettings):
 
         It does if it knows every single change of the first one.
         """
-        self.make(say=say)
-        known = accel_nasbench()
+        known = self.make(say=say).surrogate.space
         first = Architecture(0 for _ in space.decisions)
         for architecture in (first, *space.neighbours(first)):
             try:
                 known.encode(space.decode(architecture))
             except NotInSpaceError as error:
                 raise InputError(
-                    f"space {space.name!r}: the benchmark knows only accel-nasbench: {error}"
+                    f"space {space.name!r}: the benchmark knows only {known.name}: {error}"
                 ) from None
 
     @property
@@ -101,6 +106,13 @@ class BenchmarkSettings(EvaluatorSettings):
         return {name: value for name, value in super().depends_on.items() if name != "records"}
 
     @property
+    def measured_costs(self) -> tuple[str, ...]:
+        """None of a benchmark that was made of runs."""
+        return () if is_run_benchmark(self.records) else self.measures
+
+    @property
     def accuracy_of(self) -> str:
         """What the accuracies are of, for whoever reads them."""
+        if is_run_benchmark(self.records):
+            return f"predicted by {self.records}"
         return "predicted ImageNet top-1"

@@ -69,6 +69,11 @@ class EvaluatorSettings(ABC):
         return asdict(self)
 
     @property
+    def measured_costs(self) -> tuple[str, ...]:
+        """Those of `measures` that it knows with these settings."""
+        return self.measures
+
+    @property
     def early_stopping(self) -> str:
         """The scheduler that ends poor trials early, as `nas.cluster` takes it."""
         return "none"

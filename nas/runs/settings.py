@@ -188,7 +188,7 @@ class SearchSettings:
     def _costs(self, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
         """The targeted costs that are no analytic ones."""
         names = set(self.reward.targets)
-        scorer = self.evaluator.make() if names & set(self.evaluator.measures) else None
+        scorer = self.evaluator.make() if names & set(self.evaluator.measured_costs) else None
 
         def costs(spec: NetworkSpec) -> dict[str, float]:
             measured = {} if scorer is None else scorer.costs(spec)
@@ -299,11 +299,13 @@ def check_fields_of(values: object, where: str) -> Mapping[str, Any]:
 
 def check_cost(name: str, evaluator: EvaluatorSettings, latency: bool) -> None:
     """Raise `InputError` for a cost that this evaluator, with or without a latency table, doesn't know."""
-    known = [*COSTS, ROOFLINE, *evaluator.measures, *([LATENCY] if latency else [])]
+    known = [*COSTS, ROOFLINE, *evaluator.measured_costs, *([LATENCY] if latency else [])]
     if name in known or is_analytic(name):
         return
     for kind, other in EVALUATORS.items():
         if name in other.measures:
+            if kind == evaluator.kind:
+                raise InputError(f"cost {name!r}: a benchmark of runs knows analytic costs only")
             raise InputError(f"cost {name!r}: only the {kind} knows it (--evaluator {kind})")
     if name == LATENCY:
         raise InputError(f"cost {LATENCY!r}: give --latency-table, which `nas latency --space` makes")
@@ -333,6 +335,6 @@ def _measure(
     """What gives that cost of a network, where it is no analytic one; loads its files when it is called."""
     if name == LATENCY and latency_table is not None:
         return lambda spec: LatencyTable.read(latency_table)(spec)
-    if name in evaluator.measures:
+    if name in evaluator.measured_costs:
         return lambda spec: evaluator.make().costs(spec)[name]
     return None

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.benchmark.run_surrogate import read_run_surrogate
 from nas.data.images import UnreadableImageError, read_image, read_square
 from nas.data.load import load_data
 from nas.latency.table import LatencyTable
@@ -86,6 +88,11 @@ DOCUMENTS = {
         lambda folder: [read_document(p) for p in (folder / "run/search.yaml", *FIRST.glob("*/search.yaml"))],
     ),
     "latency table": ("table.json", use_table, lambda folder: [seeds.latency_table()]),
+    "benchmark of runs": (
+        "benchmark.json",
+        lambda path: read_run_surrogate(path).top1([[0] * 7]),
+        lambda folder: [run_benchmark()],
+    ),
     "proxy": ("proxy.yaml", lambda path: read_proxy(str(path)), lambda folder: [PROXY]),
 }
 FIRST = Path(__file__).parent.parent / "data/first-version"
@@ -93,6 +100,17 @@ PROXY = {
     "schema": 1, "data": "digits", "recipe": "adamw", "recipe_changes": {"epochs": 3}, "resolution": 16, "width": 0.25,
     "stem_stride": 1, "subset": 1.0, "about": {"tau": 0.5},
 }  # fmt: skip
+
+
+def run_benchmark():
+    """Of the small space, as `nas benchmark` writes it."""
+    space = StagedSpace.from_document(seeds.SMALL_SPACE)
+    rows = [list(index) for index in np.ndindex(*(len(decision) for decision in space.decisions))][:24]
+    return {
+        "schema": 1, "benchmark": "gp", "space": space.to_document(), "rows": rows,
+        "accuracies": [[0.5 + place / 100] for place in range(24)], "parameters": [-1.0] * (2 * len(rows[0]) + 3),
+        "about": {"noise": 0.2, "targets": {"macs": 1e6}, "networks": 24},
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")

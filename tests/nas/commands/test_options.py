@@ -120,6 +120,11 @@ ACTS = {
         "folder": ([], ["--out", "x"]),
         "as_json": ([], ["--json"]),
     },
+    "benchmark": {
+        "sources": None,
+        "target": (["--from", "run", "--out", "x.csv"], ["--from", "run", "--out", "y.csv"]),
+        "as_json": (["--from", "run", "--out", "x.csv"], ["--from", "run", "--out", "x.csv", "--json"]),
+    },
     "plan": {
         "trials": (PLAN, ["--trials", "21", *PLAN[2:]]),
         "workers": (PLAN, ["--workers", "2", *PLAN[:2], *PLAN[4:]]),
