@@ -1,6 +1,7 @@
 """baseline-nas: search for a baseline network, scale it, train it, export it.
 
-From Python: `nas.search(...)` and `nas.start(...)` do what the commands do, `nas.open(folder)` reads a run.
+From Python: `nas.search(...)` and `nas.start(...)` do what the commands do, `nas.open(folder)` reads a run;
+`nas.detector(...)` and `nas.segmenter(...)` make torchvision's detectors and segmenters of a network.
 """
 
 import importlib
@@ -12,12 +13,23 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "open": ("nas.api", "open_run"),
+    "detector": ("nas.detection", "make_detector"),
+    "segmenter": ("nas.detection", "make_segmenter"),
     "start": ("nas.api", "run_start"),
     "SearchRun": ("nas.api", "SearchRun"),
     "InputError": ("search_spaces.errors", "InputError"),
     "TrialFailedError": ("nas.errors", "TrialFailedError"),
 }
-__all__ = ["InputError", "SearchRun", "TrialFailedError", "open", "search", "start"]
+__all__ = [
+    "InputError",
+    "SearchRun",
+    "TrialFailedError",
+    "detector",
+    "open",
+    "search",
+    "segmenter",
+    "start",
+]
 
 
 def __getattr__(name: str) -> Any:
