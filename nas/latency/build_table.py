@@ -50,16 +50,24 @@ def measure_parts(
         for start in range(0, len(shuffled), together):
             group = shuffled[start : start + together]
             runners = [make_runner(make_module(part), part.channels, part.size, setting) for part in group]
-            for part, value in zip(group, time_together(runners), strict=True):
+            for part, value in zip(group, time_together(runners, setting), strict=True):
                 entries[part.key] = min(value, entries.get(part.key, math.inf))
             tick(len(group))
     return entries
 
 
-def work(space: StagedSpace | ListedSpace, checked: int = 50) -> int:
-    """How many ticks `build_table` makes; raises `InputError` for too few networks to rank."""
+def work(space: StagedSpace | ListedSpace, checked: int = 50, calibrated: int | None = None) -> int:
+    """How many ticks `build_table` makes, or `calibrate_table` with so many networks.
+
+    Raises:
+        InputError: too few networks to rank, or to calibrate with.
+    """
     if not isinstance(checked, int) or not 3 <= checked <= 10_000:
         raise InputError(f"checked {checked!r}: expected an integer from 3 to 10000")
+    if calibrated is not None:
+        if not isinstance(calibrated, int) or not 3 <= calibrated <= 1000:
+            raise InputError(f"calibrate {calibrated!r}: expected an integer from 3 to 1000")
+        return _SWEEPS * (calibrated + checked)
     return _SWEEPS * (len(space_parts(space)) + _FITTED + checked)
 
 
@@ -96,11 +104,7 @@ def build_table(
     plain = LatencyTable(setting, entries, about={"space": space.name})
     rng = np.random.default_rng(seed)
     networks = [space.decode(space.sample(rng)) for _ in range(fitted + checked)]
-    latencies = np.full(len(networks), np.inf)
-    for _ in range(_SWEEPS):
-        for index, network in enumerate(networks):
-            latencies[index] = min(latencies[index], time_network(network, setting, _RUNS).median)
-            tick(1)
+    latencies = measure_networks(networks, setting, tick)
     sums = np.array([plain.total(network) for network in networks])
     counts = np.array([len(parts(network)) for network in networks], dtype=np.float64)
     line = _line(sums[:fitted], counts[:fitted], latencies[:fitted])
@@ -110,8 +114,25 @@ def build_table(
     return replace(table, about=about)
 
 
+def measure_networks(
+    networks: Sequence[NetworkSpec], setting: Setting, tick: Callable[[int], None] = lambda done: None
+) -> NDArray[np.float64]:
+    """Milliseconds of each network, shape (n,), as `measure_parts` has them of parts."""
+    latencies = np.full(len(networks), np.inf)
+    for _ in range(_SWEEPS):
+        for index, network in enumerate(networks):
+            timing = time_network(network, setting, _RUNS)
+            latencies[index] = min(latencies[index], timing.value(setting))
+            tick(1)
+    return latencies
+
+
 def fidelity(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> dict[str, Any]:
-    """How well latencies are predicted: rank correlation (Spearman), median and largest relative error."""
+    """How well latencies are predicted.
+
+    Rank correlation (Spearman), median and largest relative error, and the share of predictions within 10%
+    (nn-Meter's figure: Zhang et al. 2021, section 6).
+    """
     from scipy.stats import spearmanr
 
     errors = np.abs(predicted - measured) / measured
@@ -120,6 +141,7 @@ def fidelity(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> d
         "rank_correlation": float(spearmanr(predicted, measured)[0]),
         "median_error": float(np.median(errors)),
         "largest_error": float(errors.max()),
+        "within_10": float(np.mean(errors <= 0.1)),
         "lowest": float(measured.min()),
         "highest": float(measured.max()),
     }

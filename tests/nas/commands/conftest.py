@@ -167,7 +167,7 @@ def _latency(monkeypatch, recorder):
     monkeypatch.setattr("nas.latency.timing.time_network", timing)
     monkeypatch.setattr("nas.latency.runtimes.prepare", lambda setting: setting)
     about = {"checked": 1, "lowest": 1.0, "highest": 1.0}
-    about |= {"rank_correlation": 1.0, "median_error": 0.0, "largest_error": 0.0}
+    about |= {"rank_correlation": 1.0, "median_error": 0.0, "largest_error": 0.0, "within_10": 1.0}
 
     class Table:
         setting, entries, SIZE = Setting(threads=7), {}, 0
@@ -186,13 +186,19 @@ def _latency(monkeypatch, recorder):
             pass
 
     monkeypatch.setattr("nas.latency.table.LatencyTable.read", lambda path: Table())
-    monkeypatch.setattr("nas.latency.build_table.work", lambda space, checked: 1)
+    monkeypatch.setattr("nas.latency.build_table.work", lambda *given: 1)
     build = recorder("build", lambda *given, **named: Table())
 
     def built(space, setting, base, checked, tick):
         return build(space.name, setting, checked)
 
+    def calibrated(space, setting, base, measured, checked, tick):
+        table = build(space.name, setting, checked, measured)
+        table.about |= {"roofline": {"scale": 1.0, "ridge": 5.0}, "uncalibrated_rank_correlation": 1.0}
+        return table
+
     monkeypatch.setattr("nas.latency.build_table.build_table", built)
+    monkeypatch.setattr("nas.latency.calibrate.calibrate_table", calibrated)
     monkeypatch.setattr("nas.latency.parts.space_parts", lambda space: [])
 
 

@@ -170,6 +170,11 @@ ACTS = {
         "runtime": (["resnet50"], ["resnet50", "--runtime", "onnxruntime"]),
         "batch": (["resnet50"], ["resnet50", "--batch", "2"]),
         "threads": (["resnet50"], ["resnet50", "--threads", "1"]),
+        "clock": (["resnet50", "--threads", "1"], ["resnet50", "--threads", "1", "--clock", "cpu"]),
+        "calibrate": (
+            ["--space", "mnasnet", "--out", "x.json"],
+            ["--space", "mnasnet", "--out", "x.json", "--calibrate", "10"],
+        ),
         "runs": (["resnet50"], ["resnet50", "--runs", "5"]),
         "path": (["resnet50"], ["resnet50", "--table", "table.json"]),
         "space": (
@@ -382,6 +387,8 @@ REFUSED = [
     (["show", "run", "--ridges", "5..500"], ["--diagram", "x.svg"]),
     (["show", "run", "resnet50"], ["--diagram", "x.svg"]),
     (["latency", "resnet50"], ["--check", "5"]),
+    (["latency", "resnet50"], ["--calibrate", "10"]),
+    (["latency", "resnet50"], ["--clock", "cpu"]),
     (["latency", "resnet50"], ["--out", "x.json"]),
     (["latency", "--space", "mnasnet", "--out", "x.json"], ["--runs", "5"]),
     (["latency", "--space", "mnasnet", "--out", "x.json"], ["--table", "table.json"]),
