@@ -33,6 +33,7 @@ _COMMANDS = {
     "cost": ("nas.commands.network", "cost_command"),
     "latency": ("nas.commands.latency", "latency"),
     "scale": ("nas.commands.scaling", "scale_command"),
+    "supernet": ("nas.commands.supernet", "supernet_command"),
     "train": ("nas.commands.train", "train"),
     "proxy": ("nas.commands.proxy", "proxy"),
     "predict": ("nas.commands.predict", "predict_command"),

@@ -11,12 +11,11 @@ from typing import Any
 import click
 
 from controller.registry import CONTROLLERS
-from nas.benchmark.load import is_run_benchmark
 from nas.commands.benchmark_search import benchmark_defaults, named_targets
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.exponent import Exponent
-from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
+from nas.commands.given import given
 from nas.commands.options import (
     DATA,
     PLACE,
@@ -29,15 +28,16 @@ from nas.commands.options import (
 )
 from nas.commands.outputs import OutPath
 from nas.commands.same_run import check_narrower, check_same, exports_of
+from nas.commands.search_checks import check_evaluator, check_options, check_resumed
 from nas.data.place import absolute_data
-from nas.data.sources import source_of
-from nas.export.exportable import default_exports
+from nas.export.exportable import ANY, default_exports
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import BEST, Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.link import copy_of, is_link_to
 from nas.runs.mirror import fetch_run, fetched_to, has_run, is_copy
-from nas.runs.settings import RewardSettings, SearchSettings
+from nas.runs.settings import RewardSettings, SearchSettings, SpaceSettings
+from nas.runs.supernet_settings import SupernetSettings
 from nas.runs.train_settings import TrainSettings
 from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
@@ -46,7 +46,7 @@ from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND
 from search_spaces.quoting import file_stem, shell_command
-from search_spaces.registry import SPACES, get_space, usual_target
+from search_spaces.registry import SPACES, usual_target
 
 _SCORED = "How networks are scored"
 _USUAL = RewardSettings()
@@ -108,8 +108,14 @@ _USUAL = RewardSettings()
     "--evaluator",
     group=_SCORED,
     metavar="KIND",
-    help="train: on a proxy task; benchmark: ImageNet accuracies by a surrogate; MODULE:FUNCTION: your own. "
-    "Default: train.",
+    help="train: on a proxy task; supernet: by the weights of one; benchmark: ImageNet accuracies by a "
+    "surrogate; MODULE:FUNCTION: your own. Default: train.",
+)
+@option(
+    "--supernet",
+    group=_SCORED,
+    metavar="FILE",
+    help="By `nas supernet`; its space is searched if no other is given.",
 )
 @option(
     "--benchmark-data",
@@ -193,49 +199,8 @@ def resume(
             fetch_run(run, Path(folder), lambda text: progress().print(text, highlight=False))
         run = folder
     place = Path(run)
-    _check_resumed(place, trials, data)
+    check_resumed(place, trials, data)
     _report(lambda: resume_search(place, placement, progress(), trials, data, data_root), run, as_json)
-
-
-def check_evaluator(kind: str, ctx: click.Context | None = None) -> None:
-    """Raise `InputError` for an option of `nas search` that another evaluator has."""
-    own = ":" in kind or kind == FunctionSettings.kind
-    only_with(
-        kind == "train",
-        "--evaluator train",
-        *("data", "data_root", "recipe", "changes", "proxy_file", "resolution", "width"),
-        *("stem_stride", "subset", "download", "cache", "held_out", "folds"),
-        ctx=ctx,
-    )
-    only_with(
-        kind == "train" or own,
-        "--evaluator train or MODULE:FUNCTION",
-        *("epochs", "scheduler", "concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
-        *("retries", "trial_timeout", "autoscaling", "dashboard", "full_resolution"),
-        ctx=ctx,
-    )
-    names = ("benchmark_data", "surrogate", "noise")
-    only_with(kind == "benchmark", "--evaluator benchmark", *names, ctx=ctx)
-
-
-def check_options(settings: SearchSettings, ctx: click.Context | None = None) -> None:
-    """Raise `InputError` for an option of `nas search` that would do nothing with these settings."""
-    check_evaluator(settings.evaluator.kind, ctx)
-    of_runs = is_run_benchmark(getattr(settings.evaluator, "records", None))
-    only_with(not of_runs, "a benchmark of ImageNet's records", "surrogate", ctx=ctx)
-    only_with(settings.until == "converged", "--until converged", "price", ctx=ctx)
-    if given("cost", ctx=ctx):
-        params = (ctx or click.get_current_context()).params
-        plain = any("=" not in text for text in params["target"])
-        named = {text.partition("=")[0] for text in params["target"]}
-        only_with(plain or params["cost"] not in named, "a --target without a name", "cost", ctx=ctx)
-    not_with(
-        bool(given("address", ctx=ctx)), "--address, whose cluster is there already", "dashboard", ctx=ctx
-    )
-    if isinstance(settings.evaluator, TrainSettings):
-        only_for_fetched(settings.evaluator.data, "data_root", "download", ctx=ctx)
-        files = source_of(settings.evaluator.data).located
-        only_with(files, "--data KIND:PATH (the others are in memory as they are)", "cache", ctx=ctx)
 
 
 def check_launched(context: click.Context) -> None:
@@ -245,47 +210,10 @@ def check_launched(context: click.Context) -> None:
         for name in ("folder", "or_resume", "as_json"):
             del options[name]
         take_placement(options)
-        check_options(_settings(options, context), context)
-
-
-_TRAINS = (
-    "data",
-    "data_root",
-    "download",
-    "concurrent",
-    "cpus_per_trial",
-    "gpus_per_trial",
-    "address",
-    "retries",
-    "trial_timeout",
-    "autoscaling",
-    "dashboard",
-)
-"""Options of `nas resume` that act where networks are trained, on Ray."""
-
-
-def _check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
-    """Raise `InputError` for an option that does nothing for this run."""
-    run, written = Run.open(folder), typed()
-    settings = run.settings
-    odd = [written[name] for name in _TRAINS if name in written]
-    if isinstance(settings.evaluator, FunctionSettings):
-        odd = [written[name] for name in ("data", "data_root", "download") if name in written]
-        if odd:
-            raise InputError(
-                f"resume {folder}: {settings.evaluator.function} has its data itself; "
-                f"leave {', '.join(odd)} out"
-            )
-    elif not isinstance(settings.evaluator, TrainSettings) and odd:
-        raise InputError(
-            f"resume {folder}: its benchmark answers in this process, nothing is trained; leave "
-            f"{', '.join(odd)} out"
-        )
-    if isinstance(settings.evaluator, TrainSettings):
-        only_for_fetched(absolute_data(data or settings.evaluator.data), "data_root", "download")
-    ended = len(run.records(lambda text: None))  # `resume_search` says what is wrong with them
-    if trials is not None and trials < ended:
-        raise InputError(f"trials {trials}: {ended} have ended already: expected at least as many")
+        if options["evaluator"] == SupernetSettings.kind:  # whose space its file says
+            check_evaluator(SupernetSettings.kind, context)
+        else:
+            check_options(_settings(options, context), context)
 
 
 def _find_run(folder: Path, storage: str | None) -> bool:
@@ -315,7 +243,7 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     check_evaluator(kind, ctx)
     benchmark, own = kind == "benchmark", ":" in kind or kind == FunctionSettings.kind
     for column in ("image_column", "label_column"):
-        if options[column] is not None and (benchmark or own):
+        if options[column] is not None and kind != TrainSettings.kind:
             name, what = column.replace("_", "-"), "the benchmark" if benchmark else "nas"
             raise InputError(f"{name} {options[column]!r}: {what} reads no images here; leave it out")
     known = base.evaluator.data if isinstance(base.evaluator, TrainSettings) else TrainSettings().data
@@ -331,6 +259,10 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
             raise InputError(f"epochs {epochs}: given as --set epochs={changed['epochs']} too")
         changed["epochs"] = epochs
     given = {name: value for name, value in options.items() if value is not None}
+    document: dict[str, Any] = {}
+    if kind == SupernetSettings.kind and not path and "space" not in given:
+        given["space"], document = _supernet_space(given.get("supernet"))
+        given.setdefault("exportable_to", ANY)
     chosen = pairs(given.pop("controller_option"), "--controller-option")
     # another controller than the file's has no use for the file's options
     kept = base.controller.options if options["controller"] in (None, base.controller.name) else {}
@@ -352,7 +284,8 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
         if pixels is None:
             share = 1.0
         else:
-            whole = base.space.make() if "space" not in given else get_space(str(given["space"]))
+            space = SpaceSettings(str(given.get("space")), document) if "space" in given else base.space
+            whole = space.make()
             share = (pixels / whole.template.resolution) ** 2 if isinstance(whole, StagedSpace) else 1.0
         if macs * share != _USUAL.targets["macs"]:
             given["targets"] = {"macs": macs * share}
@@ -362,11 +295,23 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
         given.setdefault("space_document", {})  # a benchmark's own space has one
     elif "exportable_to" in given:
         check_narrower(base.space, given["exportable_to"])
-    if "data" in given:
+    if document:
+        given["space_document"] = document
+    if "data" in given and kind == "train":
         given = {"cache": None, "held_out": None, "folds": None, **given, "data_digest": None}
+    if "supernet" in given:
+        given["supernet_digest"] = None
     if "benchmark_data" in given:
         given["surrogate_digest"] = None
     return change(base, **given)
+
+
+def _supernet_space(file: str | None) -> tuple[str, dict[str, Any]]:
+    """The name and the document of a supernet's space."""
+    from nas.supernet.plan import read_supernet
+
+    document = dict(read_supernet(SupernetSettings(file).file).plan.space)
+    return str(document.get("space", "space")), document
 
 
 def _report(work: Any, folder: str, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from nas.report.tables import part_words
 from nas.runs.folder import LATENCY_TABLE, SETTINGS, Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.measured import read_measured
+from nas.runs.supernet_settings import SupernetSettings
 from nas.runs.train_settings import TrainSettings
 from nas.search.ranking import RankingSheet
 from nas.search.results import Results
@@ -89,6 +90,8 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         scored = _proxy(settings.evaluator)
     elif isinstance(settings.evaluator, FunctionSettings):
         scored = f"{settings.evaluator.function}, epochs {settings.evaluator.epochs}"
+    elif isinstance(settings.evaluator, SupernetSettings):
+        scored = f"held-out images, with the weights of the supernet {settings.evaluator.supernet_digest}"
     cards = [
         ("best reward", f"{best.reward:.4f}"),
         ("its accuracy", f"{best.accuracy:.4f}"),

@@ -262,6 +262,8 @@ _TAGS = {
     "top5": "held_out/top5",
     "held_out_loss": "held_out/loss",
     "held_out_images": "held_out/images",
+    "smallest_accuracy": "held_out/smallest_accuracy",
+    "smallest_loss": "held_out/smallest_loss",
     "test_accuracy": "test/accuracy",
     "test_top5": "test/top5",
     "test_images": "test/images",

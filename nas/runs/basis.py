@@ -25,7 +25,8 @@ _MADE_GOOD = ("reward",)
 _STEERS = ("controller", "seed")
 """These decide which networks are proposed, and not what a network's result is."""
 _DECIDED = tuple(
-    f"evaluator.{name}" for name in ("data_digest", "surrogate_digest", "cache", "held_out", "folds")
+    f"evaluator.{name}"
+    for name in ("data_digest", "surrogate_digest", "supernet_digest", "cache", "held_out", "folds")
 )
 """None as long as no search has begun that decided or measured them."""
 _PARTS = ("space", "evaluator", "latency_table", *_MADE_GOOD, *_STEERS)

@@ -32,6 +32,7 @@ NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.
 _LATER = (
     *("exportable_to", "full_resolution", "cache", "held_out", "folds"),
     *("function", "module_folder", "function_epochs", "function_code"),
+    *("supernet", "supernet_digest"),
 )
 _FIRST = tuple(name for name in NAMES if name not in _LATER)
 """What the first version's files have."""

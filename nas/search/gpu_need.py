@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nas.search.largest import largest_network
+from nas.network.largest import largest_network
 from nas.training.gpu_memory import training_bytes, trial_bytes
 from search_spaces.space import SearchSpace
 from search_spaces.spec import NetworkSpec

@@ -2,4 +2,12 @@
 
 from nas.lazy import lazy_names
 
-__getattr__, __dir__, __all__ = lazy_names(__name__, {"network": ["Supernet"]})
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "network": ["Supernet"],
+        "sampling": ["PathSampler"],
+        "plan": ["SupernetPlan", "read_supernet"],
+        "training": ["SupernetTraining"],
+    },
+)

@@ -30,6 +30,8 @@ READERS = [
     ["train", "FILE", "--epochs", "1"],
     ["train", "mobilenet-v2", "--from", "FILE"],
     ["train", "--resume", "FILE"],
+    ["supernet", "--resume", "FILE"],
+    ["search", "--evaluator", "supernet", "--supernet", "FILE"],
     ["predict", "FILE", "."],
     ["import", "--from", "timm:FILE"],
 ]

@@ -9,8 +9,8 @@ from nas.cluster import gpus, nodes
 from nas.cluster.gpus import Cards, default_gpus, read_memories, torch_has_cuda, words_for
 from nas.cluster.nodes import Resources, room
 from nas.network.cost import cost
+from nas.network.largest import largest_network
 from nas.runs.train_settings import TrainSettings
-from nas.search.largest import largest_network
 from nas.training.gpu_memory import training_bytes
 from search_spaces import get_space
 from search_spaces.listed import ListedSpace

@@ -65,6 +65,10 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
     _benchmark(monkeypatch, recorder)
     _latency(monkeypatch, recorder)
     _proxy(monkeypatch, recorder)
+    monkeypatch.setattr("nas.commands.search._supernet_space", lambda file: ("mnasnet", {}))
+    monkeypatch.setattr("nas.runs.supernet_settings.SupernetSettings.check", recorder("check"))
+    for name in ("_begun", "_resumed", "_report"):
+        monkeypatch.setattr(f"nas.commands.supernet.{name}", recorder(name))
     monkeypatch.setattr("nas.commands.network._check", recorder("check", {"macs": 1, "params": 1}))
     monkeypatch.setattr(
         "nas.export.from_model.import_spec", lambda text: reference("resnet50").replace(name=text)

@@ -19,6 +19,7 @@ ELSEWHERE = {"start", "train", "resume", "predict"}
 
 SURROGATE = str(Path(nas.__file__).parent / "benchmark" / "surrogate.npz")
 BENCHMARK = ["--evaluator", "benchmark"]
+SUPERNET = ["--evaluator", "supernet", "--supernet", "x.pt"]
 CONVERGED = ["--until", "converged"]
 PLAN = ["--trials", "20", "--workers", "3", "--controller", "random"]
 PHI = ["efficientnet-b0", "--phi", "1"]
@@ -48,6 +49,7 @@ ACTS = {
         ),
         "evaluator": ([], BENCHMARK),
         "benchmark_data": (BENCHMARK, [*BENCHMARK, "--benchmark-data", SURROGATE]),
+        "supernet": (SUPERNET, [*SUPERNET[:2], "--supernet", "other.pt"]),
         "latency_table": ([], ["--latency-table", "table.json"]),
         "surrogate": (BENCHMARK, [*BENCHMARK, "--surrogate", "gb"]),
         "noise": (BENCHMARK, [*BENCHMARK, "--noise"]),
@@ -279,6 +281,32 @@ ACTS = {
         "target": (PROXY, ["--out", "q", *PROXY[2:]]),
         "as_json": (PROXY, [*PROXY, "--json"]),
     },
+    "supernet": {
+        "space": ([], ["--space", "efficientnet"]),
+        "exportable_to": ([], ["--exportable-to", "any"]),
+        "resume": ([], ["--resume", "x.pt"]),
+        "target": ([], ["--out", "x.pt"]),
+        "seed": ([], ["--seed", "1"]),
+        "as_json": ([], ["--json"]),
+        "data": ([], ["--data", "cifar10"]),
+        "data_root": (["--data", "cifar10"], ["--data", "cifar10", "--data-root", "x"]),
+        "image_column": (["--data", "huggingface:x"], ["--data", "huggingface:x", "--image-column", "a"]),
+        "label_column": (["--data", "huggingface:x"], ["--data", "huggingface:x", "--label-column", "a"]),
+        "download": (["--data", "cifar10"], ["--data", "cifar10", "--download"]),
+        "cache": (["--data", "imagefolder:x"], ["--data", "imagefolder:x", "--cache", "2G"]),
+        "held_out": ([], ["--held-out", "50"]),
+        "recipe": ([], ["--recipe", "sgd"]),
+        "changes": ([], ["--set", "lr=0.02"]),
+        "epochs": ([], ["--epochs", "2"]),
+        "resolution": ([], ["--resolution", "24"]),
+        "width": ([], ["--width", "0.5"]),
+        "stem_stride": ([], ["--stem-stride", "2"]),
+        "subset": ([], ["--subset", "0.5"]),
+        "paths": ([], ["--paths", "3"]),
+        "distil": ([], ["--no-distil"]),
+        "progressive": ([], ["--progressive"]),
+        "transforms": ([], ["--transforms"]),
+    },
     "export": {
         "spec": (["resnet50", "--to", "yaml"], ["run", "--to", "yaml"]),
         "form": (["resnet50", "--to", "yaml"], ["resnet50", "--to", "json"]),
@@ -356,6 +384,19 @@ REFUSED = [
             ["--cache", "off"], ["--held-out", "9"], ["--folds", "2"], ["--full-resolution", "64"],
         )
     ),
+    *(
+        (["search", *SUPERNET], option)
+        for option in (
+            ["--epochs", "2"], ["--recipe", "sgd"], ["--set", "lr=0.1"], ["--resolution", "24"],
+            ["--width", "0.5"], ["--stem-stride", "2"], ["--subset", "0.5"], ["--scheduler", "asha"],
+            ["--concurrent", "2"], ["--cpus-per-trial", "2"], ["--gpus-per-trial", "1"], ["--address", "auto"],
+            ["--retries", "3"], ["--trial-timeout", "5m"], ["--autoscaling"], ["--dashboard"],
+            ["--proxy", "proxy.yaml"], ["--cache", "off"], ["--held-out", "9"], ["--folds", "2"],
+            ["--image-column", "x"], ["--surrogate", "gb"],
+        )
+    ),
+    (["search"], ["--supernet", "x.pt"]),
+    (["search", *BENCHMARK], ["--supernet", "x.pt"]),
     (["search"], ["--benchmark-data", "x"]),
     (["search"], ["--surrogate", "gb"]),
     (["search"], ["--noise"]),
@@ -419,6 +460,18 @@ REFUSED = [
     (["scale", *STUDY], ["--tolerance", "0.1"]),
     (["scale", *STUDY], ["--resolution-step", "8"]),
     (["proxy", *PROXY], ["--data-root", "x"]),
+    (["supernet"], ["--data-root", "x"]),
+    (["supernet", "--data", "cifar10"], ["--cache", "on"]),
+    (["supernet", "--epochs", "2"], ["--set", "epochs=3"]),
+    *(
+        (["supernet", "--resume", "x.pt"], option)
+        for option in (
+            ["--space", "efficientnet"], ["--exportable-to", "any"], ["--out", "y.pt"], ["--seed", "1"],
+            ["--cache", "on"], ["--held-out", "9"], ["--recipe", "sgd"], ["--set", "lr=1"], ["--epochs", "2"],
+            ["--resolution", "24"], ["--width", "0.5"], ["--stem-stride", "1"], ["--subset", "0.5"],
+            ["--paths", "3"], ["--no-distil"], ["--progressive"], ["--transforms"], ["--image-column", "a"],
+        )
+    ),
     (["export", "resnet50", "--to", "yaml"], ["--json"]),
     (["export", "resnet50", "--to", "yaml"], ["--dynamic-size"]),
     (["import", "--from", "timm:a"], ["--table"]),

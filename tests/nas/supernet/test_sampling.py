@@ -1,0 +1,79 @@
+"""Which networks a supernet is trained on: extremes, fair choices, one kind of choice after the other."""
+
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from nas.network.cost import cost
+from nas.supernet.sampling import PathSampler
+from search_spaces import InputError, get_space
+
+
+def macs(spec):
+    return cost(spec).macs
+
+
+@pytest.fixture(scope="module")
+def space():
+    return get_space("efficientnet")
+
+
+def test_the_largest_and_the_smallest_are_beyond_all_others(space):
+    sampler = PathSampler(space, macs)
+    rng = np.random.default_rng(0)
+    sizes = [macs(space.decode(space.sample(rng))) for _ in range(100)]
+    assert macs(space.decode(sampler.smallest)) < min(sizes)
+    assert macs(space.decode(sampler.largest)) > max(sizes)
+    choices = space.choices(sampler.smallest)
+    assert all(v == 3 for name, v in choices.items() if name.endswith("kernel"))
+
+
+def test_every_choice_is_drawn_equally_often(space):
+    sampler = PathSampler(space, macs, count=4)
+    drawn = [a for step in islice(sampler.epoch(0, 0), 60) for a in step[2:]]
+    for place, decision in enumerate(space.decisions):
+        counts = Counter(a[place] for a in drawn)
+        assert set(counts.values()) == {120 // len(decision)}, decision.name
+
+
+def test_seed_and_epoch_decide_and_nothing_else(space):
+    sampler = PathSampler(space, macs)
+    one, again = (list(islice(sampler.epoch(3, 5), 4)) for _ in range(2))
+    assert one == again
+    assert one != list(islice(sampler.epoch(3, 6), 4))
+    assert one != list(islice(sampler.epoch(4, 5), 4))
+
+
+def test_progressive_shrinking_opens_kernels_then_depths_then_the_rest(space):
+    sampler = PathSampler(space, macs, progressive=True, epochs=8)
+    opened = []
+    for epoch in range(8):
+        steps = list(islice(sampler.epoch(0, epoch), 20))
+        differ = {
+            space.decisions[place].name.rpartition(".")[2]
+            for step in steps
+            for a in step
+            for place in range(len(a))
+            if a[place] != sampler.largest[place]
+        }
+        opened.append(differ)
+    kinds = {decision.name.rpartition(".")[2] for decision in space.decisions}
+    assert opened[:2] == [set(), set()]
+    assert opened[2:4] == [{"kernel"}] * 2
+    assert opened[4:6] == [{"kernel", "repeats"}] * 2
+    assert opened[6:] == [kinds] * 2
+    assert PathSampler(space, macs, epochs=8).phase(0) == "all"
+
+
+def test_a_block_that_is_not_there_decides_nothing():
+    space = get_space("mobilenet-v4")
+    sampler = PathSampler(space, macs, count=3)
+    assert all(a == space.canonical(a) for step in islice(sampler.epoch(0, 0), 5) for a in step)
+
+
+@pytest.mark.parametrize("count", [1, 0, 65])
+def test_a_step_has_both_ends(space, count):
+    with pytest.raises(InputError, match=f"paths {count}: expected an integer from 2 to 64"):
+        PathSampler(space, macs, count)
