@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
-from typing import get_type_hints
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, get_type_hints
 
 from controller.base import Controller, RewardLine
+from search_spaces.added import Registry, broken
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.space import SearchSpace
 
+
+def _built_in(module: str, name: str) -> type[Controller]:
+    found: type[Controller] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _accepted(name: str, cls: Any) -> Callable[[], type[Controller]]:
+    if not (isinstance(cls, type) and issubclass(cls, Controller)):
+        raise TypeError("expected a subclass of controller.base.Controller")
+    if list(inspect.signature(cls.__init__).parameters)[1:3] != ["space", "seed"]:
+        raise TypeError(f"expected {cls.__name__}(space, seed, ...)")
+    return lambda: cls
+
+
 # by module and class, so that naming one loads no other (PPO needs torch)
-CONTROLLERS: dict[str, tuple[str, str]] = {
-    "random": ("controller.random_search", "RandomSearch"),
-    "evolution": ("controller.evolution", "Evolution"),
-    "ppo": ("controller.ppo", "PPO"),
-    "local-search": ("controller.local_search", "LocalSearch"),
-    "nsga2": ("controller.nsga2", "NSGA2"),
-    "optuna": ("controller.optuna_search", "OptunaSearch"),
-    "predictor": ("controller.predictor_guided", "PredictorGuided"),
-}
+CONTROLLERS: Registry[Callable[[], type[Controller]]] = Registry(
+    "nas.controllers",
+    {
+        "random": partial(_built_in, "controller.random_search", "RandomSearch"),
+        "evolution": partial(_built_in, "controller.evolution", "Evolution"),
+        "ppo": partial(_built_in, "controller.ppo", "PPO"),
+        "local-search": partial(_built_in, "controller.local_search", "LocalSearch"),
+        "nsga2": partial(_built_in, "controller.nsga2", "NSGA2"),
+        "optuna": partial(_built_in, "controller.optuna_search", "OptunaSearch"),
+        "predictor": partial(_built_in, "controller.predictor_guided", "PredictorGuided"),
+    },
+    _accepted,
+)
+"""What gives their classes; installed packages add theirs by the entry points `nas.controllers`."""
 
 
 def make_controller(
@@ -39,8 +60,7 @@ def make_controller(
     """
     if name not in CONTROLLERS:
         raise unknown("controller", name, CONTROLLERS)
-    module, attribute = CONTROLLERS[name]
-    cls = getattr(importlib.import_module(module), attribute)
+    cls = CONTROLLERS[name]()
     hints = get_type_hints(cls.__init__)
     parameters = inspect.signature(cls.__init__).parameters
     known = [key for key in parameters if key not in ("self", "space", "seed", "objective")]
@@ -51,12 +71,18 @@ def make_controller(
                 raise InputError(f"controller {name!r} has no option {key!r}: it has none")
             raise unknown(f"option of controller {name}", key, known)
         try:
-            values[key] = hints[key](value)
+            values[key] = hints.get(key, str)(value)
         except (TypeError, ValueError):
             raise InputError(
                 f"{key} {shown(value)}: expected a value of type {hints[key].__name__}"
             ) from None
     if "objective" in parameters:
         values["objective"] = objective
-    controller: Controller = cls(space, seed, **values)
-    return controller
+    make: Any = cls
+    try:
+        made: Controller = make(space, seed, **values)
+    except Exception as error:
+        if name in CONTROLLERS.built_in or isinstance(error, InputError):
+            raise
+        raise broken("nas.controllers", name, f"{type(error).__name__}: {error}") from error
+    return made

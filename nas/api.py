@@ -7,7 +7,7 @@ nas.open("runs/first").resume(trials=48)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from io import BytesIO
@@ -19,11 +19,12 @@ from click import Abort, ClickException
 from nas.commands.common import notebook, progress
 from nas.export.exportable import default_exports
 from nas.runs.benchmark_settings import BenchmarkSettings
+from nas.runs.cost_settings import handed_cost
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.placement import Placement
-from nas.search.function_evaluator import OwnFunction
+from nas.search.own_function import OwnFunction
 from nas.search.results import Results
 from nas.search.trial import Record, Scored
 from nas.session import resume_search, start_search
@@ -43,7 +44,7 @@ def run_search(
     space: str | Mapping[str, Any] = "mnasnet",
     evaluate: str | OwnFunction = "train",
     *,
-    costs: Mapping[str, float | str] | float | str | None = None,
+    costs: Mapping[Any, float | str] | float | str | None = None,
     reward: str = "soft",
     trials: int = 24,
     out: str | Path,
@@ -56,8 +57,9 @@ def run_search(
     Args:
         space: a name, a file, or the document of a space (`StagedSpace.to_document`).
         evaluate: `train`, `benchmark`, `module:function`, or a function (see `FunctionEvaluator`).
-        costs: targets by cost name (`{"macs": "400M", "params": 5e6}`), or one of MACs. Default: 400M MACs,
-            2.85G in `efficientnet-v2` and 0.83G in `mobilenet-v4`; on the benchmark as it counts them.
+        costs: targets by cost name (`{"macs": "400M", "params": 5e6}`), or one of MACs. A cost may be one's
+            own: `module:function`, or a function of a spec that gives a number. Default: 400M MACs, 2.85G in
+            `efficientnet-v2` and 0.83G in `mobilenet-v4`; on the benchmark as it counts them.
         reward: `soft`, `hard` or `absolute`.
         trials: how many networks.
         out: the run folder to make.
@@ -90,8 +92,12 @@ def run_search(
         costs = {"benchmark_macs": "400M"}
     elif costs is None and isinstance(space, str) and (usual := usual_target(space)) != 400e6:
         costs = {"macs": usual}
-    if costs is not None:
-        flat["targets"] = dict(costs) if isinstance(costs, Mapping) else {"macs": costs}
+    if isinstance(costs, Mapping):
+        functions = {cost: handed_cost(cost) for cost in costs if callable(cost)}
+        flat |= {"own_costs": dict(functions.values())} if functions else {}
+        flat["targets"] = {functions[c][0] if c in functions else c: target for c, target in costs.items()}
+    elif costs is not None:
+        flat["targets"] = {"macs": costs}
     if epochs is not None and (callable(evaluate) or ":" in evaluate):
         flat["function_epochs"] = epochs
     elif epochs is not None and not benchmark:
@@ -206,6 +212,7 @@ class SearchRun:
         trials: int | None = None,
         *,
         evaluate: OwnFunction | None = None,
+        costs: Sequence[OwnFunction] = (),
         data: str | None = None,
         data_root: str | None = None,
         **placed: Any,
@@ -215,6 +222,7 @@ class SearchRun:
         Args:
             trials: how many in all; None: the run's.
             evaluate: the run's own function, where it was defined in a notebook that is gone.
+            costs: the same of its own costs.
             data, data_root: where its data lie now.
             **placed: as `Placement` takes it: `address`, `concurrent`, `cpus` ...
 
@@ -223,6 +231,11 @@ class SearchRun:
         """
         if evaluate is not None:
             self._take(evaluate)
+        for cost in costs:
+            name, given = handed_cost(cost)
+            known = self.settings.own_costs
+            if name not in known or known[name].function != given.function:
+                raise unknown("cost of the run", given.function, [own.function for own in known.values()])
         ended = len(self.records)
         if trials is not None and trials < max(1, ended):
             raise InputError(f"trials {trials}: {ended} have ended already: expected at least as many")

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from nas.errors import HeadLostError
 from nas.export.exportable import describe_space
-from nas.latency.table import LATENCY, LatencyTable
 from nas.runs.folder import Run, check_run_links, is_untouched, sweep
 from nas.runs.link import copy_of, kept_copy
 from nas.runs.measured import EXPONENT
@@ -23,6 +22,7 @@ from nas.runs.storage import is_url
 from nas.search.evaluator import Evaluator
 from nas.search.journal import check_unused
 from nas.search.loop import SearchLoop, run_in_process
+from nas.search.own_cost import other_costs
 from nas.search.results import Results
 from nas.search.reward import AUTO
 from nas.search.trial import Record
@@ -31,7 +31,6 @@ from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
 from search_spaces.quoting import shell_command
 from search_spaces.space import SearchSpace
-from search_spaces.spec import NetworkSpec
 from search_spaces.targets import check_folder, same_file
 
 if TYPE_CHECKING:  # it loads Ray
@@ -137,7 +136,7 @@ def _run(
             *(made, settings.make_space(), joining, scorer.early_stopping, folder, placement, console)
         )
     del made  # the cluster's store holds its data once for all
-    costs = _costs(evaluator, settings.make_latency())
+    costs = other_costs(evaluator, settings.make_latency(), settings.own)
     study = ExponentStudy.of(settings, evaluator, costs) if settings.reward.exponent == AUTO else None
     run = Run.create(folder, settings, placement.storage) if new else Run(folder, settings)
     say = _yellow(console)
@@ -155,6 +154,7 @@ def _run(
         console.print(f"scored on {evaluator.describe()}", highlight=False)
         if study is not None:
             _measure(run, study, evaluator, runner, placement, console)
+        run.recall_costs(settings.own, records)
         if records:
             console.print(f"{len(records)} trials are in the journal already", highlight=False)
         events = TensorBoardWriter(run, records)
@@ -276,15 +276,6 @@ _NOT_RETRACED = (
 
 def _yellow(console: Console) -> Callable[[str], None]:
     return lambda text: console.print(text, style="yellow", highlight=False, soft_wrap=True, markup=False)
-
-
-def _costs(evaluator: Evaluator, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
-    """The costs of a network beside the analytic ones."""
-
-    def costs(spec: NetworkSpec) -> dict[str, float]:
-        return evaluator.costs(spec) | ({} if latency is None else {LATENCY: latency(spec)})
-
-    return costs
 
 
 def _mirror(url: str | None, folder: Path) -> AbstractContextManager[Mirror | None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from search_spaces.added import Registry
 from search_spaces.errors import InputError
 from search_spaces.layers import Conv, Gate, Layer, Pool, make_divisible
 
@@ -116,20 +117,31 @@ class Op:
     universal: bool = False
 
 
-OPS: dict[str, Op] = {}
-"""Blocks that a stage can repeat, by name."""
+def _accepted(name: str, op: object) -> Op:
+    if not isinstance(op, Op) or op.name != name:
+        raise TypeError(f"expected a search_spaces.Op named {name!r}")
+    _check_free(op)
+    return op
+
+
+OPS: Registry[Op] = Registry("nas.ops", {}, _accepted)
+"""Blocks that a stage can repeat, by name; installed packages add theirs by the entry points `nas.ops`."""
 
 
 def register_op(op: Op) -> None:
-    """Add an op; all that reads or counts or builds a spec knows it from then on.
+    """Add an op; all that reads or counts or builds a spec in this process knows it from then on.
 
     Raises:
         InputError: its name or its word is taken.
     """
-    for other in OPS.values():
+    _check_free(op)
+    OPS[op.name] = op
+
+
+def _check_free(op: Op) -> None:
+    for other in OPS.present.values():
         if op.name == other.name or op.word == other.word:
             raise InputError(f"op {op.name!r}: name or word {op.word!r} is taken by {other.name!r}")
-    OPS[op.name] = op
 
 
 @lru_cache(maxsize=1 << 16)
@@ -244,3 +256,5 @@ for _op in (
     ),
 ):  # fmt: skip
     register_op(_op)
+
+OPS.built_in = frozenset(OPS.present)

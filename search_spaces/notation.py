@@ -74,7 +74,7 @@ def from_notation(text: str) -> StageSpec:
         InputError: a part that is no word of the notation, or a value out of its rule.
     """
     word, *parts = text.split("_")
-    ops = {op.word: op.name for op in OPS.values()}
+    ops = {op.word: op.name for op in OPS.loaded().values()}
     if word not in ops:
         raise InputError(f"block notation {text!r}: {word!r} is none of {', '.join(ops)}")
     skips = {name: skip for skip, name in _SKIPS.items() if name}

@@ -50,7 +50,8 @@ def places(pattern):
                     *("commands/common", "cli", "testing/controllers", "search/journal"),
                     "training/graphed",
                 )
-            },
+            }
+            | {"search_spaces/added.py"},
         ),
         (r".*\.from_markup|Markdown", set()),
         (r"Image\.open", {"nas/data/images.py"}),

@@ -40,7 +40,7 @@ def export(
     """
     export_to = export_format(form)
     if dynamic_size and not export_to.program:
-        programs = ", ".join(name for name, other in EXPORTS.items() if other.program)
+        programs = ", ".join(name for name, other in EXPORTS.loaded().items() if other.program)
         raise InputError(f"--dynamic-size: acts on {programs}; what {form} holds takes images of any size")
     found = find_network(spec, weights=True)
     network = found.spec if resolution is None else found.spec.replace(resolution=resolution)

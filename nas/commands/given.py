@@ -59,7 +59,7 @@ def typed() -> dict[str, str]:
     return found
 
 
-DOWNLOADED = tuple(source.kind for source in SOURCES.values() if source.fetched)
+DOWNLOADED = tuple(source.kind for source in SOURCES.present.values() if source.fetched)
 """Data sets that are looked for in folders and can be fetched; the others are embedded, or named by path."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nas.commands.common import out, print_json, put
+from nas.commands.common import out, print_json, progress, put
 from nas.commands.given import only_with
 from nas.commands.networks import resolve_network
 from nas.commands.outputs import OutPath, Target, declare
@@ -104,6 +104,16 @@ def _check(network: NetworkSpec) -> dict[str, int]:
     }
 
 
+def _spaces() -> dict[str, StagedSpace]:
+    found = {}
+    for name, make in SPACES.loaded().items():
+        try:
+            found[name] = make()
+        except InputError as error:  # one that a package adds
+            progress().print(f"{error}; left out", highlight=False, soft_wrap=True)
+    return found
+
+
 def _exportable(space: StagedSpace, form: str) -> int:
     """How many networks of a space the format can express."""
     try:
@@ -126,7 +136,7 @@ def space(space: str | None, exportable_to: str, target: str | None, as_json: bo
     """List the search spaces with what they export to, or write one as YAML: a start for your own."""
     only_with(space is not None, "SPACE", "target", "exportable_to")
     if space is None:
-        rows = {name: make() for name, make in SPACES.items()}
+        rows = _spaces()
         exports = {
             name: {form: _exportable(known, form) for form in LISTED_FORMATS} for name, known in rows.items()
         }

@@ -121,7 +121,9 @@ def _data_name(text: str) -> str:
     path = Path(text).expanduser()
     if not path.is_dir():
         what = "is no folder" if path.exists() else "no folder here"
-        known = ", ".join(kind + (":..." if source.located else "") for kind, source in SOURCES.items())
+        known = ", ".join(
+            kind + (":..." if source.located else "") for kind, source in SOURCES.loaded().items()
+        )
         raise InputError(f"data {text!r}: {what}, nor the name of a data set ({known})")
     if any((path / file).is_file() for file in ("dataset_dict.json", "dataset_info.json")):
         return f"huggingface:{text}"
@@ -267,7 +269,7 @@ def _commands(plan: StartPlan, place: Path, more: dict[str, Any]) -> list[list[s
 def _export_name(form: str) -> str:
     """The winner's file: formats that share an ending tell by the name."""
     ending = EXPORTS[form].suffixes[0]
-    alone = [known.suffixes[0] for known in EXPORTS.values()].count(ending) == 1
+    alone = [known.suffixes[0] for known in EXPORTS.present.values()].count(ending) == 1
     return f"winner{ending}" if alone else f"winner_{form}{ending}"
 
 

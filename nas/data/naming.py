@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from nas.data.sources import SOURCES, source_of
 from search_spaces.errors import InputError, unknown
 
-WITH_COLUMNS = tuple(source.kind for source in SOURCES.values() if source.columns)
+WITH_COLUMNS = tuple(source.kind for source in SOURCES.present.values() if source.columns)
 """Kinds whose images and labels are columns with names."""
 COLUMNS = ("image", "label")
 _OPTIONS = re.compile(r"[^/?&=]+=[^&]*(&[^/?&=]+=[^&]*)*")
@@ -62,7 +62,7 @@ def parse_name(text: str) -> DataName:
         if key in values or not value:
             raise InputError(f"data set {text!r}: {key}: expected the name of one column")
         values[key] = unquote(value)
-    if values and kind not in WITH_COLUMNS:
+    if values and not SOURCES[kind].columns:
         raise InputError(
             f"data set {text!r}: {next(iter(values))}: only {' and '.join(WITH_COLUMNS)} have columns"
         )
@@ -82,7 +82,7 @@ def with_columns(text: str, image: str | None, label: str | None) -> str:
     for key, value in given.items():
         if value is None:
             continue
-        if name.kind not in WITH_COLUMNS:
+        if not SOURCES[name.kind].columns:
             raise InputError(
                 f"{key}-column {value!r}: only {' and '.join(f'{kind}:...' for kind in WITH_COLUMNS)} have "
                 f"columns, not {text!r}"

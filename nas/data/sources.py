@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.added import Registry, broken
 from search_spaces.errors import unknown
 
 
@@ -72,7 +73,14 @@ _PHOTOGRAPHS = ProxyDefaults(48, 0.25, 2, 1.0, 3000)
 EARLIER_PHOTOGRAPHS = ProxyDefaults(128, 1.0, 2, 0.1)
 """Of runs that were started before those."""
 
-SOURCES = {
+
+def _accepted(name: str, source: object) -> DataSource:
+    if not isinstance(source, DataSource) or source.kind != name:
+        raise TypeError(f"expected a nas.data.sources.DataSource of the kind {name!r}")
+    return source
+
+
+_BUILT_IN = {
     source.kind: source
     for source in (
         DataSource("digits", "nas.data.arrays:array_set", ProxyDefaults(16, 0.25, 1, 1.0)),
@@ -92,19 +100,29 @@ SOURCES = {
 }
 
 
+SOURCES: Registry[DataSource] = Registry("nas.data", _BUILT_IN, _accepted)
+"""By kind; installed packages add theirs by the entry points `nas.data`."""
+
+
 def load_function(source: DataSource) -> Callable[..., Any]:
-    """Its loader."""
+    """Its loader; raises `InputError` where a package's can't be imported."""
     module, _, function = source.loader.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except Exception as error:
+        if source.kind in SOURCES.built_in:
+            raise
+        raise broken("nas.data", source.kind, f"loader {source.loader!r}: {error}") from error
     return found
 
 
 def source_of(name: str) -> DataSource:
     """The source of a data set's name, `KIND` or `KIND:LOCATION`; raises `InputError` for an unknown one."""
     kind, colon, _ = name.partition(":")
-    source = SOURCES.get(kind)
+    source: DataSource | None = SOURCES.get(kind)
     if source is None or source.located != bool(colon):
-        raise unknown("data set", name, [s.kind + (":PATH" if s.located else "") for s in SOURCES.values()])
+        known = SOURCES.loaded().values()
+        raise unknown("data set", name, [s.kind + (":PATH" if s.located else "") for s in known])
     return source
 
 

@@ -24,7 +24,7 @@ def default_exports(space: str) -> str:
 
     One's own space is searched as it was written.
     """
-    return "timm,onnx" if space in SPACES else ANY
+    return "timm,onnx" if space in SPACES.built_in else ANY
 
 
 def parse_formats(text: str) -> tuple[str, ...]:

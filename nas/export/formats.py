@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from search_spaces.added import Registry, broken
 from search_spaces.errors import unknown
 from search_spaces.spec import NetworkSpec
 
@@ -90,7 +91,12 @@ class ExportFormat:
             InputError: a package is missing.
         """
         module, _, function = self.writer.partition(":")
-        writer: Writer = getattr(importlib.import_module(module), function)
+        try:
+            writer: Writer = getattr(importlib.import_module(module), function)
+        except Exception as error:
+            if self.name in EXPORTS.built_in:
+                raise
+            raise broken("nas.exports", self.name, f"writer {self.writer!r}: {error}") from error
         return writer(spec, model, wanted)
 
 
@@ -99,7 +105,14 @@ _PROGRAM = "nas.export.program:write_program"
 _LIBRARY_NEEDS = {"timm": ("timm", "safetensors"), "torchvision": ("safetensors",)}
 _ONNX = ("onnx", "onnxruntime", "onnxscript")
 
-EXPORTS = {
+
+def _accepted(name: str, form: object) -> ExportFormat:
+    if not isinstance(form, ExportFormat) or form.name != name:
+        raise TypeError(f"expected a nas.export.formats.ExportFormat named {name!r}")
+    return form
+
+
+_BUILT_IN = {
     export.name: export
     for export in (
         *(
@@ -115,6 +128,10 @@ EXPORTS = {
         ExportFormat("json", "spec", "nas.export.document:write_spec", (".json",), text=True),
     )
 }
+
+
+EXPORTS: Registry[ExportFormat] = Registry("nas.exports", _BUILT_IN, _accepted)
+"""By name; installed packages add theirs by the entry points `nas.exports`."""
 
 
 def export_format(name: str) -> ExportFormat:

@@ -24,6 +24,8 @@ _MADE_GOOD = ("reward",)
 """Results of another one are recomputed."""
 _STEERS = ("controller", "seed")
 """These decide which networks are proposed, and not what a network's result is."""
+OWN = "own_costs"
+"""There only if a run has some."""
 _DECIDED = tuple(
     f"evaluator.{name}"
     for name in ("data_digest", "surrogate_digest", "supernet_digest", "cache", "held_out", "folds")
@@ -44,7 +46,9 @@ def basis_of(settings: SearchSettings) -> dict[str, Any]:
         "reward": asdict(settings.reward),
         "controller": asdict(settings.controller),
         "seed": settings.seed,
-    }
+    } | (
+        {OWN: {name: own.function for name, own in settings.own_costs.items()}} if settings.own_costs else {}
+    )
 
 
 def _space(settings: SearchSettings) -> dict[str, Any]:
@@ -70,12 +74,12 @@ def read_basis(folder: Path) -> dict[str, Any] | None:
     try:
         document = read_document(path)
         check_schema(document, str(path), SCHEMA_VERSION)
-        parts = check_fields(document, str(path), ("schema", *_PARTS))
+        parts = check_fields(document, str(path), ("schema", *_PARTS), (OWN,))
         for name in ("space", "evaluator", "reward", "controller"):
             check_fields(parts[name], f"{path}: {name}", (), parts[name] or ())
     except InputError as error:
         raise InputError(f"{error}; remove the file if the trials were scored by search.yaml") from None
-    return {name: parts[name] for name in _PARTS}
+    return {name: parts[name] for name in (*_PARTS, OWN) if name in parts}
 
 
 def write_basis(folder: Path, basis: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from nas.runs.cost_settings import own_costs
 from nas.runs.evaluators import EVALUATORS
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.settings import SearchSettings, resolve_targets
@@ -23,7 +24,7 @@ _PARTS = {
     "targets": ("reward", "targets"),
     "exponent": ("reward", "exponent"),
 }
-_TOP = ("latency_table", "trials", "until", "price", "seed")
+_TOP = ("latency_table", "trials", "until", "price", "seed", "own_costs")
 _OF_KIND = {
     kind: {part.flat_names.get(field.name, field.name): field.name for field in fields(part)}
     for kind, part in EVALUATORS.items()
@@ -31,7 +32,7 @@ _OF_KIND = {
 NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.values() for name in names))
 _LATER = (
     *("exportable_to", "full_resolution", "cache", "held_out", "folds"),
-    *("function", "module_folder", "function_epochs", "function_code"),
+    *("function", "module_folder", "function_epochs", "function_code", "own_costs"),
     *("supernet", "supernet_digest"),
 )
 _FIRST = tuple(name for name in NAMES if name not in _LATER)
@@ -48,7 +49,7 @@ def make_settings(**flat: Any) -> SearchSettings:
 def change(settings: SearchSettings, **flat: Any) -> SearchSettings:
     """The settings with some changed, by flat names (`NAMES`); targets may be texts.
 
-    Another evaluator starts from its own defaults; `module:function` is one too.
+    Another evaluator starts from its own defaults; `module:function` is one too, or, in targets, a cost.
 
     Raises:
         InputError: an unknown name, one of another evaluator, or what the parts refuse.
@@ -60,7 +61,7 @@ def change(settings: SearchSettings, **flat: Any) -> SearchSettings:
         raise unknown("evaluator", str(kind), EVALUATORS)
     scorer = settings.evaluator if kind == settings.evaluator.kind else EVALUATORS[kind]()
     top = {name: flat.pop(name) for name in _TOP if name in flat}
-    own = {_OF_KIND[kind][name]: flat.pop(name) for name in list(flat) if name in _OF_KIND[kind]}
+    scored = {_OF_KIND[kind][name]: flat.pop(name) for name in list(flat) if name in _OF_KIND[kind]}
     parts: dict[str, dict[str, Any]] = {}
     for name, value in flat.items():
         if name in _PARTS:
@@ -71,10 +72,12 @@ def change(settings: SearchSettings, **flat: Any) -> SearchSettings:
             raise InputError(f"{name.replace('_', '-')} {shown(value)}: only for --evaluator {other}")
         else:
             raise unknown("setting", name, NAMES)
-    scorer = replace(scorer, **own)
+    scorer = replace(scorer, **scored)
     if "targets" in parts.get("reward", {}):
         table = top.get("latency_table", settings.latency_table)
-        parts["reward"]["targets"] = resolve_targets(parts["reward"]["targets"], scorer, table)
+        own, targets = own_costs(parts["reward"]["targets"], top.get("own_costs", settings.own_costs))
+        parts["reward"]["targets"] = resolve_targets(targets, scorer, table, own)
+        top["own_costs"] = own
     made = {part: replace(getattr(settings, part), **values) for part, values in parts.items()}
     return replace(settings, evaluator=scorer, **top, **made)
 

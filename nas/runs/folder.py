@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from nas.runs.status import RUNNING
 from nas.search.convergence import Convergence
 from nas.search.journal import DAMAGED, LOCK, PROPOSALS, TRIALS, Journal, read_records, to_stderr
 from nas.search.loop import Observer, SearchLoop
+from nas.search.own_cost import OwnCost
 from nas.search.results import Results
 from nas.search.reward import AUTO
 from nas.search.trial import Record, Scored
@@ -215,6 +216,18 @@ class Run:
             journal.close()
             raise
         return journal
+
+    def recall_costs(self, own: Mapping[str, OwnCost], records: Sequence[Record]) -> None:
+        """Own costs of ended trials, as they are kept; those of the first and the last are asked for again.
+
+        Raises:
+            InputError: another one is given now.
+        """
+        if own:
+            ends = [(record, self.spec(record)) for record in (*records[:3], *records[3:][-3:])]
+            for cost in own.values():
+                cost.check(ends)
+                cost.recall(records)
 
     def keep_trials(self, trials: int) -> None:
         """Take another number of trials over into the settings, here and in `search.yaml`."""

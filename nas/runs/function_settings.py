@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from nas.data.place import absolute
 from nas.runs.checked import check_types
 from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.runs.own_names import name_in_folder, name_of, was_handed
 from nas.runs.train_settings import SCHEDULERS
-from nas.search.function_evaluator import FunctionEvaluator, OwnFunction, code_digest, find_function
+from nas.search.function_evaluator import FunctionEvaluator, find_function
+from nas.search.own_function import OwnFunction, code_digest
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
-
-_handed: dict[tuple[str, str | None], OwnFunction] = {}
-"""Functions that this process was given itself, by what settings call them."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +57,13 @@ class FunctionSettings(EvaluatorSettings):
     @staticmethod
     def named(name: str) -> dict[str, Any]:
         """The settings for `module:function`, whose module may stand in the current folder."""
-        module = name.partition(":")[0].split(".")[0]
-        here = Path.cwd()
-        there = (here / f"{module}.py").is_file() or (here / module).is_dir()
-        return {"function": name, "module_folder": str(here) if there else None}
+        function, folder = name_in_folder(name)
+        return {"function": function, "module_folder": folder}
 
     @staticmethod
     def handed(function: OwnFunction, kept: str | None = None) -> dict[str, Any]:
-        """The settings for a function itself, which this process keeps.
-
-        A script's is named by its file, so that another process finds it again. `kept` is the folder that
-        settings have of it, who name it so too.
-        """
-        module = getattr(function, "__module__", "__main__")
-        file = getattr(sys.modules.get(module), "__file__", None)
-        folder = None
-        if module == "__main__" and file is not None:
-            module = Path(file).stem
-        if file is not None and "." not in module:
-            folder = absolute(os.path.dirname(os.path.abspath(file)))
-        word = getattr(function, "__qualname__", type(function).__name__)
-        name = f"{re.sub(r'[^A-Za-z0-9_.]', '_', module)}:{word}"
-        _handed[name, folder] = _handed[name, kept] = function
+        """The settings for a function itself, as `name_of` names it."""
+        name, folder = name_of(function, kept)
         return {"function": name, "module_folder": folder}
 
     def make(
@@ -104,7 +85,7 @@ class FunctionSettings(EvaluatorSettings):
     def _function(self) -> OwnFunction:
         if not self.function:
             raise InputError("evaluator 'function': give --evaluator MODULE:FUNCTION")
-        known = _handed.get((self.function, self.module_folder))
+        known = was_handed(self.function, self.module_folder)
         if known is None and self.function.startswith("__main__:"):
             raise InputError(
                 f"evaluator {self.function!r}: it was defined in a notebook; define it there again and go on "

@@ -7,7 +7,7 @@ run's folder is needed to read them; what a search needs beside them, `check` lo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -20,13 +20,16 @@ from nas.latency.table import LATENCY, LatencyTable
 from nas.network.analytic import ROOFLINE, is_analytic
 from nas.network.cost import COSTS
 from nas.runs.checked import check_types, from_mapping
+from nas.runs.cost_settings import GROUP, CostSettings, check_own_name, own_costs
 from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.runs.evaluators import EVALUATORS
 from nas.runs.train_settings import TrainSettings
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
+from nas.search.own_cost import OwnCost
 from nas.search.reach import check_reach
 from nas.search.reward import AUTO, Reward, check_measurable, parse_target, reward_of
+from search_spaces.added import added_names
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.listed import ListedSpace
@@ -134,6 +137,7 @@ class SearchSettings:
 
     Attributes:
         space, controller, evaluator, reward: the parts.
+        own_costs: functions of the user's by the names of their costs.
         latency_table: path of a table by `nas latency`, which adds the cost `latency`; a run keeps a copy.
         trials: how many, at most.
         until: `trials`, or `converged`: stop when an improvement would cost more than `price` trials.
@@ -153,9 +157,12 @@ class SearchSettings:
     until: str = "trials"
     price: float = 100
     seed: int = 0
+    own_costs: dict[str, CostSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_types(self)
+        for name in self.own_costs:
+            check_own_name(name)
         if self.latency_table is not None:
             object.__setattr__(self, "latency_table", absolute(self.latency_table))
         if self.trials < 1:
@@ -171,7 +178,7 @@ class SearchSettings:
             )
         Convergence(self.price)
         for name in self.reward.targets:
-            check_cost(name, self.evaluator, self.latency_table is not None)
+            check_cost(name, self.evaluator, self.latency_table is not None, self.own_costs)
 
     def check(self, say: Callable[[str], None] = lambda text: None) -> None:
         """Raise `InputError` unless a search can start with these: all parts, and how they fit.
@@ -192,11 +199,17 @@ class SearchSettings:
 
         def costs(spec: NetworkSpec) -> dict[str, float]:
             measured = {} if scorer is None else scorer.costs(spec)
+            measured |= {name: own(spec) for name, own in self.own.items()}
             return (
                 measured if latency is None or LATENCY not in names else measured | {LATENCY: latency(spec)}
             )
 
         return costs
+
+    @cached_property
+    def own(self) -> dict[str, OwnCost]:
+        """The own costs by name; raises `InputError` where one's function isn't there."""
+        return {name: cost.make(name) for name, cost in self.own_costs.items()}
 
     def over(
         self,
@@ -247,13 +260,17 @@ class SearchSettings:
         """The controller, told of the reward what can be known in advance."""
         space = self.make_space()
         costs = self.evaluator.cost_model()
-        objective = make_objective(space, self.make_reward(), costs, self.make_latency())
-        return make_controller(self.controller.name, space, self.seed, self.controller.options, objective)
+        objective = make_objective(space, self.make_reward(), costs, self.make_latency(), self.own)
+        exact = all(cost.exact for name, cost in self.own.items() if name in self.reward.targets)
+        told = objective if exact else None  # else the reward itself is learned
+        return make_controller(self.controller.name, space, self.seed, self.controller.options, told)
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `from_document`."""
         document = {"schema": SCHEMA_VERSION, **asdict(self)}
         document["evaluator"] = {"kind": self.evaluator.kind, **document["evaluator"]}
+        if not self.own_costs:
+            del document["own_costs"]  # as earlier versions know it
         return document
 
     @staticmethod
@@ -278,11 +295,18 @@ class SearchSettings:
             if not isinstance(kind, str) or kind not in EVALUATORS:
                 raise InputError(f"{where}: {unknown('evaluator', str(kind), EVALUATORS)}")
             values["evaluator"] = from_mapping(EVALUATORS[kind], given, f"{where}: evaluator")
+        if "own_costs" in values:
+            values["own_costs"] = {
+                str(name): from_mapping(CostSettings, own, f"{where}: own_costs: {name}")
+                for name, own in check_fields_of(values["own_costs"], f"{where}: own_costs").items()
+            }
         if "reward" in values:
             given = dict(check_fields_of(values["reward"], f"{where}: reward"))
             if isinstance(given.get("targets"), Mapping):
                 scorer = values.get("evaluator", TrainSettings())
-                given["targets"] = resolve_targets(given["targets"], scorer, values.get("latency_table"))
+                own, targets = own_costs(given["targets"], values.get("own_costs", {}))
+                given["targets"] = resolve_targets(targets, scorer, values.get("latency_table"), own)
+                values["own_costs"] = own
             values["reward"] = from_mapping(RewardSettings, given, f"{where}: reward")
         try:
             return SearchSettings(**values)
@@ -297,9 +321,9 @@ def check_fields_of(values: object, where: str) -> Mapping[str, Any]:
     return values
 
 
-def check_cost(name: str, evaluator: EvaluatorSettings, latency: bool) -> None:
-    """Raise `InputError` for a cost that this evaluator, with or without a latency table, doesn't know."""
-    known = [*COSTS, ROOFLINE, *evaluator.measured_costs, *([LATENCY] if latency else [])]
+def check_cost(name: str, evaluator: EvaluatorSettings, latency: bool, own: Collection[str] = ()) -> None:
+    """Raise `InputError` for a cost that neither this evaluator, a latency table nor `own` knows."""
+    known = [*COSTS, ROOFLINE, *evaluator.measured_costs, *([LATENCY] if latency else []), *own]
     if name in known or is_analytic(name):
         return
     for kind, other in EVALUATORS.items():
@@ -309,11 +333,14 @@ def check_cost(name: str, evaluator: EvaluatorSettings, latency: bool) -> None:
             raise InputError(f"cost {name!r}: only the {kind} knows it (--evaluator {kind})")
     if name == LATENCY:
         raise InputError(f"cost {LATENCY!r}: give --latency-table, which `nas latency --space` makes")
-    raise unknown("cost", name, known)
+    raise unknown("cost", name, dict.fromkeys([*known, *added_names(GROUP), "MODULE:FUNCTION"]))
 
 
 def resolve_targets(
-    targets: Mapping[str, Any], evaluator: EvaluatorSettings, latency_table: str | None
+    targets: Mapping[str, Any],
+    evaluator: EvaluatorSettings,
+    latency_table: str | None,
+    own: Mapping[str, CostSettings],
 ) -> dict[str, float]:
     """Targets as numbers: `400M`, `15ms`, or what a known network or a spec file costs.
 
@@ -322,17 +349,17 @@ def resolve_targets(
     """
     resolved: dict[str, float] = {}
     for name, value in targets.items():
-        check_cost(str(name), evaluator, latency_table is not None)
-        resolved[str(name)] = parse_target(
-            str(value), str(name), _measure(str(name), evaluator, latency_table)
-        )
+        check_cost(name, evaluator, latency_table is not None, own)
+        resolved[name] = parse_target(str(value), name, _measure(name, evaluator, latency_table, own))
     return resolved
 
 
 def _measure(
-    name: str, evaluator: EvaluatorSettings, latency_table: str | None
+    name: str, evaluator: EvaluatorSettings, latency_table: str | None, own: Mapping[str, CostSettings]
 ) -> Callable[[NetworkSpec], float] | None:
     """What gives that cost of a network, where it is no analytic one; loads its files when it is called."""
+    if name in own:
+        return lambda spec: own[name].make(name)(spec)
     if name == LATENCY and latency_table is not None:
         return lambda spec: LatencyTable.read(latency_table)(spec)
     if name in evaluator.measured_costs:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import inspect
-import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nas.errors import TrialFailedError
 from nas.search.evaluator import Evaluation, Evaluator
+from nas.search.own_function import OwnFunction, code_digest, import_function
 from nas.search.trial import Measurement
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
-
-OwnFunction = Callable[..., Any]
-"""`evaluate(spec, seed, epochs, state)`; it takes `spec` and those of the others that it names."""
 
 _GIVEN = ("spec", "seed", "epochs", "state")
 _ABOUT = ("num_classes", "in_channels")
@@ -31,23 +25,9 @@ def find_function(name: str, folder: str | None) -> OwnFunction:
     Raises:
         InputError: no such module or function, the module can't be imported, or it is no function of a spec.
     """
-    module, _, attribute = name.partition(":")
-    if folder is not None and folder not in sys.path:
-        sys.path.insert(0, folder)
-        importlib.invalidate_caches()
-    try:
-        found: Any = importlib.import_module(module)
-    except Exception as error:  # whatever a user's module raises when it is imported
-        raise InputError(
-            f"evaluator {name!r}: cannot import {module}: {type(error).__name__}: {error}"
-        ) from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            there = [word for word, value in vars(found).items() if inspect.isfunction(value)]
-            raise InputError(f"evaluator {name!r}: {unknown('function', attribute, there)}")
-        found = getattr(found, part)
+    found = import_function("evaluator", name, folder)
     parameters_of(found, name)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def parameters_of(function: object, name: str) -> tuple[str, ...]:
@@ -169,15 +149,3 @@ class _Calls(Evaluation):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self.state = state["epoch"], state["state"]
-
-
-def code_digest(function: OwnFunction | None) -> str | None:
-    """Of the file that a function stands in, or of its own text; None where Python knows neither."""
-    try:
-        text = Path(inspect.getsourcefile(function) or "").read_bytes()  # type: ignore[arg-type]
-    except (OSError, TypeError):
-        try:
-            text = inspect.getsource(function).encode()  # type: ignore[arg-type]
-        except (OSError, TypeError):
-            return None
-    return hashlib.sha256(text).hexdigest()[:16]

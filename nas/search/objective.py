@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from controller.base import RewardLine
 from nas.latency.table import LATENCY, LatencyTable
 from nas.network.analytic import analytic_cost, is_analytic
 from nas.network.cost_table import CostTable
+from nas.search.own_cost import OwnCost
 from nas.search.reward import Reward
 from search_spaces.architecture import Architecture
 from search_spaces.listed import ListedSpace
@@ -31,6 +33,7 @@ def make_objective(
     reward: Reward,
     surrogate: CostModel | None = None,
     latency: LatencyTable | None = None,
+    own: Mapping[str, OwnCost] = MappingProxyType({}),
 ) -> RewardLine:
     """The reward's slope and offset for any architectures of `space`.
 
@@ -39,6 +42,7 @@ def make_objective(
         reward: whose objectives are analytic costs, or costs that `surrogate` predicts.
         surrogate: knows the other costs: the benchmark's, in a search on it.
         latency: of the device that the search is for, if there is one.
+        own: exact costs of the user's, by name.
     """
     table = CostTable(space) if isinstance(space, StagedSpace) else partial(_listed, space)
 
@@ -47,7 +51,8 @@ def make_objective(
         names = {o.cost for o in reward.objectives if not is_analytic(o.cost)}
         if latency is not None and LATENCY in names:
             measured[LATENCY] = latency.predict(space, architectures)
-        if surrogate is not None and names - {LATENCY}:
+        measured |= {name: own[name].predict(space, architectures) for name in own if name in names}
+        if surrogate is not None and names - {LATENCY, *own}:
             measured |= surrogate.measured(architectures)
         slope, offset = reward.line(partial(_values, table, architectures, measured))
         shape = (len(architectures),)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import nas
+from nas.runs.own_names import forget_handed
 from nas.search.function_evaluator import FunctionEvaluator
 from nas.testing import EvaluatorContract
 from search_spaces.errors import InputError
@@ -179,9 +180,7 @@ def test_a_function_of_a_notebook_is_handed_again(here):
 
     local.__module__ = "__main__"
     run = nas.search(SMALL, local, trials=2, out="run")
-    from nas.runs import function_settings
-
-    function_settings._handed.clear()  # as in another process
+    forget_handed()  # as in another process
     with pytest.raises(InputError):
         run.resume(trials=3)
     with pytest.raises(InputError, match="the run was scored by"):
