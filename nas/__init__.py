@@ -1,6 +1,7 @@
 """baseline-nas: search for a baseline network, scale it, train it, export it.
 
-From Python: `nas.search(...)` and `nas.start(...)` do what the commands do, `nas.open(folder)` reads a run;
+From Python: `nas.search(...)` and `nas.start(...)` do what the commands do, `nas.open(folder)` reads a run,
+`nas.open_runs(folder)` all that lie in a folder;
 `nas.detector(...)` and `nas.segmenter(...)` make torchvision's detectors and segmenters of a network.
 """
 
@@ -15,17 +16,21 @@ _LAZY = {
     "open": ("nas.api", "open_run"),
     "detector": ("nas.detection", "make_detector"),
     "segmenter": ("nas.detection", "make_segmenter"),
+    "open_runs": ("nas.api_runs", "open_all"),
     "start": ("nas.api", "run_start"),
     "SearchRun": ("nas.api", "SearchRun"),
+    "SearchRuns": ("nas.api_runs", "SearchRuns"),
     "InputError": ("search_spaces.errors", "InputError"),
     "TrialFailedError": ("nas.errors", "TrialFailedError"),
 }
 __all__ = [
     "InputError",
     "SearchRun",
+    "SearchRuns",
     "TrialFailedError",
     "detector",
     "open",
+    "open_runs",
     "search",
     "segmenter",
     "start",

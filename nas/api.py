@@ -181,11 +181,13 @@ class SearchRun:
         Columns: `state`, `reward`, `accuracy`, every cost by its name, `seconds`, `epochs`, `worker`,
         `reason`, `same_as`, and the choice of each decision.
         """
-        return _frame([self._row(record) for record in sorted(self.records, key=lambda r: r.trial)])
+        return data_frame(
+            [self._row(record) for record in sorted(self.records, key=lambda r: r.trial)], "trial"
+        )
 
     def front(self) -> Any:
         """The Pareto front of accuracy against the targeted costs as a DataFrame, by falling accuracy."""
-        return _frame([self._row(record) for record in self._results().front])
+        return data_frame([self._row(record) for record in self._results().front], "trial")
 
     def plot(self) -> Figure:
         """Accuracy against the targeted cost, with the front, the target and known networks (matplotlib)."""
@@ -194,10 +196,7 @@ class SearchRun:
         results = self._results()
         if not results.finished:
             raise InputError(f"{self.folder}: no trial has finished yet: there is nothing to plot")
-        figure = pareto_figure(results)
-        # a notebook shows it, whether pyplot is set up there or not
-        setattr(figure, "_repr_png_", partial(_png, figure))  # noqa: B010
-        return figure
+        return shows_as_png(pareto_figure(results))
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the HTML report, to `report.html` in the folder if nothing else is said."""
@@ -278,7 +277,14 @@ class SearchRun:
         return f"<run {self.folder}: {len(self.records)} of {self.settings.trials} trials, {found}{network}>"
 
 
-def _frame(rows: list[dict[str, Any]]) -> Any:
+def shows_as_png(figure: Figure) -> Figure:
+    """The figure, which a notebook shows, whether pyplot is set up there or not."""
+    setattr(figure, "_repr_png_", partial(_png, figure))  # noqa: B010
+    return figure
+
+
+def data_frame(rows: list[dict[str, Any]], index: str) -> Any:
+    """Rows as a pandas DataFrame by one of their columns; raises `InputError` where pandas is missing."""
     try:
         import pandas
     except ImportError:
@@ -286,7 +292,7 @@ def _frame(rows: list[dict[str, Any]]) -> Any:
             "pandas is not installed, of which a run's tables are made: pip install 'baseline-nas[pandas]'; "
             "`records` has the same without it"
         ) from None
-    return pandas.DataFrame(rows, columns=None if rows else ["trial"]).set_index("trial")
+    return pandas.DataFrame(rows, columns=None if rows else [index]).set_index(index)
 
 
 def _png(figure: Figure) -> bytes:

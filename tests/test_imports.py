@@ -18,6 +18,7 @@ MAY_IMPORT = {
 # from the top floor down: what stands on a floor may import what stands below it, and itself
 FLOORS = (
     ("__main__",),
+    ("api_runs",),
     ("api", "detection"),
     ("cli",),
     ("commands", "testing"),

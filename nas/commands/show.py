@@ -23,7 +23,7 @@ from nas.report.runs_tables import runs_tables
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.runs.folder import Run, check_run_links
 from nas.runs.measured import read_measured
-from nas.runs.several import SORTS, differences, find_runs, sort_runs, summarize
+from nas.runs.several import SORTS, differences, find_runs, read_runs, sort_runs
 from nas.studies.ridge_sweep import SWEEP, parse_ridges, sweep_ridges
 from nas.studies.run_ranking import judge_run
 from search_spaces.errors import InputError
@@ -49,6 +49,12 @@ from search_spaces.spec import NetworkSpec
 @click.option(
     "--diagram", metavar="FILE", type=OutPath(), help="Write the network's picture: FILE.svg or FILE.png."
 )
+@click.option(
+    "--fronts",
+    metavar="FILE",
+    type=OutPath(),
+    help="Of several runs: write their fronts over each other: FILE.svg or FILE.png.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(
     what: str,
@@ -57,6 +63,7 @@ def show(
     top: int,
     ridges: str | None,
     diagram: str | None,
+    fronts: str | None,
     as_json: bool,
 ) -> None:
     """Show a run (best trials, Pareto front), the runs in a folder, a network, or how two networks differ."""
@@ -66,10 +73,18 @@ def show(
     points = None if ridges is None else parse_ridges(ridges)
     runs = [] if alone else find_runs(Path(what))
     only_with(bool(runs), "a folder of runs", "order")
+    only_with(bool(runs), "a folder of runs", "fronts")
     if runs:
         only_with(False, "a run, as a table", "top")
         not_with(True, "several runs", "diagram")
-        summaries = sort_runs([summarize(path, Path(what)) for path in runs], order or "name")
+        read = read_runs(Path(what))
+        summaries = sort_runs([each.summary for each in read], order or "name")
+        if fronts is not None:
+            from nas.report.fronts import write_fronts
+
+            declare([Target(fronts, _picture(fronts), "fronts")])
+            write_fronts(read, Path(fronts))
+            progress().print(f"fronts: {fronts}", highlight=False)
         if as_json:
             print_json({"runs": [asdict(run) for run in summaries], "differences": differences(summaries)})
             return
@@ -90,10 +105,9 @@ def show(
             out().print(table)
         return
     if diagram is not None:
-        kind = "SVG picture" if Path(diagram).suffix == ".svg" else "PNG picture"
         found = find_network(what)
         if Path(diagram).suffix in (".svg", ".png"):  # else it is refused below
-            declare([Target(diagram, kind, "diagram")], found.inputs)
+            declare([Target(diagram, _picture(diagram), "diagram")], found.inputs)
         write_diagram(found.spec, Path(diagram))
         progress().print(f"diagram: {diagram}", highlight=False)
     if is_run:
@@ -138,6 +152,10 @@ def _show_sweep(run: Run, ridges: Sequence[float], as_json: bool) -> None:
     out().print(sweep_table(swept, ridges))
     out().print(everywhere_line(swept), highlight=False, soft_wrap=True)
     out().print(f"Accuracy: {run.settings.evaluator.accuracy_of}.", highlight=False)
+
+
+def _picture(path: str) -> str:
+    return "SVG picture" if Path(path).suffix == ".svg" else "PNG picture"
 
 
 def spec_document(spec: NetworkSpec) -> dict[str, Any]:
@@ -204,13 +222,24 @@ def show_run(run: Run, top: int = 5) -> None:
     console.print(spec_table(run.spec(best)))
 
 
-@click.command(epilog="Example: nas report runs/first")
-@click.argument("run")
+@click.command(epilog="Example: nas report runs/first    or, all runs in a folder: nas report runs/")
+@click.argument("run", metavar="RUN|RUNS")
 @click.option("--out", "path", metavar="FILE", type=OutPath(), help="Default: RUN/report.html.")
 def report(run: str, path: str | None) -> None:
-    """Write a run's report: one HTML file with plots, diagrams, what matters, and how to find it again."""
+    """Write a run's report: one HTML file with plots, diagrams, what matters, and how to find it again.
+
+    Of a folder of runs: a table that can be sorted, their fronts in one plot, and the settings that differ.
+    """
     if not Run.is_run(Path(run)):
-        raise InputError(f"{run}: no run there (no search.yaml)")
+        if not find_runs(Path(run)):
+            raise InputError(f"{run}: no run there (no search.yaml), nor runs below it")
+        from nas.report.runs_page import write_runs_page
+
+        target = Path(path) if path else Path(run) / "report.html"
+        declare([Target(str(target), "HTML page")])
+        write_runs_page(read_runs(Path(run)), Path(run), target)
+        out().print(f"report: {target}", highlight=False, soft_wrap=True)
+        return
     from nas.report.html import write_report
 
     opened = Run.open(Path(run))

@@ -25,10 +25,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """A polyline through points, in the CSS class `kind`."""
+    """A polyline through points, in the CSS class `kind`; `label` stands at its last one."""
 
     points: Sequence[tuple[float, float]]
     kind: str
+    label: str = ""
 
 
 def chart(
@@ -90,6 +91,14 @@ def chart(
     for line in lines:
         path = " ".join(f"{to_x(x):.1f},{to_y(y):.1f}" for x, y in line.points)
         parts.append(f'<polyline class="{line.kind}" points="{path}"/>')
+    for line in lines:
+        if line.label and line.points:
+            x, y = to_x(line.points[-1][0]), to_y(line.points[-1][1])
+            x, end = (x - 6, "end") if x > _WIDTH * 0.75 else (x + 6, "start")
+            parts.append(
+                f'<text class="name {line.kind}" x="{x:.1f}" y="{y - 6:.1f}" text-anchor="{end}">'
+                f"{markup(line.label)}</text>"
+            )
     for point in points:
         title = markup(point.title)
         parts.append(

@@ -16,7 +16,7 @@ from nas.report.charts import Line, Mark, chart
 from nas.report.diagram import to_svg
 from nas.report.figures import REFERENCES
 from nas.report.importance import importances
-from nas.report.page import SCRIPT, STYLE
+from nas.report.page import whole_page
 from nas.report.ranking_table import ranking_cells, ranking_lines
 from nas.report.tables import part_words
 from nas.runs.folder import LATENCY_TABLE, SETTINGS, Run
@@ -65,15 +65,7 @@ def write_report(run: Run, records: Sequence[Record], path: Path) -> None:
         _failures(records),
         _again(run, records),
     ]
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{markup(title)}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">"
-        f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main>'
-        f'{"".join(body)}</main><div id="tip"></div><script>{SCRIPT}</script></body></html>\n'
-    )
-    write_atomically(path, page)
+    write_atomically(path, whole_page(title, body))
 
 
 def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored) -> str:

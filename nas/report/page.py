@@ -1,5 +1,11 @@
 """Style and script of the report: one file, nothing from elsewhere, light and dark, narrow and wide."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from search_spaces.quoting import markup
+
 STYLE = """
 :root{--ink:#1b1f24;--faint:#5c6570;--paper:#fff;--panel:#f5f6f8;--edge:#d9dde2;--best:#c8640b;--mark:#2563a8;
 --target:#c0262d}
@@ -45,3 +51,21 @@ document.addEventListener('pointermove',e=>{
  const w=tip.offsetWidth,x=Math.min(e.clientX+14,innerWidth-w-8);
  tip.style.left=Math.max(8,x)+'px';tip.style.top=(e.clientY+16)+'px'});
 """
+
+
+def whole_page(title: str, body: Iterable[str], style: str = "", script: str = "") -> str:
+    """An HTML page that loads nothing.
+
+    Args:
+        title: a text.
+        body: HTML.
+        style, script: beside those of all reports.
+    """
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{markup(title)}</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">"
+        f'<link rel="icon" href="data:,"><style>{STYLE}{style}</style></head><body><main>'
+        f'{"".join(body)}</main><div id="tip"></div><script>{SCRIPT}{script}</script></body></html>\n'
+    )

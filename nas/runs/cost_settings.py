@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.data.place import absolute
 from nas.latency.table import LATENCY
+from nas.network.analytic import is_analytic
 from nas.network.cost import COSTS
 from nas.runs.checked import check_types
 from nas.runs.own_names import name_in_folder, name_of, was_handed
@@ -61,7 +62,7 @@ def check_own_name(name: str) -> None:
     """Raise `InputError` unless a cost of one's own may be called so."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", name):
         raise InputError(f"cost {shown(name)}: expected a function's name of up to 41 letters, digits and _")
-    if name in (*COSTS, LATENCY, *_ROW):
+    if is_analytic(name) or name in (LATENCY, *_ROW):
         raise InputError(f"cost {name!r}: that is the name of another figure; call the function otherwise")
 
 

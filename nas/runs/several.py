@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nas.runs.folder import Run
 from nas.runs.status import is_driven
+from nas.search.results import Results
 from search_spaces.errors import InputError, unknown
 
 _DEEP = 4
@@ -68,25 +69,49 @@ def _runs(folder: Path, deep: int) -> Iterator[Path]:
             yield from _runs(path, deep - 1)
 
 
-def summarize(path: Path, below: Path) -> RunSummary:
-    """A run in a line; one that can't be read is one, too."""
+class ReadRun(NamedTuple):
+    """A run below a folder; `run` and `results` are None where it can't be read."""
+
+    summary: RunSummary
+    run: Run | None = None
+    results: Results | None = None
+
+
+def read_runs(folder: Path) -> list[ReadRun]:
+    """All runs below a folder, by name.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = [_read(path, folder) for path in find_runs(folder)]
+    if not found:
+        raise InputError(f"{folder}: no runs there (no search.yaml up to {_DEEP} folders down)")
+    return found
+
+
+def _read(path: Path, below: Path) -> ReadRun:
+    """A run; one that can't be read is one, too."""
     name = str(path.relative_to(below))
     try:
         run = Run.open(path)
-        records = run.records(lambda text: None)
-        results = run.results(records)
-        best = run.winner(results)
+        results = run.results(run.records(lambda text: None))
+        return ReadRun(_summary(name, run, results), run, results)
     except InputError as error:
-        return RunSummary(name, "unreadable", reason=str(error))
-    scorer, goal = run.settings.evaluator, run.goal(len(records))
+        return ReadRun(RunSummary(name, "unreadable", reason=str(error)))
+
+
+def _summary(name: str, run: Run, results: Results) -> RunSummary:
+    """A run in a line."""
+    best, ended = run.winner(results), sum(results.states.values())
+    scorer, goal = run.settings.evaluator, run.goal(ended)
     on = getattr(scorer, "data", None) or getattr(scorer, "function", None)
     return RunSummary(
         name,
-        "running" if is_driven(path) else "done" if len(records) >= goal else "stopped",
+        "running" if is_driven(run.folder) else "done" if ended >= goal else "stopped",
         run.space.name,
         f"{scorer.kind} {on}" if on else scorer.kind,
         {objective.cost: objective.target for objective in results.objectives},
-        len(records),
+        ended,
         goal,
         results.failed,
         best.reward if best else None,
@@ -104,6 +129,12 @@ def _settings(document: Mapping[str, Any], within: str = "") -> Iterator[tuple[s
             yield from _settings(value, f"{within}{name}.")
         else:
             yield f"{within}{name}", value
+
+
+def shared_cost(results: Iterable[Results]) -> str:
+    """The cost by which several runs compare: the one that all target first, else MACs."""
+    names = {found.cost for found in results}
+    return names.pop() if len(names) == 1 else "macs"
 
 
 def sort_runs(runs: Sequence[RunSummary], by: str) -> list[RunSummary]:
