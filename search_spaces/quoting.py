@@ -120,6 +120,11 @@ def _word(word: object) -> str:
     return f"$'{inner}'"
 
 
+def command_words(text: str) -> list[str]:
+    """The words of a command as a shell takes them; raises `ValueError` where a quotation isn't closed."""
+    return shlex.split(text)
+
+
 def python_docstring(text: str) -> str:
     """A docstring in Python's source."""
     escaped = text.encode("unicode_escape").decode().replace('"', '\\"')

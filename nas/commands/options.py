@@ -149,6 +149,10 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         ("--storage",),
         {"metavar": "URL", "help": "Keep a copy of the run there: s3://..., gs://..., a folder."},
     ),
+    "on_end": (
+        ("--on-end",),
+        {"metavar": "CMD", "help": "Run at the end, however it ends; the result is JSON on its stdin."},
+    ),
     "dashboard": (("--dashboard",), {"is_flag": True, "help": "Start Ray's dashboard (this machine only)."}),
     "as_json": (
         ("--json", "as_json"),

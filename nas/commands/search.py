@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from controller.registry import CONTROLLERS
 from nas.commands.benchmark_search import benchmark_defaults, named_targets
 from nas.commands.columns import take_columns
-from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.common import pairs, progress
 from nas.commands.exponent import Exponent
 from nas.commands.given import given
 from nas.commands.options import (
@@ -29,10 +28,11 @@ from nas.commands.options import (
 from nas.commands.outputs import OutPath
 from nas.commands.same_run import check_narrower, check_same, exports_of
 from nas.commands.search_checks import check_evaluator, check_options, check_resumed
+from nas.commands.search_end import report_search
 from nas.data.place import absolute_data
 from nas.export.exportable import ANY, default_exports
 from nas.runs.flat import change, read_settings
-from nas.runs.folder import BEST, Run
+from nas.runs.folder import Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.link import copy_of, is_link_to
 from nas.runs.mirror import fetch_run, fetched_to, has_run, is_copy
@@ -45,7 +45,7 @@ from search_spaces.document import read_document
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import CODE_LEGEND, WORDS_LEGEND
-from search_spaces.quoting import file_stem, shell_command
+from search_spaces.quoting import file_stem
 from search_spaces.registry import SPACES, usual_target
 
 _SCORED = "How networks are scored"
@@ -66,7 +66,7 @@ _USUAL = RewardSettings()
 @click.option(
     "--or-resume", is_flag=True, help="If the run is there already (--out, or in --storage), go on with it."
 )
-@options("as_json")
+@options("on_end", "as_json")
 @option("--space", group=WHAT, help=f"{', '.join(SPACES)} or FILE.yaml. Default: mnasnet.")
 @options("exportable_to", "full_resolution")
 @option("--controller", group=WHAT, help=f"{', '.join(CONTROLLERS)}. Default: predictor.")
@@ -139,7 +139,7 @@ _USUAL = RewardSettings()
 @options(*TRAINING)
 @option("--scheduler", group="Training", help="none, asha or median: ends poor trials early. Default: none.")
 @options(*PLACE, "storage")
-def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -> None:
+def search(folder: str | None, or_resume: bool, on_end: str | None, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""
     placement = take_placement(options)
     if or_resume and folder is None:
@@ -151,7 +151,8 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
             settings = replace(settings, space=exports_of(Path(folder), settings.space))
         check_same(Path(folder), settings)
         more = settings.trials if given("trials") else None
-        _report(lambda: resume_search(Path(folder), placement, progress(), more), folder, as_json)
+        there = Path(folder)
+        report_search(lambda: resume_search(there, placement, progress(), more), folder, as_json, on_end)
         return
     if folder is None:
         scorer = settings.evaluator
@@ -159,7 +160,8 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
         if isinstance(scorer, FunctionSettings):
             on = file_stem(scorer.function.partition(":")[2])
         folder = f"runs/{file_stem(Path(settings.space.name).stem)}-{on}-{time.strftime('%Y%m%d-%H%M%S')}"
-    _report(lambda: start_search(settings, Path(folder), placement, progress()), folder, as_json)
+    place = Path(folder)
+    report_search(lambda: start_search(settings, place, placement, progress()), folder, as_json, on_end)
 
 
 @click.command(cls=GroupedCommand, epilog="Example: nas resume runs/first --trials 48")
@@ -170,6 +172,7 @@ def search(folder: str | None, or_resume: bool, as_json: bool, **options: Any) -
     *DATA[-1:],
     *PLACE,
     "storage",
+    "on_end",
     "as_json",
     data={"help": "Where its data lies now, if that was moved; it must be the same data."},
     data_root={"help": "The same, of the folder to look for the data set in first."},
@@ -180,6 +183,7 @@ def resume(
     trials: int | None,
     data: str | None,
     data_root: str | None,
+    on_end: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -200,14 +204,16 @@ def resume(
         run = folder
     place = Path(run)
     check_resumed(place, trials, data)
-    _report(lambda: resume_search(place, placement, progress(), trials, data, data_root), run, as_json)
+    report_search(
+        lambda: resume_search(place, placement, progress(), trials, data, data_root), run, as_json, on_end
+    )
 
 
 def check_launched(context: click.Context) -> None:
     """`check_options` for a search that starts elsewhere; its own files needn't be here."""
     options = dict(context.params)
     if options["config"] is None and options["proxy_file"] is None:
-        for name in ("folder", "or_resume", "as_json"):
+        for name in ("folder", "or_resume", "on_end", "as_json"):
             del options[name]
         take_placement(options)
         if options["evaluator"] == SupernetSettings.kind:  # whose space its file says
@@ -312,33 +318,3 @@ def _supernet_space(file: str | None) -> tuple[str, dict[str, Any]]:
 
     document = dict(read_supernet(SupernetSettings(file).file).plan.space)
     return str(document.get("space", "space")), document
-
-
-def _report(work: Any, folder: str, as_json: bool) -> None:
-    from nas.commands.scaling import report_scaling
-    from nas.commands.show import run_document, show_run
-
-    try:
-        run: Run = work()
-    except KeyboardInterrupt:
-        begun = "what had ended is kept, and running trials go on from their last epoch. Continue with: "
-        progress().print(
-            f"\ninterrupted; {begun}{shell_command('nas', 'resume', Path(folder))}"
-            if Run.is_run(Path(folder))
-            else "\ninterrupted before the search began: nothing was kept",
-            soft_wrap=True,
-            highlight=False,
-        )
-        sys.exit(130)
-    if as_json:
-        report_scaling(run, quiet=True)
-        print_json(run_document(run))
-        return
-    show_run(run)
-    report_scaling(run)
-    out().print(
-        f"\nbest network: {run.folder / BEST}\n"
-        f"curves:       {shell_command('nas', 'tensorboard', run.folder)}",
-        highlight=False,
-        soft_wrap=True,
-    )

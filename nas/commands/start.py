@@ -15,9 +15,11 @@ from rich.console import Console
 
 from nas.commands.columns import take_columns
 from nas.commands.common import out, print_json, progress
-from nas.commands.given import only_for_fetched, typed
+from nas.commands.given import only_for_fetched, only_with, typed
+from nas.commands.on_end import told_at_the_end
 from nas.commands.options import DATA, WHAT, GroupedCommand, option, options
 from nas.commands.outputs import OutPath, owner
+from nas.commands.search_end import start_document
 from nas.data.place import absolute, absolute_data
 from nas.data.sources import SOURCES, source_of
 from nas.export.exportable import default_exports, parse_formats
@@ -46,7 +48,7 @@ from search_spaces.targets import check_folder
 PLAN, TRAIN_PLAN = "plan.yaml", "train.yaml"
 _MEASURING = 30.0
 """Seconds of measuring the speed of trials, and a third of it that of the winner's training."""
-_FREE = ("data", "folder", "only_plan", "as_json")
+_FREE = ("data", "folder", "only_plan", "on_end", "as_json")
 """Parameters that going on with a plan takes."""
 
 
@@ -64,7 +66,7 @@ _FREE = ("data", "folder", "only_plan", "as_json")
 )
 @click.option("--hours", type=float, default=2.0, help="Time for search and training together. Default: 2.")
 @click.option("--gpu-hour", type=float, help="Price of an hour of one GPU: the plan says what it costs.")
-@options("as_json")
+@options("on_end", "as_json")
 @option("--space", group=WHAT, default="mnasnet", help="As for `nas search`. Default: mnasnet.")
 @options("exportable_to")
 @option("--target", group=WHAT, help="The winner's MACs, e.g. 50M. Default: B0's at the images' resolution.")
@@ -74,6 +76,7 @@ def start(
     data: str,
     only_plan: bool,
     folder: str | None,
+    on_end: str | None,
     as_json: bool,
     gpu_hour: float | None,
     **more: Any,
@@ -89,6 +92,7 @@ def start(
     place = Path(folder or f"{file_stem(Path(name.partition(':')[2] or name).name)}-nas").absolute()
     if gpu_hour is not None and not 0 <= gpu_hour < 1e9:
         raise InputError(f"gpu-hour {gpu_hour:g}: expected a price of 0 or more")
+    only_with(not only_plan, "a start without --plan", "on_end")
     with ExitStack() as stack:
         if as_json:  # what the steps print is progress then
             stack.enter_context(redirect_stdout(sys.stderr))
@@ -108,7 +112,10 @@ def start(
             if not (place / PLAN).is_file():
                 make_folder(str(place))
                 write_document(place / PLAN, document | {"signature": sign(_signed(document))})
-            _run(place, document, shell_command("nas", "start", data, "--out", place), console)
+            with told_at_the_end(
+                on_end, {"out": str(place)}, lambda: start_document(place, document["commands"])
+            ):
+                _run(place, document, shell_command("nas", "start", data, "--out", place), console)
     if as_json:
         print_json(document | {"done": not only_plan})
 

@@ -16,7 +16,7 @@ def settings_of(monkeypatch, tmp_path):
         monkeypatch.setattr(
             "nas.commands.search.start_search", lambda made, *more, **named: found.append(made)
         )
-        monkeypatch.setattr("nas.commands.search._report", lambda work, *more: work())
+        monkeypatch.setattr("nas.commands.search.report_search", lambda work, *more: work())
         search.main([*options, "--out", str(tmp_path / "run")], standalone_mode=False)
         assert isinstance(found[0], SearchSettings)
         return found[0]

@@ -91,6 +91,7 @@ ACTS = {
         "storage": ([], ["--storage", "kept"]),
         "dashboard": ([], ["--dashboard"]),
         "download": (["--data", "cifar10"], ["--data", "cifar10", "--download"]),
+        "on_end": ([], ["--on-end", "tee told"]),
         "as_json": ([], ["--json"]),
     },
     "rediscover": {
