@@ -24,6 +24,7 @@ from nas.commands.options import (
 )
 from nas.commands.scaling import report_stage_two
 from nas.commands.train_options import check_given
+from nas.commands.train_start import check_start, cut_start, forget_start
 from nas.data.place import absolute_data
 from nas.data.sources import proxy_defaults, source_of
 from nas.errors import TrialFailedError
@@ -70,6 +71,12 @@ _FEW = 100
 )
 @click.argument("spec", required=False, metavar="[SPEC|RUN]")
 @click.option("--from", "start", metavar="CKPT", help="Start from its weights, with a new classifier.")
+@click.option(
+    "--from-supernet",
+    "supernet",
+    metavar="FILE",
+    help="Start from SPEC's weights in a supernet, in that one's width.",
+)
 @click.option("--freeze", "frozen", type=int, default=0, help="Parts that keep them: 1 the stem, 2 ...")
 @click.option("--top", type=int, help="SPEC is a run: train its best so many side by side on Ray.")
 @click.option("--resume", metavar="OUT", help="Go on with an interrupted training, exactly as it would have.")
@@ -105,6 +112,7 @@ def train(
     stem_stride: int | None,
     seed: int,
     start: str | None,
+    supernet: str | None,
     frozen: int,
     workers: int,
     top: int | None,
@@ -121,7 +129,7 @@ def train(
     """
     if not 0 <= workers <= 256:
         raise InputError(f"workers {workers}: expected an integer from 0 to 256")
-    check_given(spec, top, resume, start, processes)
+    check_given(spec, top, resume, start, processes, supernet)
     data = take_columns(more, data)
     together = None
     if processes is not None:
@@ -172,6 +180,8 @@ def train(
         return
     data = absolute_data(data or "digits")
     only_for_fetched(data, "data_root", "download")
+    if supernet is not None and spec is None:
+        check_start(None)
     if start is None and spec is None:
         raise InputError("spec: give a network, or --from with a checkpoint")
     if not 0 <= seed < 1 << 63:
@@ -195,11 +205,25 @@ def train(
     from nas.data.load import load_data
 
     dataset = load_data(data, data_root, download)
-    concrete = _concrete(network, source, data, dataset, made, resolution, width, stem_stride)
-    plan = TrainingPlan(concrete, made, data, data_root, subset, seed, start, frozen)
+    if supernet is None:
+        concrete = _concrete(network, source, data, dataset, made, resolution, width, stem_stride)
+        plan = TrainingPlan(concrete, made, data, data_root, subset, seed, start, frozen)
+    else:
+        cut = cut_start(supernet, check_start(network), dataset, made, resolution, outputs.folder, _say)
+        first = str(cut.checkpoint)
+        plan = TrainingPlan(cut.spec, made, data, data_root, subset, seed, first, frozen, cut.classifier)
     training = FullTraining(plan, outputs, workers=workers)
-    training.prepare(dataset)
+    try:
+        training.prepare(dataset)
+    except InputError:
+        if supernet is not None:
+            forget_start(outputs.folder)
+        raise
     _run(training, path, together, as_json)
+
+
+def _say(text: str) -> None:
+    progress().print(text, style="yellow", highlight=False, soft_wrap=True)
 
 
 def _train_top(

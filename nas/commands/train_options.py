@@ -27,6 +27,7 @@ MODES = {
     "one network": _PLAN | _SHAPE | _WRITES | {"workers"},
     "--from": _PLAN - {"spec"} | _WRITES | {"start", "frozen", "workers"},
     "--from with SPEC": _PLAN | _SHAPE | _WRITES | {"start", "frozen", "workers"},
+    "--from-supernet": _PLAN | _WRITES | {"supernet", "frozen", "workers"},
     "--top": _PLAN | _SHAPE | _WRITES | _RAY | _SEARCH | {"top"},
     "--resume": {"resume", "data", "data_root", "download", "epochs", "workers", "as_json"},
 }
@@ -35,7 +36,7 @@ TOGETHER = {"processes", *_RAY}
 """Those that act besides where one training is spread over processes, which `--processes` says."""
 
 _WHY = {
-    "frozen": "only with --from, random weights must be trained",
+    "frozen": "only with --from or --from-supernet, random weights must be trained",
     **dict.fromkeys(_SEARCH, "only with --top are several trained, as a search"),
     **dict.fromkeys(_RAY, "only with --top or --processes does it run on Ray"),
     **dict.fromkeys(_SHAPE, "the network is the checkpoint's own, where no SPEC is given"),
@@ -43,13 +44,20 @@ _WHY = {
 
 
 def check_given(
-    spec: str | None, top: int | None, resume: str | None, start: str | None, processes: int | None
+    spec: str | None,
+    top: int | None,
+    resume: str | None,
+    start: str | None,
+    processes: int | None,
+    supernet: str | None = None,
 ) -> None:
     """Raise `InputError` for options that do nothing in the way that the command is used."""
     if resume is not None:
         mode, reason = "--resume", f"resume {resume!r}: all its settings are kept there"
     elif top is not None:
         mode, reason = "--top", f"top {top}: every network is trained on its own, from random weights"
+    elif supernet is not None:
+        mode, reason = "--from-supernet", f"from-supernet {supernet!r}: it decides the network's shape"
     elif start is not None:
         mode, reason = ("--from" if spec is None else "--from with SPEC"), ""
     else:

@@ -16,7 +16,7 @@ from nas.training.recipe import Recipe
 from nas.training.trainer import Trainer, pick_precision
 
 CALIBRATION = 256
-"""Training images that BN's statistics are taken from: on digits as good as all of them."""
+"""Training images that BN's statistics are taken from: a channel's mean is then of 256 values or more."""
 
 
 class SubnetScorer:

@@ -51,6 +51,7 @@ class TrainingPlan:
         seed: of everything random.
         start: checkpoint whose weights it starts from; None: random ones.
         frozen: parts that keep them (`nas.training.trainer.freeze`).
+        classifier: the start's is taken too, it is of the same classes.
     """
 
     spec: NetworkSpec
@@ -61,6 +62,7 @@ class TrainingPlan:
     seed: int = 0
     start: str | None = None
     frozen: int = 0
+    classifier: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", absolute_data(self.data))
@@ -203,7 +205,7 @@ class FullTraining:
         model = build(plan.spec, plan.seed)
         if plan.start is not None and state is None:
             source, source_state, _ = load_checkpoint(Path(plan.start))
-            transfer(source, trained_weights(source_state), model, plan.start)
+            transfer(source, trained_weights(source_state), model, plan.start, plan.classifier)
         batches = Batches(self.data, plan.recipe, device or pick_device(), self.workers, self.ranks)
         self.trainer = Trainer(model, batches, plan.recipe, plan.seed, plan.frozen)
         if state is not None:

@@ -33,7 +33,9 @@ def same_features(spec: NetworkSpec, other: NetworkSpec) -> bool:
     )
 
 
-def transfer(source: NetworkSpec, weights: dict[str, Tensor], model: Network, where: str) -> list[str]:
+def transfer(
+    source: NetworkSpec, weights: dict[str, Tensor], model: Network, where: str, classifier: bool = False
+) -> list[str]:
     """Give `model` the weights of a network with the same features; its classifier stays as it is.
 
     Where the images have other channels the stem's kernels are summed over them (three to one) or
@@ -44,6 +46,7 @@ def transfer(source: NetworkSpec, weights: dict[str, Tensor], model: Network, wh
         weights: by name.
         model: freshly made.
         where: names the source in errors.
+        classifier: it is of the same classes, its weights are taken too.
 
     Returns:
         the names that were not taken over.
@@ -71,7 +74,14 @@ def transfer(source: NetworkSpec, weights: dict[str, Tensor], model: Network, wh
             if given.shape != tensor.shape:
                 raise InputError(f"{where}: {name} is {tuple(given.shape)}, expected {tuple(tensor.shape)}")
             tensor.copy_(given)
-    return fresh
+        if classifier:
+            for name, given in zip(fresh, list(weights.values())[-2:], strict=True):
+                if given.shape != own[name].shape:
+                    raise InputError(
+                        f"{where}: {name} is {tuple(given.shape)}, expected {tuple(own[name].shape)}"
+                    )
+                own[name].copy_(given)
+    return [] if classifier else fresh
 
 
 def _adapt(kernels: Tensor, channels: int, where: str) -> Tensor:

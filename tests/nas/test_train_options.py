@@ -7,6 +7,7 @@ import pytest
 
 from nas.commands import search as search_commands
 from nas.commands import train as train_commands
+from nas.commands.train_start import CutStart
 from nas.data.load import load_data
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
@@ -36,6 +37,7 @@ TRAIN = {
     "stem_stride": ["--stem-stride", "2"],
     "seed": ["--seed", "7"],
     "start": ["--from", "other.pt"],
+    "supernet": ["--from-supernet", "s.pt"],
     "frozen": ["--freeze", "2"],
     "workers": ["--workers", "3"],
     "top": ["--top", "2"],
@@ -78,16 +80,21 @@ ACTS = {
     "processes": (["small.json", "--processes", "2"], {*ONE, *RAY, "processes"}),
     "from": (["--from", "w.pt"], {*PLAN, "workers", "target", "as_json", "frozen"} - {"spec"}),
     "from, of SPEC": (["small.json", "--from", "w.pt"], {*ONE, "frozen"}),
+    "from-supernet": (
+        ["small.json", "--from-supernet", "s.pt"],
+        {*PLAN, "workers", "target", "as_json", "frozen"},
+    ),
     "top": (["run", "--top", "1"], {*ONE, *RAY, *SEARCH, "top"} - {"workers", "spec"}),
     "resume": (["--resume", "w.pt"], {*WHERE, "epochs"}),
     "resume, processes": (["--resume", "w.pt", "--processes", "2"], {*WHERE, *RAY, "epochs", "processes"}),
 }
 """What acts in each way; the rest is refused. What a way is made by is no question there."""
 MAKES = {
-    "one": {"start", "top", "resume", "processes"},
-    "processes": {"start", "resume", "spec"},
-    "from": {"start", "spec", "resume", "top", "processes"},
-    "from, of SPEC": {"start", "spec", "resume", "top", "processes"},
+    "one": {"start", "supernet", "top", "resume", "processes"},
+    "processes": {"start", "supernet", "resume", "spec"},
+    "from": {"start", "supernet", "spec", "resume", "top", "processes"},
+    "from, of SPEC": {"start", "supernet", "spec", "resume", "top", "processes"},
+    "from-supernet": {"supernet", "resume", "top", "processes"},
     "top": {"spec", "resume"},
     "resume": {"resume", "processes"},
     "resume, processes": {"resume"},
@@ -131,6 +138,12 @@ def seen_by_train(arguments, monkeypatch):
         seen.append((settings, target, placement))
 
     monkeypatch.setattr("nas.data.load.load_data", data)
+
+    def cut(file, network, data, recipe, resolution, folder, say):
+        seen.append((file, resolution))
+        return CutStart(recipe.adapt(network), folder / "start.pt", True)
+
+    monkeypatch.setattr(train_commands, "cut_start", cut)
     monkeypatch.setattr(train_commands, "_run", run)
     monkeypatch.setattr(FullTraining, "resume", resumed)
     monkeypatch.setattr(FullTraining, "prepare", lambda self, data: None)
