@@ -7,71 +7,34 @@ scipy's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial.legendre import legvander
-from numpy.typing import ArrayLike
 from scipy.linalg import cho_solve
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
+from controller.encoding import Encoding
 from controller.row_factor import Floats, RowFactor
-from search_spaces.space import SearchSpace
 
-_CURVE = 0.6
-"""Size of each further contrast against the one before: choices are mostly ordered (kernel 3, 5, 7), and
-their effects mostly bend little."""
+_TAIL = 3.0
+"""Deviations below the median from which on a value is drawn towards it."""
 
-_CONTRASTS = 36
-"""Of one decision, at most: the next one's part in a kernel, 0.6^72, is below what a double can hold."""
+_FAR = 6.0
+"""Spreads that a parameter stays within of its median: no step of a fit overflows."""
+
+_COMMON = -4
+"""Place of the common order parameter."""
 
 _CONSTANT = 4.0
 _JITTER = 1e-5
 # medians of the parameters before anything is seen, for targets of variance one
 _LINEAR, _ROUGH, _NONLINEAR, _COST, _NOISE = 0.03, 0.03, 0.3, 0.5, 1e-3
-_SPREAD, _NOISE_SPREAD = 1.0, 1.5
-
-
-class Encoding:
-    """Architectures as numbers: for each decision, orthogonal contrasts of its choices in their order.
-
-    A decision that doesn't count (`SearchSpace.conditions`) is 0 everywhere, the mean of its choices.
-
-    Args:
-        space: whose decisions are encoded.
-
-    Attributes:
-        decision: for each column, which decision it belongs to.
-    """
-
-    def __init__(self, space: SearchSpace) -> None:
-        self._space = space
-        self._tables = [_contrasts(len(decision)) for decision in space.decisions]
-        self.decision = np.repeat(np.arange(len(self._tables)), [table.shape[1] for table in self._tables])
-
-    def __call__(self, architectures: ArrayLike) -> Floats:
-        """Shape (n, columns) from choice indices of shape (n, decisions)."""
-        rows = np.asarray(architectures, dtype=np.int64)
-        encoded = np.concatenate([table[rows[:, d]] for d, table in enumerate(self._tables)], axis=1)
-        if self._space.conditions:
-            encoded *= self._space.counting(rows)[:, self.decision]
-        return encoded
-
-
-def _contrasts(count: int) -> Floats:
-    """Polynomial contrasts of `count` ordered choices, (count, count - 1 or `_CONTRASTS`), linear first.
-
-    Orthogonalised from Legendre polynomials, which stay between -1 and 1: powers would overflow.
-    """
-    if count == 1:
-        return np.zeros((1, 0))
-    degree = min(count - 1, _CONTRASTS)
-    basis, _ = np.linalg.qr(legvander(np.linspace(-1, 1, count), degree))
-    sizes = _CURVE ** np.arange(degree)
-    table: Floats = basis[:, 1:] * sizes * np.sqrt(count / (count - 1))
-    return table
+_SPREAD, _COMMON_SPREAD, _NOISE_SPREAD = 1.0, 4.0, 1.5
+_UNORDERED = 5.0
+"""The order parameter that the decisions have in common, where a fit also starts from: none is ordered."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +88,10 @@ class Predictor:
         c + b z z' + sum_d a_d <x_d, x'_d> + v exp(-1/2 sum_d l_d |x_d - x'_d|^2) + noise,
 
     x_d the contrasts of decision d and z the logarithm of the cost factor, which is known exactly and
-    explains much of the accuracy from the first sample on. The logarithms of a, l, v, b and the noise
-    have normal priors and are set to their most probable values.
+    explains much of the accuracy from the first sample on. The contrasts' sizes follow from order parameters
+    o + o_d (`Encoding.sizes`), o common to all decisions: high where choices are equally far from each other,
+    as operations are, low where those that are near are much alike. The logarithms of a, l, v, b and the
+    noise, and o and o_d, have normal priors and are set to their most probable values.
 
     Args:
         encoding: of the space.
@@ -136,10 +101,14 @@ class Predictor:
         self.encoding = encoding
         count = int(encoding.decision.max()) + 1
         self._count = count
-        medians = [_LINEAR] * count + [_ROUGH] * count + [_NONLINEAR, _COST, _NOISE]
+        medians = [_LINEAR] * count + [_ROUGH] * count + [1.0] * (count + 1) + [_NONLINEAR, _COST, _NOISE]
         self._prior = np.log(medians)
         self._spread = np.full(len(medians), _SPREAD)
+        self._order = slice(2 * count, 3 * count)
+        self._spread[_COMMON] = _COMMON_SPREAD
         self._spread[-1] = _NOISE_SPREAD
+        far = _FAR * self._spread
+        self._bounds = np.stack([self._prior - far, self._prior + far], axis=1)
         self.parameters = self._prior.copy()
         self._seen_factor, self._whole_factor = RowFactor(), RowFactor()
         self._factored = self.parameters
@@ -154,17 +123,26 @@ class Predictor:
     def fit(self, x: Floats, z: Floats, y: Floats, iterations: int = 40) -> None:
         """Set the parameters from encoded architectures x (n, columns), z (n,), and targets y (n,).
 
-        Starts from the present parameters; y has mean 0 and variance 1.
+        Starts from the present parameters, and from those with the order of the choices forgotten or, if it
+        is, believed in: from the one hill of the posterior it isn't seen that another is higher. y has mean 0
+        and variance 1.
         """
-        found = minimize(
-            self._loss,
-            self.parameters,
-            args=(x, z, y),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": iterations},
-        )
-        self.parameters = found.x
+        other = self.parameters.copy()
+        other[self._order] = 0.0
+        other[_COMMON] = _UNORDERED if other[_COMMON] < _UNORDERED / 2 else 0.0
+        found = [
+            minimize(
+                self._loss,
+                start,
+                args=(x, z, y),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=self._bounds,
+                options={"maxiter": iterations},
+            )
+            for start in (self.parameters, other)
+        ]
+        self.parameters = min(found, key=lambda result: float(result.fun)).x
 
     def condition(self, seen: Points, y: Floats, whole: Points | None = None) -> None:
         """Take in what was seen, and what will be.
@@ -239,7 +217,7 @@ class Predictor:
     def _prepared(self, x: Floats, z: Floats, parameters: Floats | None = None) -> _Prepared:
         parameters = self.parameters if parameters is None else parameters
         sizes, scales, _, cost = self._split(parameters)
-        log_nonlinear, one = parameters[2 * self._count], np.ones(len(x))
+        log_nonlinear, one = parameters[-3], np.ones(len(x))
         half = 0.5 * ((x * x) @ scales)
         return _Prepared(
             np.column_stack([x * sizes, cost * z, _CONSTANT * one]),
@@ -249,12 +227,16 @@ class Predictor:
             float(log_nonlinear),
         )
 
+    def _orders(self, parameters: Floats) -> Floats:
+        return np.asarray(parameters[_COMMON] + parameters[self._order])
+
     def _split(self, parameters: Floats) -> tuple[Floats, Floats, float, float]:
         """(a by column, l by column, v, b)."""
         count, decision = self._count, self.encoding.decision
         values = np.exp(parameters)
-        nonlinear, cost = values[2 * count : 2 * count + 2]
-        return values[:count][decision], values[count : 2 * count][decision], nonlinear, cost
+        nonlinear, cost = values[-3:-1]
+        sizes, _ = self.encoding.sizes(self._orders(parameters))
+        return sizes * values[:count][decision], sizes * values[count : 2 * count][decision], nonlinear, cost
 
     def _loss(self, parameters: Floats, x: Floats, z: Floats, y: Floats) -> tuple[float, Floats]:
         """Negative log posterior and its gradient (Rasmussen & Williams, equation 5.9)."""
@@ -274,16 +256,39 @@ class Predictor:
         loss = 0.5 * y @ weights + np.log(np.diag(factor)).sum()
         outer = 0.5 * (inverse - np.outer(weights, weights))
         gradient = np.empty_like(parameters)
-        by_column = ((outer @ x) * x).sum(0)
-        gradient[:count] = values[:count] * np.bincount(decision, by_column, count)
+        weights_linear, weights_rough, _, _ = self._split(parameters)
+        linear_part = weights_linear * ((outer @ x) * x).sum(0)
         inner = outer * rough
-        by_column = (x * x * inner.sum(1)[:, None]).sum(0) - ((inner @ x) * x).sum(0)
-        gradient[count : 2 * count] = -values[count : 2 * count] * np.bincount(decision, by_column, count)
-        gradient[2 * count] = inner.sum()
-        gradient[2 * count + 1] = values[2 * count + 1] * (z @ outer @ z)
-        gradient[2 * count + 2] = values[-1] * np.trace(outer)
+        rough_part = weights_rough * (((inner @ x) * x).sum(0) - (x * x * inner.sum(1)[:, None]).sum(0))
+        gradient[:count] = np.bincount(decision, linear_part, count)
+        gradient[count : 2 * count] = np.bincount(decision, rough_part, count)
+        _, change = self.encoding.sizes(self._orders(parameters))
+        gradient[self._order] = np.bincount(decision, (linear_part + rough_part) * change, count)
+        gradient[_COMMON] = gradient[self._order].sum()
+        gradient[-3] = inner.sum()
+        gradient[-2] = values[-2] * (z @ outer @ z)
+        gradient[-1] = values[-1] * np.trace(outer)
         away = (parameters - self._prior) / self._spread
         return float(loss + 0.5 * away @ away), gradient + away / self._spread
+
+
+def without_tail(values: Sequence[float] | Floats) -> Floats:
+    """Values whose lower tail is no heavier than an exponential one, shape (n,).
+
+    A few networks that hardly learn would make all others look alike. Whatever lies less than three deviations
+    below the median stays as it is, the deviation taken from the values above the median; the rest is drawn
+    towards it by the logarithm, in the same order. (Song et al. 2024, section 3.2, replace the whole lower
+    half by its ranks.)
+    """
+    array = np.asarray(values, dtype=np.float64)
+    middle = float(np.median(array))
+    above = array[array > middle] - middle
+    deviation = math.sqrt(float(np.mean(above * above))) if len(above) else 0.0
+    if not deviation > 0:
+        return array
+    below = (middle - array) / deviation
+    drawn = middle - deviation * (_TAIL + np.log1p(np.maximum(below - _TAIL, 0.0)))
+    return np.where(below > _TAIL, drawn, array)
 
 
 def standardised(values: Sequence[float] | Floats) -> tuple[Floats, float, float]:

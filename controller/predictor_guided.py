@@ -19,8 +19,9 @@ from threadpoolctl import ThreadpoolController
 
 from controller.base import Controller, Proposal, RewardLine
 from controller.encoded import EncodedArchitectures
+from controller.encoding import Encoding
 from controller.posterior import LOG_SLACK, Leaders, Posterior, upper_bound
-from controller.predictor import Encoding, Predictor, standardised
+from controller.predictor import Predictor, standardised, without_tail
 from controller.row_factor import Floats
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
@@ -217,8 +218,12 @@ class PredictorGuided(Controller):
         """(the results that it is conditioned on, the rewards to expect), after a fit if one is due."""
         base, rows = self._kept()
         seen = [self._seen[row] for row in rows.tolist()]
-        values, shift, scale = standardised([self._values[row] for row in rows.tolist()])
         points, slope, offset = self._encoded(seen)
+        told = np.array([self._values[row] for row in rows.tolist()])
+        # of the reward and not of what is learned: what is cheap may have a low accuracy and still be good
+        rewards = slope * told + offset
+        drawn = without_tail(rewards)
+        values, shift, scale = standardised(np.where(drawn == rewards, told, (drawn - offset) / slope))
         total = len(self._values)
         if fit and total >= self._next_fit:
             some = np.arange(len(seen))

@@ -110,12 +110,39 @@ def _sparse(sizes: list[int], rng: np.random.Generator) -> Function:
     return lambda rows: np.asarray(sum(table[rows[:, d]] for d, table in enumerate(tables)))
 
 
+def _cell(sizes: list[int], rng: np.random.Generator) -> Function:
+    """A cell of four nodes with an operation on each of its six edges, as NAS-Bench-201 has it (Dong & Yang
+    2020): none, a skip, pooling and two convolutions. What no path reaches is worth nothing, and convolutions
+    that follow one another bring less each; so a few architectures are far worse than all others."""
+    gains = np.concatenate([[0.0, 0.0], rng.uniform(-0.4, 0.1, 1), rng.uniform(0.5, 1.5, 2)])
+    passes = np.array([0.0, 1.0, 0.8, 0.9, 0.9])
+    places = rng.uniform(0.7, 1.3, 6)
+    order = np.stack([rng.permutation(5) for _ in sizes])
+
+    def score(rows: Rows) -> Floats:
+        operations = np.stack([order[d][rows[:, d]] for d in range(6)], axis=1)
+        reached, depth = [np.ones(len(rows))], [np.zeros(len(rows))]
+        for node, first in ((1, 0), (2, 1), (3, 3)):
+            edges = [
+                (source, operations[:, first + source], places[first + source]) for source in range(node)
+            ]
+            signals = [passes[op] * reached[before] for before, op, _ in edges]
+            gained = [depth[before] + gains[op] * place for before, op, place in edges]
+            total = np.maximum(sum(signals), 1e-9)
+            depth.append(np.asarray(sum(s * g for s, g in zip(signals, gained, strict=True)) / total))
+            reached.append(np.minimum(total, 1.5))
+        return np.asarray(np.where(reached[3] < 0.1, -4.0, -3 * np.exp(-2.5 * depth[3])) + 0.1 * reached[3])
+
+    return score
+
+
 _Maker = Callable[[list[int], np.random.Generator], Function]
 
 FUNCTIONS: dict[str, tuple[list[int], _Maker, bool]] = {
     "ordered": ([9] * 15, _smooth, False),
     "shuffled": ([9] * 15, partial(_smooth, shuffled=True), False),
     "unordered": ([5] * 9, _unordered, False),
+    "cell": ([5] * 6, _cell, False),
     "conditional": ([3, 4, 4] * 5, _conditional, False),
     "triples": ([4] * 12, _triples, False),
     "deceptive": ([3] * 12, _deceptive, False),

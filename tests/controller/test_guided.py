@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from controller import NSGA2, ControllerError, Evolution, LocalSearch, PredictorGuided
+from controller.encoding import Encoding, _contrasts
 from controller.nsga2 import ranks
 from controller.posterior import Posterior
-from controller.predictor import Encoding, Points, Predictor, standardised
+from controller.predictor import _COMMON, Points, Predictor, standardised, without_tail
+from nas.benchmark.choice_space import ChoiceSpace
 from search_spaces import InputError, get_space
+from search_spaces.decision import Decision
 
 SPACE = get_space("accel-nasbench")
 SIZES = np.array([len(decision) for decision in SPACE.decisions])
@@ -86,13 +89,75 @@ def test_predictor_learns_and_knows_what_it_does_not():
 
 @pytest.mark.parametrize("choices", [1, 2, 3, 4, 7])
 def test_contrasts_are_orthogonal_and_centred(choices):
-    from controller.predictor import _contrasts
-
     table = _contrasts(choices)
     assert table.shape == (choices, choices - 1)
     assert table.sum(0) == pytest.approx(0)
     gram = table.T @ table
     assert gram == pytest.approx(np.diag(np.diag(gram)))
+
+
+def test_without_an_order_all_choices_are_equally_far_from_each_other():
+    encoding = Encoding(get_space("accel-nasbench"))
+    for order in (-9.0, 0.0, 2.0, 40.0):
+        sizes, _ = encoding.sizes(np.full(len(SIZES), order))
+        for decision, count in enumerate(SIZES):
+            rows = np.zeros((count, len(SIZES)), np.int64)
+            rows[:, decision] = np.arange(count)
+            x = encoding(rows) * np.sqrt(sizes)
+            distances = np.linalg.norm(x[:, None] - x[None], axis=2)[np.triu_indices(count, 1)]
+            if order > 30:
+                assert distances == pytest.approx(distances[0])
+            elif count > 3:
+                assert distances.max() > 1.1 * distances.min()
+            own = (x[:, encoding.decision == decision] ** 2).sum(1)
+            assert own.mean() == pytest.approx(sum(0.36**j for j in range(count - 1)) / (count - 1))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_whether_choices_have_an_order_is_learned(shuffled):
+    """Held-out predictions, beside those of a predictor that believes what isn't so."""
+    space = ChoiceSpace("s", tuple(Decision(f"d{d}", tuple(range(9))) for d in range(5)))
+    encoding, rng = Encoding(space), np.random.default_rng(3)
+    labels = [rng.permutation(9) if shuffled else np.arange(9) for _ in range(5)]
+    rows = rng.integers(9, size=(260, 5))
+    y, _, _ = standardised(-sum((labels[d][rows[:, d]] / 8 - 0.2 * d) ** 2 for d in range(5)))
+    x, z, errors = encoding(rows), np.zeros(len(rows)), {}
+    for fixed in (None, -6.0, 9.0):
+        predictor = Predictor(encoding)
+        if fixed is not None:  # nothing can move it
+            predictor.parameters[_COMMON], predictor._bounds[_COMMON] = fixed, (fixed, fixed)
+            predictor._bounds[predictor._order] = 0.0
+        predictor.fit(x[:60], z[:60], y[:60], 100)
+        predictor.condition(Points(range(60), x[:60], z[:60]), y[:60])
+        mean, _ = predictor.predict(x[60:], z[60:])
+        errors[fixed] = np.sqrt(np.mean((mean - y[60:]) ** 2))
+    right, wrong = (9.0, -6.0) if shuffled else (-6.0, 9.0)
+    assert errors[right] < 0.8 * errors[wrong]  # else this asks nothing
+    assert errors[None] < 1.1 * errors[right]
+
+
+def test_a_lower_tail_is_drawn_in_and_all_else_stays():
+    rng = np.random.default_rng(0)
+    usual = 0.65 + 0.05 * rng.uniform(-1, 1, 201) ** 3
+    assert without_tail(usual) == pytest.approx(usual, abs=0)
+    tailed = np.concatenate([usual, [0.1, 0.0, 0.3]])
+    drawn = without_tail(tailed)
+    assert drawn[:201] == pytest.approx(usual, abs=0)
+    assert (np.argsort(drawn) == np.argsort(tailed)).all()
+    assert drawn.min() > 0.35
+    for few in ([0.5], [0.5, 0.5], [0.1, 0.5, 0.5], []):
+        assert without_tail(few) == pytest.approx(few) if few else len(without_tail(few)) == 0
+
+
+def test_no_fit_overflows(recwarn):
+    """Wherever the line search goes: targets that no parameters explain."""
+    encoding = Encoding(SPACE)
+    rows = np.random.default_rng(0).integers(SIZES, size=(30, len(SIZES)))
+    predictor = Predictor(encoding)
+    for y in (np.eye(30)[0] * 5, np.zeros(30), np.resize([1.0, -1.0], 30)):
+        predictor.fit(encoding(rows), np.zeros(30), y)
+        assert np.isfinite(predictor.parameters).all()
+    assert not recwarn.list
 
 
 def test_predictor_beats_evolution_early():
