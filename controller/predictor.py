@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from controller.encoding import Encoding
 from controller.row_factor import Floats, RowFactor
 
-_TAIL = 3.0
+_TAIL = 6.0
 """Deviations below the median from which on a value is drawn towards it."""
 
 _FAR = 6.0
@@ -275,7 +275,7 @@ class Predictor:
 def without_tail(values: Sequence[float] | Floats) -> Floats:
     """Values whose lower tail is no heavier than an exponential one, shape (n,).
 
-    A few networks that hardly learn would make all others look alike. Whatever lies less than three deviations
+    A few networks that hardly learn would make all others look alike. Whatever lies less than six deviations
     below the median stays as it is, the deviation taken from the values above the median; the rest is drawn
     towards it by the logarithm, in the same order. (Song et al. 2024, section 3.2, replace the whole lower
     half by its ranks.)
