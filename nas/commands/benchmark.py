@@ -99,8 +99,8 @@ def rediscover(
     "functions",
     multiple=True,
     metavar="NAME[:SEED]",
-    help="Functions of known structure: ordered, shuffled, unordered, conditional, triples, deceptive, two, "
-    "hundred, wide, costly, costly-ordered; `all` for each.",
+    help="Functions of known structure: ordered, shuffled, unordered, cell, conditional, triples, deceptive, "
+    "two, hundred, wide, costly, costly-ordered; `all` for each.",
 )
 @click.option("--seeds", type=int, default=20, help="Runs of each. Default: 20.")
 @click.option("--first-seed", type=int, default=0, help="Default: 0.")
