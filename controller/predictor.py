@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_solve
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
@@ -53,6 +54,9 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Points:
+        return Points([self.keys[row] for row in rows.tolist()], self.x[rows], self.z[rows])
 
 
 @dataclass(frozen=True)
@@ -120,12 +124,12 @@ class Predictor:
         """Variance of the noise, as a share of the targets' variance."""
         return float(np.exp(self.parameters[-1])) + _JITTER
 
-    def fit(self, x: Floats, z: Floats, y: Floats, iterations: int = 40) -> None:
+    def fit(self, x: Floats, z: Floats, y: Floats, iterations: int = 40) -> float:
         """Set the parameters from encoded architectures x (n, columns), z (n,), and targets y (n,).
 
         Starts from the present parameters, and from those with the order of the choices forgotten or, if it
         is, believed in: from the one hill of the posterior it isn't seen that another is higher. y has mean 0
-        and variance 1.
+        and variance 1. Returns the negative logarithm of the posterior, but for a constant.
         """
         other = self.parameters.copy()
         other[self._order] = 0.0
@@ -142,7 +146,9 @@ class Predictor:
             )
             for start in (self.parameters, other)
         ]
-        self.parameters = min(found, key=lambda result: float(result.fun)).x
+        best = min(found, key=lambda result: float(result.fun))
+        self.parameters = best.x
+        return float(best.fun)
 
     def condition(self, seen: Points, y: Floats, whole: Points | None = None) -> None:
         """Take in what was seen, and what will be.

@@ -1,7 +1,8 @@
 """The predictor-guided controller: proposes where a Gaussian process expects to improve on the best.
 
-It learns the accuracy only. The cost of every architecture is known exactly before anything is
-trained, so the reward is computed from a predicted accuracy, not learned (`objective`).
+The cost of every architecture is known exactly before anything is trained, so the reward can be computed
+from a predicted accuracy (`objective`). Where cost and accuracy rise together, it may be the reward itself
+that is simple. Both are learned, and each is believed as far as it explains what was seen (`View`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from controller.base import Controller, Proposal, RewardLine
 from controller.encoded import EncodedArchitectures
 from controller.encoding import Encoding
 from controller.posterior import LOG_SLACK, Leaders, Posterior, upper_bound
-from controller.predictor import Predictor, standardised, without_tail
+from controller.predictor import Predictor, without_tail
 from controller.row_factor import Floats
+from controller.view import View, chances
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.space import SearchSpace
@@ -63,14 +65,14 @@ class PredictorGuided(Controller):
     Args:
         space: where to search.
         seed: of all randomness.
-        objective: the reward as a line in the accuracy; without one the reward itself is learned.
+        objective: the reward as a line in the accuracy; without one only the reward itself is learned.
         initial: results before the predictor takes over.
         local: the part of proposals that are steps of local search.
         worthwhile: an improvement of the reward that is worth a trial, as a share of the best.
 
     Attributes:
         metrics: `predictor/expected` (reward expected of the last proposal), `predictor/chance` (that it
-            is a worthwhile improvement), `predictor/noise` (standard deviation, in units of the accuracy),
+            is a worthwhile improvement), `predictor/noise` (standard deviation of what was learned),
             `predictor/rank_correlation` (Spearman, of the last 50 predictions with what was seen).
 
     Raises:
@@ -99,7 +101,6 @@ class PredictorGuided(Controller):
         moves = [(d, shift) for d, size in enumerate(self._sizes) for shift in range(1, size)]
         self._moves = np.array(moves, dtype=np.int64).reshape(-1, 2)
         self._encoding = Encoding(space)
-        self.predictor = Predictor(self._encoding)
         self._design = self._balanced(initial)
         # the cost factor's logarithm in units of its spread over the space, the same in every process
         sample = np.random.default_rng(0).integers(self._sizes, size=(512, len(self._sizes)))
@@ -107,6 +108,11 @@ class PredictorGuided(Controller):
         logarithms = self._log_factor(sample, self._line(sample)[0])
         self._log_shift, self._log_scale = float(logarithms.mean()), float(logarithms.std()) or 1.0
         self._encoded = EncodedArchitectures(self._describe)
+        lines = self._line(sample)
+        same = all(np.ptp(part) == 0 for part in lines)  # then the one is the other
+        self._views = [
+            View(Predictor(self._encoding), direct) for direct in ((True,) if same else (False, True))
+        ]
         self._chosen: tuple[int, Rows] | None = None
         self._ids: list[int] = []
         self._seen: list[Architecture] = []
@@ -151,7 +157,7 @@ class PredictorGuided(Controller):
         self.metrics = {
             "predictor/expected": self._forecast,
             "predictor/chance": chance,
-            "predictor/noise": math.sqrt(self.predictor.noise) * model.scale,
+            "predictor/noise": math.sqrt(model.predictor.noise) * model.scale,
         }
         if len(self._compared) >= 5:
             predicted, seen = zip(*self._compared, strict=True)
@@ -215,28 +221,30 @@ class PredictorGuided(Controller):
         return self.space.canonical_rows(np.stack(columns, axis=1))
 
     def _model(self, fit: bool = False) -> tuple[Rows, Posterior]:
-        """(the results that it is conditioned on, the rewards to expect), after a fit if one is due."""
+        """(the results that it is conditioned on, the rewards to expect).
+
+        With `fit` after a fit if one is due, by a view drawn by its probability; else by the likeliest.
+        """
         base, rows = self._kept()
         seen = [self._seen[row] for row in rows.tolist()]
         points, slope, offset = self._encoded(seen)
-        told = np.array([self._values[row] for row in rows.tolist()])
-        # of the reward and not of what is learned: what is cheap may have a low accuracy and still be good
-        rewards = slope * told + offset
-        drawn = without_tail(rewards)
-        values, shift, scale = standardised(np.where(drawn == rewards, told, (drawn - offset) / slope))
+        # of the reward and not of the accuracy: what is cheap may have a low accuracy and still be good
+        rewards = without_tail(slope * np.array([self._values[row] for row in rows.tolist()]) + offset)
         total = len(self._values)
         if fit and total >= self._next_fit:
             some = np.arange(len(seen))
             if len(seen) > _FIT_ON:
-                better = np.argsort(-(slope * values * scale + slope * shift + offset), kind="stable")
+                better = np.argsort(-rewards, kind="stable")
                 rest = self.rng.choice(better[_FIT_ON // 2 :], _FIT_ON // 2, replace=False)
                 some = np.sort(np.concatenate([better[: _FIT_ON // 2], rest]))
-            y, _, _ = standardised(values[some])
-            self.predictor.fit(points.x[some], points.z[some], y, 60 if total < 40 else 25)
+            for view in self._views:
+                view.fit(points[some], rewards[some], slope[some], offset[some], 60 if total < 40 else 25)
             self._next_fit = max(total + 4, int(total * 1.15))
+        odds = chances(self._views)
+        chosen = int(self.rng.choice(len(odds), p=odds)) if fit and len(odds) > 1 else int(np.argmax(odds))
         whole = self._encoded(self._whole(base, rows))[0] if self._pending else None
-        self.predictor.condition(points, values, whole)
-        return rows, Posterior(self.predictor, self._describe, np.array(seen), slope, offset, shift, scale)
+        view = self._views[chosen]
+        return rows, view.posterior(points, seen, rewards, slope, offset, whole, self._describe)
 
     def _kept(self) -> tuple[int, Rows]:
         """Which results to condition on: all, or the better half of the limit and the latest.
@@ -304,7 +312,7 @@ class PredictorGuided(Controller):
                 [id, list(architecture), value]
                 for id, architecture, value in zip(self._ids, self._seen, self._values, strict=True)
             ],
-            "parameters": self.predictor.parameters.tolist(),
+            "views": [[view.predictor.parameters.tolist(), view.evidence] for view in self._views],
             "next_fit": self._next_fit,
             "expected": [[id, value] for id, value in self._expected.items()],
             "compared": [list(pair) for pair in self._compared],
@@ -316,7 +324,8 @@ class PredictorGuided(Controller):
         self._seen = [Architecture(architecture) for _, architecture, _ in state["results"]]
         self._values = [value for _, _, value in state["results"]]
         self._chosen = None
-        self.predictor.parameters = np.array(state["parameters"])
+        for view, (parameters, evidence) in zip(self._views, state["views"], strict=True):
+            view.predictor.parameters, view.evidence = np.array(parameters), evidence
         self._next_fit = state["next_fit"]
         self._expected = dict(state["expected"])
         self._compared = [(expected, seen) for expected, seen in state["compared"]]
