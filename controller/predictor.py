@@ -279,7 +279,7 @@ class Predictor:
 
 
 def without_tail(values: Sequence[float] | Floats) -> Floats:
-    """Values whose lower tail is no heavier than an exponential one, shape (n,).
+    """Values, at least one, whose lower tail is no heavier than an exponential one, shape (n,).
 
     A few networks that hardly learn would make all others look alike. Whatever lies less than six deviations
     below the median stays as it is, the deviation taken from the values above the median; the rest is drawn

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from controller.predictor import Encoding, Points, Predictor, standardised
+from controller.encoding import Encoding
+from controller.predictor import Points, Predictor, standardised
 from nas.network.cost_table import CostTable
 from search_spaces.document import check_fields, check_schema, read_document, write_atomically
 from search_spaces.errors import InputError, shown
