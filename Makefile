@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow bench lint dist clean
 
 $(BIN)/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -49,5 +49,11 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/shared_data.py
 
+# the wheel and the source distribution, as a package index takes them
+dist: $(BIN)/.installed
+	$(BIN)/pip install --quiet build
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

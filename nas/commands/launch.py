@@ -12,6 +12,8 @@ import click
 
 from nas.commands.common import out, pairs, print_json, progress, put
 from nas.commands.given import not_with, only_with
+from nas.commands.outputs import OutPath
+from nas.launch.copies import write_launch_files
 from nas.launch.kuberay import ray_cluster, ray_job
 from nas.launch.pods import fit_for_pods
 from nas.launch.request import Request
@@ -31,7 +33,14 @@ TARGETS = ("job", "kuberay", "slurm")
     epilog="Example: nas launch --to job --address http://127.0.0.1:8265 -- "
     "search --data digits --trials 24 --out runs/first",
 )
-@click.option("--to", required=True, help="job (a Ray cluster that is there), kuberay or slurm.")
+@click.option("--to", help="job (a Ray cluster that is there), kuberay or slurm.")
+@click.option(
+    "--files",
+    type=OutPath(),
+    metavar="DIR",
+    help="Write the launch files (a cluster on this machine, AWS, Google Cloud, KubeRay, Slurm, the image) "
+    "into DIR, and stop.",
+)
 @click.option("--dry-run", is_flag=True, help="Print exactly what would be submitted, and stop.")
 @click.option(
     "--address", default="http://127.0.0.1:8265", help="job: the dashboard. Default: http://127.0.0.1:8265."
@@ -43,7 +52,7 @@ TARGETS = ("job", "kuberay", "slurm")
 @click.option("--gpus", type=int, default=1, help="kuberay, slurm: GPUs of each. Default: 1.")
 @click.option("--cpus", type=int, default=8, help="kuberay, slurm: CPUs of each. Default: 8.")
 @click.option("--memory", type=int, default=32, help="kuberay, slurm: GiB of each. Default: 32.")
-@click.option("--image", default="baseline-nas:latest", help="kuberay: container (launch/Dockerfile).")
+@click.option("--image", default="baseline-nas:latest", help="kuberay: container (Dockerfile of --files).")
 @click.option("--ray-version", default="2.52.0", help="kuberay: of the image. Default: 2.52.0.")
 @click.option("--cluster-only", is_flag=True, help="kuberay: a cluster that stays, without the search.")
 @click.option("--hours", type=float, default=24, help="slurm: time limit. Default: 24.")
@@ -51,8 +60,15 @@ TARGETS = ("job", "kuberay", "slurm")
 @click.option("--env", "environment", multiple=True, metavar="KEY=VALUE", help="A variable for the job.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was submitted as JSON.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def launch(
+    to: str | None, files: str | None, command: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
     """Take a search to a cluster. COMMAND is a `search` or `resume`, after `--`."""
+    if files is not None:
+        _files(files, as_json)
+        return
+    if to is None:
+        raise InputError(f"to: expected {', '.join(TARGETS[:-1])} or {TARGETS[-1]}; or --files DIR")
     if to not in TARGETS:
         raise unknown("to", to, TARGETS)
     only_with(to == "job", "--to job", "address", "working_dir", "follow")
@@ -91,6 +107,17 @@ def launch(to: str, command: tuple[str, ...], as_json: bool, **options: Any) -> 
         print_json({"to": to, "submitted": text, "answer": said})
     else:
         out().print(said, highlight=False)
+
+
+def _files(folder: str, as_json: bool) -> None:
+    others = {parameter.name for parameter in launch.params} - {"files", "as_json"}
+    not_with(True, "--files, which submits nothing", *sorted(str(name) for name in others))
+    written = write_launch_files(folder)
+    if as_json:
+        print_json({"files": written})
+    else:
+        for path in written:
+            out().print(path, highlight=False)
 
 
 def _trains(given: dict[str, Any]) -> bool:

@@ -11,5 +11,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "pods": ["fit_for_pods"],
         "slurm": ["batch_script"],
         "outputs": ["pack", "unpack"],
+        "copies": ["write_launch_files"],
     },
 )

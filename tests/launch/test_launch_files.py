@@ -216,15 +216,6 @@ def test_sbatch_flags_are_slurms():
         parser.parse_args(["--nodes=many"])
 
 
-def test_the_container_file_copies_what_the_package_is_made_of():
-    lines = (LAUNCH / "Dockerfile").read_text().splitlines()
-    copied = {word for line in lines if line.startswith("COPY") for word in line.split()[2:-1]}
-    assert {"setup.cfg", "pyproject.toml", "search_spaces", "controller", "nas"} <= copied
-    for name in copied:
-        assert (ROOT / name).exists()
-    assert not any(line.startswith("EXPOSE") for line in lines)
-
-
 def test_a_job_is_shown_exactly(tmp_path):
     printed = invoke(
         "launch", "--to", "job", "--dry-run", "--working-dir", str(tmp_path), "--",
@@ -258,6 +249,7 @@ def test_the_run_folder_is_known(command, ending):
     ("arguments", "message"),
     [
         (["--to", "yarn", "--", "search"], "to 'yarn'"),
+        ([], "to: expected job, kuberay or slurm; or --files DIR"),
         (["--to", "job"], "command ''"),
         (["--to", "job", "--", "serch"], "did you mean 'search'"),
         (["--to", "job", "--", "search", "--address", "1.2.3.4:5"], "leave it out"),
