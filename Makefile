@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test test-slow bench lint dist clean
+.PHONY: demo test test-slow bench lint docs dist clean
 
 $(BIN)/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -29,7 +29,7 @@ demo: $(BIN)/.installed
 test: $(BIN)/.installed-test
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-test-slow: $(BIN)/.installed-test
+test-slow: $(BIN)/.installed-test $(BIN)/.installed-docs
 	$(BIN)/python -m pytest -m slow --timeout 3600
 
 lint: $(BIN)/.installed-test
@@ -48,6 +48,16 @@ bench: $(BIN)/.installed-test
 	$(BIN)/python benchmarks/train_throughput.py
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/shared_data.py
+
+$(BIN)/.installed-docs: setup.cfg
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+# a broken link, a page outside the menu or a docstring that doesn't fit its function is an error
+docs: $(BIN)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the site: build/site/index.html"
 
 # the wheel and the source distribution, as a package index takes them
 dist: $(BIN)/.installed

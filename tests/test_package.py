@@ -78,10 +78,12 @@ def test_its_metadata_says_what_is_true(built):
         assert re.fullmatch(r"[^,]+(, [^,]+)*, https://(arxiv\.org|github\.com)/\S+", line)
     text = found.get_payload()
     # a package index has no files beside this page
-    assert "](" in text and not re.findall(r"\]\((?!https://)[^)]*\)", text)
+    assert "](" in text
+    assert not re.findall(r"\]\((?!https://)[^)]*\)", text)
     assert f"## {nas.__version__}" in text
     commands = set(re.findall(r"^    nas (\w+)", text, re.M))
-    assert commands and commands <= set(_COMMANDS)
+    assert commands
+    assert commands <= set(_COMMANDS)
 
 
 def test_the_source_distribution_has_the_whole_project(built, tracked):
@@ -153,7 +155,8 @@ def steps(text):
 def test_the_container_is_made_of_the_wheel_alone(built):
     found = steps(DOCKERFILE.read_text())
     copied = [rest.split()[-2] for name, rest in found if name == "COPY"]
-    assert copied and all(Path(built[0].name).match(pattern) for pattern in copied)
+    assert copied
+    assert all(Path(built[0].name).match(pattern) for pattern in copied)
     assert {name for name, _ in found} == {"ARG", "FROM", "WORKDIR", "COPY", "RUN"}  # and opens no port
     # both kinds of base are named, and tokens need Ray 2.52
     bases = re.findall(r"rayproject/ray:2\.(\d+)\.\d+-py3\d+-(\w+)", DOCKERFILE.read_text())

@@ -142,6 +142,7 @@ OURS = {
     "nas/cluster/gpus.py": "a file of the installed torch",
     "nas/search/function_evaluator.py": "Python's source of a function that is loaded",
     "nas/cluster/processes.py": "what our own processes tell",
+    "nas/launch/copies.py": "files of this package, and one as large as they",
     "nas/benchmark/download.py": "what was just fetched, by its digest",
     "nas/commands/status.py": "a trial's log",
     "nas/data/web_dataset.py": "a shard whose members were listed",
