@@ -39,6 +39,7 @@ _COMMANDS = {
     "predict": ("nas.commands.predict", "predict_command"),
     "export": ("nas.commands.export", "export"),
     "import": ("nas.commands.export", "import_command"),
+    "push": ("nas.commands.push", "push"),
     "space": ("nas.commands.network", "space"),
     "launch": ("nas.commands.launch", "launch"),
     "status": ("nas.commands.status", "status"),

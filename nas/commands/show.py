@@ -225,7 +225,8 @@ def show_run(run: Run, top: int = 5) -> None:
 @click.command(epilog="Example: nas report runs/first    or, all runs in a folder: nas report runs/")
 @click.argument("run", metavar="RUN|RUNS")
 @click.option("--out", "path", metavar="FILE", type=OutPath(), help="Default: RUN/report.html.")
-def report(run: str, path: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON document.")
+def report(run: str, path: str | None, as_json: bool) -> None:
     """Write a run's report: one HTML file with plots, diagrams, what matters, and how to find it again.
 
     Of a folder of runs: a table that can be sorted, their fronts in one plot, and the settings that differ.
@@ -238,7 +239,7 @@ def report(run: str, path: str | None) -> None:
         target = Path(path) if path else Path(run) / "report.html"
         declare([Target(str(target), "HTML page")])
         write_runs_page(read_runs(Path(run)), Path(run), target)
-        out().print(f"report: {target}", highlight=False, soft_wrap=True)
+        _written(run, target, as_json)
         return
     from nas.report.html import write_report
 
@@ -248,4 +249,11 @@ def report(run: str, path: str | None) -> None:
     target = Path(path) if path else opened.folder / "report.html"
     declare([Target(str(target), "HTML page")])
     write_report(opened, opened.records(), target)
+    _written(run, target, as_json)
+
+
+def _written(run: str, target: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"run": run, "report": str(target)})
+        return
     out().print(f"report: {target}", highlight=False, soft_wrap=True)

@@ -125,7 +125,8 @@ def _cluster(address: str, as_json: bool) -> None:
 @click.command(epilog="Example: nas logs 12 runs/first")
 @click.argument("trial", type=int)
 @click.argument("run")
-def logs(trial: int, run: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def logs(trial: int, run: str, as_json: bool) -> None:
     """What happened to a trial: where it ran, each epoch, what it printed, why it was lost."""
     folder = Path(run)
     if not (folder / TRIALS).exists() and not (folder / PROPOSALS).exists():
@@ -140,8 +141,17 @@ def logs(trial: int, run: str) -> None:
                 f"{shell_command('nas', 'logs', record.same_as, folder)}"
             )
         raise InputError(f"trial {trial}: no log of it in {folder / LOGS}")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if as_json:
+        ended = {
+            "state": None if record is None else record.state,
+            "reward": None if record is None else record.reward,
+            "reason": None if record is None else record.reason,
+        }
+        print_json({"run": run, "trial": trial, **ended, "log": text})
+        return
     console = out()
-    console.out(path.read_text(encoding="utf-8", errors="replace"), end="", highlight=False)
+    console.out(text, end="", highlight=False)
     if record is not None:
         value = "" if record.reward is None else f", reward {record.reward:.4f}"
         reason = f": {printable(record.reason)}" if record.reason else ""

@@ -33,6 +33,7 @@ READERS = [
     ["supernet", "--resume", "FILE"],
     ["search", "--evaluator", "supernet", "--supernet", "FILE"],
     ["predict", "FILE", "."],
+    ["push", "FILE", "--out", "hub"],
     ["import", "--from", "timm:FILE"],
 ]
 

@@ -14,7 +14,7 @@ import pytest
 import nas
 from nas.cli import _COMMANDS
 
-ELSEWHERE = {"start", "train", "resume", "predict"}
+ELSEWHERE = {"start", "train", "resume", "predict", "push"}
 """Commands whose options have tests of their own."""
 
 SURROGATE = str(Path(nas.__file__).parent / "benchmark" / "surrogate.npz")
@@ -160,7 +160,11 @@ ACTS = {
         "fronts": (["."], [".", "--fronts", "x.svg"]),
         "as_json": (["run"], ["run", "--json"]),
     },
-    "report": {"run": None, "path": (["run"], ["run", "--out", "x.html"])},
+    "report": {
+        "run": None,
+        "path": (["run"], ["run", "--out", "x.html"]),
+        "as_json": (["run"], ["run", "--json"]),
+    },
     "cost": {
         "spec": (["resnet50"], ["run"]),
         "resolution": (["resnet50"], ["resnet50", "--resolution", "64"]),
@@ -364,12 +368,17 @@ ACTS = {
         "address": ([], ["--address", "host:1"]),
         "as_json": (["run"], ["run", "--json"]),
     },
-    "logs": {"trial": (["1", "run"], ["2", "run"]), "run": None},
+    "logs": {
+        "trial": (["1", "run"], ["2", "run"]),
+        "run": None,
+        "as_json": (["1", "run"], ["1", "run", "--json"]),
+    },
     "tensorboard": {
         "folder": (["run"], ["."]),
         "trials": (["run"], ["run", "--trial", "1"]),
         "port": (["run"], ["run", "--port", "1234"]),
         "host": (["run"], ["run", "--host", "0.0.0.0"]),
+        "as_json": (["run"], ["run", "--json"]),
     },
 }
 """None: an argument that must be given and has one meaning."""
