@@ -134,6 +134,13 @@ def layout(spec: NetworkSpec) -> Drawing:
     return Drawing(width, 248, tuple(boxes), tuple(labels), tuple(legend), f"{title}. {words}")
 
 
+_STYLE = (
+    "svg{color:#1b1f24;color-scheme:light dark}.paper{fill:#fff}"
+    "@media(prefers-color-scheme:dark){svg{color:#e8eaed}.paper{fill:#15181c}}"
+)
+"""Paper and ink of a picture by itself: what it is shown on may be of either kind."""
+
+
 def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
     """The picture as SVG; inside a page (`standalone` false) text takes the page's colour."""
     drawing = layout(spec)
@@ -145,7 +152,8 @@ def to_svg(spec: NetworkSpec, standalone: bool = True) -> str:
     parts[0] += f' font-family="sans-serif" aria-label="{words}">'
     parts.append(f"<title>{markup(spec.name)}</title>")
     if standalone:
-        parts.append("<style>svg{color:#1b1f24}@media(prefers-color-scheme:dark){svg{color:#e8eaed}}</style>")
+        parts.append(f"<style>{_STYLE}</style>")
+        parts.append('<rect class="paper" width="100%" height="100%"/>')
     for box in drawing.boxes:
         dash = ' stroke="currentColor" stroke-dasharray="3 2"' if box.dashed else ""
         parts.append(

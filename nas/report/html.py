@@ -15,7 +15,7 @@ from nas.report.aim import aim_remarks
 from nas.report.charts import Line, Mark, chart
 from nas.report.diagram import to_svg
 from nas.report.figures import REFERENCES
-from nas.report.importance import importances
+from nas.report.importance import importances, least_trials
 from nas.report.page import whole_page
 from nas.report.ranking_table import ranking_cells, ranking_lines
 from nas.report.tables import part_words
@@ -26,6 +26,7 @@ from nas.runs.supernet_settings import SupernetSettings
 from nas.runs.train_settings import TrainSettings
 from nas.search.ranking import RankingSheet
 from nas.search.results import Results
+from nas.search.reward import Reward
 from nas.search.trial import FAILED, FINISHED, Record, Scored
 from nas.studies.run_ranking import judge_run
 from search_spaces.counting import count_text
@@ -89,6 +90,7 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         ("its accuracy", f"{best.accuracy:.4f}"),
         *((f"its {cost_label(name)}", si(best.costs[name])) for name in results.costs),
         *([] if "params" in results.costs else [("its params", si(best.costs["params"]))]),
+        *_aims(settings.reward.make()),
         ("trials", f"{len(records):,}" + (f", {results.failed} failed" if results.failed else "")),
         ("space", count_text(run.space.size)),
     ]
@@ -101,6 +103,18 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         f"reward {markup(settings.reward.form)}, seed {settings.seed}; scored on {markup(scored)}.</p>"
         f'<div class="cards">{shown}</div>'
     ) + "".join(f"<p>{markup(line)}</p>" for line in _remarks(run, results, best))
+
+
+def _aims(reward: Reward) -> list[tuple[str, str]]:
+    """The tiles of what was sought: each target, and what the reward takes for a cost beside it."""
+    tiles = [(f"target {cost_label(each.cost)}", si(each.target)) for each in reward.objectives]
+    for each in reward.objectives:
+        name = "exponent" if len(reward.objectives) == 1 else f"exponent of {cost_label(each.cost)}"
+        same = each.below == each.above
+        tiles.append(
+            (name, f"{each.below:g}" if same else f"{each.below:g}, {each.above:g} beyond the target")
+        )
+    return tiles
 
 
 def _remarks(run: Run, results: Results, best: Scored) -> list[str]:
@@ -234,7 +248,14 @@ def _top(run: Run, results: Results) -> str:
 def _importance(run: Run, results: Results) -> str:
     if not isinstance(run.space, StagedSpace):
         return ""
-    found = importances(results.finished, run.space.decisions, results.cost)
+    head, done, decisions = "<h2>What matters</h2>", results.finished, run.space.decisions
+    least = least_trials(done, decisions)
+    if len(done) < least:
+        return (
+            f"{head}<p>Not told by {len(done)} finished trials: to divide the credit among the choices that "
+            f"were tried, this report wants {least:,}, three for each effect.</p>"
+        )
+    found = importances(done, decisions, results.cost)
     if not found:
         return ""
     label = cost_label(results.cost)
@@ -243,28 +264,45 @@ def _importance(run: Run, results: Results) -> str:
     for item in found:
         ranked = sorted(item.effects, key=lambda effect: -effect.accuracy)
         choices = ", ".join(
-            f"{markup(str(e.choice))} {100 * e.accuracy:+.2f} / {'+' if e.cost > 0 else '-'}{si(abs(e.cost))}"
+            f"<span class=keep>{markup(str(e.choice))} {100 * e.accuracy:+.2f} / "
+            f"{'+' if e.cost > 0 else '-'}{si(abs(e.cost))}</span>"
             for e in ranked
         )
-        bar = f'<span class="bar" style="width:{max(1, round(120 * item.accuracy_span / widest))}px"></span>'
+        low, high = (100 * end for end in item.interval)
+        kind = "bar" if item.told else "bar untold"
+        bar = (
+            f'<span class="{kind}" style="width:{max(1, round(60 * item.accuracy_span / widest))}px"></span>'
+        )
         rows.append(
-            (markup(item.decision), f"{100 * item.accuracy_span:.2f}", si(item.cost_span), bar, choices)
+            (
+                markup(item.decision),
+                f"{100 * item.accuracy_span:.2f}",
+                f"{low:.2f} to {high:.2f}" if item.told else f"not told ({low:.2f} to {high:.2f})",
+                bar,
+                si(item.cost_span),
+                choices,
+            )
         )
     table = _table(
         (
             "decision",
-            "accuracy, points",
-            label,
+            "points of accuracy",
+            "95% interval",
             "",
-            f"its choices: points of accuracy / {label}, against the average",
+            label,
+            f"its choices: points / {label}, against the average",
         ),
         rows,
         numbers=0,
+        stack=True,
     )
+    told = sum(item.told for item in found)
     return (
-        "<h2>What matters</h2><p class=faint>From its worst to its best choice, a decision moves accuracy "
-        f"and {markup(label)} by so much: coefficients of a ridge regression on all choices at once over the "
-        f"finished trials. Interactions between decisions are not in them.</p>{table}"
+        f"{head}<p class=faint>From its worst to its best choice, a decision moves accuracy "
+        f"and {markup(label)} by so much: coefficients of a ridge regression on all choices at once over "
+        f"{len(done):,} finished trials. {told} of {len(found)} decisions are told from chance: their "
+        "interval, of trials drawn again, is above 0 (that the two choices were picked afterwards is not in "
+        f"it). Interactions between decisions are not in any of them.</p>{table}"
     )
 
 
@@ -314,8 +352,8 @@ def _again(run: Run, records: Sequence[Record]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> str:
-    """A table; the last `numbers` columns are numbers."""
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, stack: bool = False) -> str:
+    """A table; the last `numbers` columns are numbers. `stack`: in a narrow window a row takes two lines."""
     first = len(head) - numbers
 
     def cells(row: Sequence[str], tag: str) -> str:
@@ -325,7 +363,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> 
 
     lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
     first_line = cells([markup(name) for name in head], "th")
-    return f'<div class="wide"><table><tr>{first_line}</tr>{lines}</table></div>'
+    kind = " class=stack" if stack else ""
+    return f'<div class="wide"><table{kind}><tr>{first_line}</tr>{lines}</table></div>'
 
 
 def _time(seconds: float) -> str:

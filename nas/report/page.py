@@ -21,8 +21,13 @@ p.faint,.faint{color:var(--faint)}
 .cards b{display:block;font-size:1.2rem}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
-th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--edge);white-space:nowrap}
-td.n,th.n{text-align:right}
+th,td{text-align:left;vertical-align:top;padding:4px 10px 4px 0;border-bottom:1px solid var(--edge);
+overflow-wrap:break-word}
+td.n,th.n{text-align:right;padding:4px 0 4px 10px}td.n,.keep{white-space:nowrap}
+@media(max-width:480px){table{font-size:.75rem}th,td{padding-right:5px}td.n,th.n{padding-left:5px}
+details{padding:6px}}
+@media(max-width:720px){.stack tr{display:flex;flex-wrap:wrap;border-bottom:1px solid var(--edge)}
+.stack td,.stack th{border:0}.stack :last-child{flex-basis:100%}}
 code,pre{font-family:ui-monospace,monospace;font-size:.85rem}
 pre{background:var(--panel);border:1px solid var(--edge);border-radius:6px;padding:10px;overflow-x:auto}
 details{border:1px solid var(--edge);border-radius:6px;padding:6px 12px;margin:8px 0}
@@ -36,6 +41,7 @@ circle.star{fill:var(--mark);r:6}
 polyline{fill:none;stroke-width:1.6}polyline.front,polyline.best{stroke:var(--best)}
 line.target{stroke:var(--target);stroke-dasharray:6 4}line.ref{stroke:var(--mark);stroke-dasharray:2 3}
 svg.chart text.target{fill:var(--target)}svg.chart text.ref{fill:var(--mark)}
+.bar.untold{background:var(--edge)}
 .bar{display:inline-block;height:10px;border-radius:2px;background:var(--best);vertical-align:middle}
 #tip{position:fixed;display:none;pointer-events:none;background:var(--ink);color:var(--paper);padding:4px 8px;
 border-radius:4px;font-size:.85rem;max-width:320px;z-index:2;white-space:pre-line}

@@ -3,14 +3,18 @@
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from nas.report.diagram import to_svg
 from nas.report.html import write_report
-from nas.report.importance import importances
+from nas.report.importance import importances, least_trials
 from nas.search.journal import read_records
+from search_spaces import reference
+from search_spaces.decision import Decision
 from search_spaces.errors import InputError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -75,7 +79,10 @@ def test_in_a_browser(page, tmp_path, width, dark):
     # a window has at least 500 px, a frame doesn't
     probe = (
         "<script>addEventListener('load',()=>{document.querySelectorAll('details').forEach(d=>d.open=true);"
-        "parent.postMessage([document.documentElement.scrollWidth,innerWidth,"
+        # a table that is wider than its frame is clipped
+        "const clipped=[...document.querySelectorAll('.wide')].filter("
+        "w=>w.querySelector('table')&&w.scrollWidth>w.clientWidth+1);"
+        "parent.postMessage([document.documentElement.scrollWidth,innerWidth,clipped.length,"
         "getComputedStyle(document.body).backgroundColor.replaceAll(' ',''),"
         "performance.getEntriesByType('resource').length].join(' '),'*')})</script>"
     )
@@ -90,9 +97,10 @@ def test_in_a_browser(page, tmp_path, width, dark):
     command += ["--virtual-time-budget=5000", *(["--force-dark-mode"] if dark else [])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert "CONSOLE" not in done.stderr
-    content, inner, paper, resources = re.search("<title>(.*?)</title>", done.stdout)[1].split(" ")
+    content, inner, clipped, paper, resources = re.search("<title>(.*?)</title>", done.stdout)[1].split(" ")
     assert int(inner) == width
     assert int(content) <= width  # what is wider scrolls in its own frame
+    assert int(clipped) == 0
     assert paper == ("rgb(21,24,28)" if dark else "rgb(255,255,255)")
     assert resources == "0"
 
@@ -102,20 +110,19 @@ def test_a_run_without_results_has_no_report(run, tmp_path):
         write_report(run, [], tmp_path / "report.html")
 
 
+@dataclass
+class Seen:
+    """Of a trial what counts here."""
+
+    architecture: tuple
+    accuracy: float
+    costs: dict
+    state: str = "finished"
+    choices: tuple = ("a", "b", "c")
+
+
 def test_importance_divides_the_credit():
     """Two decisions chosen together: the one that does nothing gets (nearly) nothing."""
-    from dataclasses import dataclass
-
-    from search_spaces.decision import Decision
-
-    @dataclass
-    class Seen:
-        architecture: tuple
-        accuracy: float
-        costs: dict
-        state: str = "finished"
-        choices: tuple = ("a", "b", "c")
-
     rng = np.random.default_rng(0)
     records = []
     for _ in range(400):
@@ -129,4 +136,45 @@ def test_importance_divides_the_credit():
     assert second.accuracy_span < 0.005
     assert second.cost_span == pytest.approx(5e7, rel=0.05)
     assert first.cost_span < 5e6
-    assert importances(records[:5], decisions) == []
+    assert first.told
+    assert first.interval[0] < first.accuracy_span < first.interval[1]
+    assert first.interval[1] - first.interval[0] < 0.002
+    assert importances(records[:29], decisions) == []
+    assert len(importances(records[:30], decisions)) == 2
+
+
+def test_what_chance_made_is_not_told():
+    """Accuracies that no choice moves: about one interval in twenty is above 0, not each."""
+    decisions = [Decision(f"d{i}", (1, 2)) for i in range(20)]
+    rng = np.random.default_rng(1)
+    records = [
+        Seen(tuple(row), float(rng.normal(0.5, 0.01)), {"macs": 1.0}, choices={f"d{i}": 0 for i in range(20)})
+        for row in rng.integers(0, 2, (200, 20))
+    ]
+    found = importances(records, decisions)
+    assert len(found) == 20
+    # the worse choice is known from these very trials, so the lower ends lie higher than they should
+    assert sum(item.told for item in found) <= 5
+    assert least_trials(records, decisions) == 60
+    assert importances(records[:59], decisions) == []
+
+
+def test_few_trials_tell_nothing_and_it_is_said(run, tmp_path):
+    write_report(run, read_records(run.folder)[:40], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert re.search(r"Not told by 40 finished trials: .* this report wants \d+", text)
+    assert "95% interval" not in text
+
+
+def test_its_tiles_say_what_was_sought(page):
+    tiles = dict(re.findall(r"<div><span class=faint>([^<]*)</span><b>([^<]*)</b>", page.read_text()))
+    assert tiles["target MACs (the benchmark&#x27;s count)"] == "400M"
+    assert tiles["exponent"] == "-0.07"
+
+
+def test_a_picture_by_itself_has_its_own_paper():
+    saved, inside = (to_svg(reference("mobilenet-v2"), standalone=alone) for alone in (True, False))
+    assert 'class="paper"' in saved
+    assert "prefers-color-scheme:dark" in saved
+    assert "color-scheme:light dark" in saved
+    assert "paper" not in inside
