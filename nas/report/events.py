@@ -48,9 +48,17 @@ class Events:
         self.moment: float | None = None
         self._file = EventFileWriter(str(folder), flush_secs=flush)
 
-    def scalar(self, tag: str, value: float, step: int) -> None:
-        """A point of a curve."""
-        self._summary([summary_pb2.Summary.Value(tag=tag, simple_value=float(value))], step)
+    def scalar(self, tag: str, value: float, step: int, about: str = "") -> None:
+        """A point of a curve; `about`, with the first of them, is shown beside its name."""
+        point = summary_pb2.Summary.Value(tag=tag, simple_value=float(value))
+        if about:
+            owner = summary_pb2.SummaryMetadata.PluginData(plugin_name="scalars")
+            point.metadata.CopyFrom(
+                summary_pb2.SummaryMetadata(
+                    summary_description=about, plugin_data=owner, data_class=summary_pb2.DATA_CLASS_SCALAR
+                )
+            )
+        self._summary([point], step)
 
     def image(self, tag: str, pixels: NDArray[np.uint8], step: int) -> None:
         """A picture, (H, W, 3)."""

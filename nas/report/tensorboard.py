@@ -25,6 +25,7 @@ from nas.report.events import POINTS, PROJECTOR, Events
 from nas.report.figures import choices_figure, pareto_figure, pixels
 from nas.report.importance import counting
 from nas.report.moments import Moments, epoch_moments
+from nas.report.tags import WINDOW, describe, screens
 from nas.report.trial_table import as_value, metric_names
 from nas.runs.folder import Run, check_run_links
 from nas.search.trial import Measurement, Record, Scored, Trial
@@ -35,35 +36,9 @@ from search_spaces.notation import WORDS_LEGEND, network_words
 
 Hook = Callable[[threading.ExceptHookArgs], object]
 
-WINDOW = 20
-"""Trials that moving averages go over."""
 _SHARE = 0.01
 """Part of the search's time that drawing may take."""
 _TOP = 10
-
-_SEARCH = {
-    "reward: best and average": ["best/reward", "average/reward"],
-    "accuracy: best and average": ["best/accuracy", "average/accuracy"],
-    "hypervolume of the front": ["front/hypervolume"],
-}
-_LAYOUT = {
-    "cluster": {
-        "trials at once": ["cluster/concurrency"],
-        "failed trials": ["trials/failed"],
-    },
-}
-_CONTROLLERS = {
-    "ppo": {
-        "losses": ["losses/policy", "losses/entropy"],
-        "of the update": ["losses/approx_kl", "losses/clipfrac"],
-    },
-    "predictor": {
-        "rank correlation of predicted and seen": ["predictor/rank_correlation"],
-        "reward expected of the next trial": ["predictor/expected"],
-    },
-    "nsga2": {"front": ["pareto/size"]},
-}
-"""TensorBoard's Custom Scalars dashboard: what matters first."""
 
 
 class TensorBoardWriter:
@@ -83,11 +58,10 @@ class TensorBoardWriter:
         self._results = run.results(())
         self._hook = _quiet_writers()
         self._writer = Events(folder, flush=10)
-        own = _CONTROLLERS.get(run.settings.controller.name)
-        shown = {f"{cost_label(name)} of the best": [f"best/{name}"] for name in self._results.costs}
-        layout = {"search": _SEARCH | shown, **_LAYOUT} | ({"controller": own} if own else {})
         self._moments = Moments()
-        self._writer.layout(layout)
+        self._trained = not run.settings.evaluator.instant
+        self._described: set[str] = set()
+        self._writer.layout(screens(run.settings.controller.name, self._results.costs, self._trained))
         self._announce_trials()
         # a list of networks (a grid, a study) has no decisions to look at
         self._drawable = isinstance(run.space, StagedSpace)
@@ -116,7 +90,9 @@ class TensorBoardWriter:
         step = len(self._records)
         self._writer.moment = self._moments.of(record)  # a resumed run's earlier trials keep theirs
         for tag, value in self._points(record).items():
-            self._writer.scalar(tag, value, step)
+            known = tag in self._described
+            self._described.add(tag)
+            self._writer.scalar(tag, value, step, "" if known else describe(tag))
         self._writer.moment = None
         # half as many again as last time, and only within the share of time that drawing may take
         if self._drawable and not replayed and step >= 10 and step >= 1.5 * self._drawn_at:
@@ -130,13 +106,13 @@ class TensorBoardWriter:
         costs = dict.fromkeys(("macs", "params", *results.costs))
         points: dict[str, float] = {
             **{f"trial/{name}": record.costs[name] for name in costs},
-            "trials/failed": results.failed,
+            "failed/trials": results.failed,
         }
-        if record.same_as is None:
+        if record.same_as is None and self._trained:
             points["trial/seconds"] = record.seconds
             self._recent.append(record)
             if record.started and len(self._recent) > 1:
-                points["cluster/concurrency"] = self._concurrency()
+                points["workers/at_once"] = self._concurrency()
         if isinstance(record, Scored):
             points |= {"trial/reward": record.reward, "trial/accuracy": record.accuracy}
         if results.best is not None:
@@ -144,14 +120,14 @@ class TensorBoardWriter:
             points |= {
                 "best/reward": results.best.reward,
                 "best/accuracy": results.best.accuracy,
-                **{f"best/{name}": results.best.costs[name] for name in ("macs", *results.costs)},
+                **{f"best/{name}": results.best.costs[name] for name in results.costs},
                 "front/hypervolume": self._hypervolume(front),
                 "front/size": len(front),
             }
         scored = [r for r in self._records[-WINDOW:] if isinstance(r, Scored)]
         if scored:
-            points["average/reward"] = sum(r.reward for r in scored) / len(scored)
-            points["average/accuracy"] = sum(r.accuracy for r in scored) / len(scored)
+            points["window/reward"] = sum(r.reward for r in scored) / len(scored)
+            points["window/accuracy"] = sum(r.accuracy for r in scored) / len(scored)
         return points | record.controller
 
     def _concurrency(self) -> float:
@@ -173,20 +149,20 @@ class TensorBoardWriter:
         step = self._drawn_at = len(self._records)
         add = self._writer.image
         figure = pareto_figure(self._results)
-        add("pareto/front", pixels(figure), step)
+        add("front/picture", pixels(figure), step)
         decisions = self.run.space.decisions
         figure = choices_figure(self._records, decisions)
-        add("choices/shares", pixels(figure), step)
+        add("shares/all", pixels(figure), step)
         if self._results.best is not None:
             best = draw_diagram(self.run.spec(self._results.best))
-            add("best/diagram", pixels(best), step)
+            add("network/best", pixels(best), step)
         latest = np.asarray([r.architecture for r in self._records[-200:]])
         counts = counting(self._records[-200:], decisions)
         for column, decision in enumerate(decisions):
             values = latest[counts[:, column], column]
             if len(decision.choices) > 1 and len(values):
                 edges = np.arange(len(decision.choices) + 1) - 0.5
-                self._writer.histogram(f"choices/{decision.name}", values, edges, step)
+                self._writer.histogram(f"shares/{decision.name}", values, edges, step)
         self._writer.text("top", self._top(), step)
         self._spent += time.monotonic() - began
 

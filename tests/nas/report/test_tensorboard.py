@@ -15,6 +15,7 @@ from itertools import accumulate, pairwise
 import pytest
 from PIL import Image
 
+from nas.report.tags import describe, screens
 from nas.report.tensorboard import TensorBoardWriter, write_trial_curves
 from nas.search.journal import read_records
 from nas.search.trial import make_record
@@ -87,7 +88,7 @@ def test_scalars_have_a_point_for_each_trial(server, run):
         "trial/accuracy",
         "trial/macs",
         "trial/params",
-        "trials/failed",
+        "failed/trials",
         "best/reward",
     ):
         assert tag in tags
@@ -96,10 +97,25 @@ def test_scalars_have_a_point_for_each_trial(server, run):
     records = read_records(run.folder)
     seen = [value for _, _, value in server.get("plugin/scalars/scalars", tag="trial/reward", run=".")]
     assert seen == pytest.approx([record.reward for record in records], rel=1e-6)
-    for tag in ("average/reward", "front/hypervolume", "front/size", "trial/seconds", "cluster/concurrency"):
+    for tag in ("window/reward", "front/hypervolume", "front/size", "best/benchmark_macs"):
         assert tag in tags
+    # of a benchmark's answers, which take no worker and no time, and of a cost that isn't targeted: nothing
+    assert not {"trial/seconds", "workers/at_once", "best/macs"} & set(tags)
     area = [value for _, _, value in server.get("plugin/scalars/scalars", tag="front/hypervolume", run=".")]
     assert all(0 < a <= b < 1 for a, b in pairwise(area))
+
+
+def tags_of(known, kind):
+    return known[kind]["runTagInfo"]["."]
+
+
+def test_every_curve_that_a_search_may_have_says_what_it_is():
+    for controller in ("ppo", "predictor", "nsga2", "random"):
+        for charts in screens(controller, ["macs", "latency", "params", "inference_memory"], True).values():
+            for tags in charts.values():
+                assert all(describe(tag) for tag in tags)
+    assert describe("best/latency").startswith("latency, ms: ")
+    assert describe("unknown/tag") == ""
 
 
 def test_the_first_screen_says_what_matters(server):
@@ -108,6 +124,19 @@ def test_the_first_screen_says_what_matters(server):
     assert titles[0] == "search"
     charts = {chart["title"] for chart in layout["category"][titles.index("search")]["chart"]}
     assert "reward: best and average" in charts
+    assert titles == ["search"]  # nothing of workers where there are none
+    # the dashboard that opens shows groups by the alphabet
+    known = server.get("plugin/timeseries/tags")
+    groups = sorted({tag.split("/")[0] for kind in ("scalars", "histograms") for tag in tags_of(known, kind)})
+    assert groups[:3] == ["best", "failed", "front"]
+    assert {tag for tag in tags_of(known, "scalars") if tag.startswith("best/")} == {
+        "best/reward",
+        "best/accuracy",
+        "best/benchmark_macs",
+    }
+    for tag in tags_of(known, "scalars"):
+        about = known["scalars"]["tagDescriptions"][tag]
+        assert re.search("no unit|fraction|count|seconds", about), tag
     shown = server.get("plugin/custom_scalars/scalars", tag="best/reward", run=".")
     assert shown["regex_valid"]
     assert len(shown["tag_to_events"]["best/reward"]) == TRIALS
@@ -115,7 +144,7 @@ def test_the_first_screen_says_what_matters(server):
 
 def test_images_are_pictures(server):
     tags = server.get("plugin/images/tags")["."]
-    assert set(tags) == {"pareto/front", "choices/shares", "best/diagram"}
+    assert set(tags) == {"front/picture", "shares/all", "network/best"}
     for tag in tags:
         (image, *_) = server.get("plugin/images/images", tag=tag, run=".", sample=0)
         assert image["step"] == TRIALS
@@ -171,7 +200,7 @@ def test_graph_text_histograms_and_projector(server, run):
     best = max(read_records(run.folder), key=lambda record: record.reward)
     assert f"{best.reward:.4f}" in text["text"]
     assert len(re.findall("<tr>", text["text"])) == 11  # ten and the head
-    assert "choices/stage0.kernel" in server.get("plugin/histograms/tags")["."]
+    assert "shares/stage0.kernel" in server.get("plugin/histograms/tags")["."]
     (projected,) = server.get("plugin/projector/runs")
     (tensor,) = server.get("plugin/projector/info", run=projected)["embeddings"]
     assert tensor["tensorShape"][0] == TRIALS
