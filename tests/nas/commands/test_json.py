@@ -10,6 +10,7 @@ import pytest
 
 from nas.cli import _COMMANDS
 from nas.commands.proxy import _report
+from nas.search.ranking import RankingSheet
 from nas.studies.proxy_design import Variance
 from nas.studies.proxy_study import ProxyResult
 from search_spaces import reference
@@ -40,6 +41,8 @@ ELSEWHERE = {
     "resume": "tests/nas/test_cli.py",
     "train": "tests/nas/test_cli.py",
     "proxy": "tests/nas/commands/test_json.py",
+    "benchmark": "tests/nas/studies/test_run_benchmark.py",
+    "supernet": "tests/nas/supernet/test_supernet_command.py",
     "predict": "tests/nas/training/test_predict.py",
     "push": "tests/nas/export/test_hub.py",
 }
@@ -80,7 +83,8 @@ def test_the_document_of_a_proxy_study(capsys):
     networks = {"a": reference("mobilenet-v2")}
     one, spread = tried(3, 0.8, 0.1), Variance(0.01, 0.02, 0.8, 2)
     study = SimpleNamespace(tau=0.7, networks=networks)
-    _report(Path("p"), study, ProxyResult({"a": 0.5}, [one], one, None, spread), as_json=True)
+    sheet = RankingSheet([], "long trainings", 1, 0, {}, [])
+    _report(Path("p"), study, ProxyResult({"a": 0.5}, [one], one, None, spread, sheet), as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert document["recommended"] is None
     assert document["long"][0]["held_out_accuracy"] == 0.5
