@@ -30,6 +30,7 @@ class Encoding:
         space: whose decisions are encoded.
 
     Attributes:
+        decisions: how many there are.
         decision: for each column, which decision it belongs to.
         degree: for each column, which of that decision's contrasts it is: 0 linear, 1 quadratic, ...
     """
@@ -37,6 +38,7 @@ class Encoding:
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._tables = [_contrasts(len(decision)) for decision in space.decisions]
+        self.decisions = len(self._tables)
         columns = [table.shape[1] for table in self._tables]
         self.decision = np.repeat(np.arange(len(self._tables)), columns)
         self.degree = np.concatenate([np.arange(count) for count in columns])

@@ -103,7 +103,7 @@ class Predictor:
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
-        count = int(encoding.decision.max()) + 1
+        count = encoding.decisions
         self._count = count
         medians = [_LINEAR] * count + [_ROUGH] * count + [1.0] * (count + 1) + [_NONLINEAR, _COST, _NOISE]
         self._prior = np.log(medians)
@@ -123,6 +123,11 @@ class Predictor:
     def noise(self) -> float:
         """Variance of the noise, as a share of the targets' variance."""
         return float(np.exp(self.parameters[-1])) + _JITTER
+
+    @staticmethod
+    def parameter_count(decisions: int) -> int:
+        """How many parameters it has of a space with so many decisions."""
+        return 3 * decisions + 4
 
     def fit(self, x: Floats, z: Floats, y: Floats, iterations: int = 40) -> float:
         """Set the parameters from encoded architectures x (n, columns), z (n,), and targets y (n,).

@@ -155,7 +155,8 @@ def read_run_surrogate(path: str | Path) -> RunSurrogate:
     accuracies = [_numbers(part, f"{where}: accuracies", (None,)) for part in lists]
     if any(part.min() < 0 or part.max() > 1 for part in accuracies):
         raise InputError(f"{where}: accuracies: expected fractions")
-    parameters = _numbers(values["parameters"], f"{where}: parameters", (2 * len(sizes) + 3,))
+    count = Predictor.parameter_count(len(sizes))
+    parameters = _numbers(values["parameters"], f"{where}: parameters", (count,))
     if abs(parameters).max() > 50:
         raise InputError(f"{where}: parameters: expected logarithms from -50 to 50")
     about = values.get("about", {})

@@ -176,6 +176,17 @@ def test_it_learns_the_accuracy_and_computes_the_reward():
     assert np.array(controller._values) == pytest.approx(smooth(rows))
 
 
+@pytest.mark.parametrize("sizes", [(1, 3, 1), (4, 1), (300, 2)])
+def test_decisions_of_one_choice_and_of_very_many(sizes, recwarn):
+    space = ChoiceSpace("s", tuple(Decision(f"d{d}", tuple(range(size))) for d, size in enumerate(sizes)))
+    controller = PredictorGuided(space, 0, initial=3)
+    for reward in np.linspace(0.5, 0.6, min(int(np.prod(sizes)), 16)):
+        controller.tell(controller.ask().id, reward)
+    parameters = controller._views[0].predictor.parameters
+    assert len(parameters) == Predictor.parameter_count(len(sizes))
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("direct", [False, True])
 def test_what_is_simple_is_learned_accuracy_or_reward(direct):
     """Of an accuracy with a cost in it that the reward takes out again, the reward is what varies simply."""
