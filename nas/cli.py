@@ -35,6 +35,7 @@ _COMMANDS = {
     "scale": ("nas.commands.scaling", "scale_command"),
     "supernet": ("nas.commands.supernet", "supernet_command"),
     "train": ("nas.commands.train", "train"),
+    "finalists": ("nas.commands.finalists", "finalists"),
     "proxy": ("nas.commands.proxy", "proxy"),
     "predict": ("nas.commands.predict", "predict_command"),
     "export": ("nas.commands.export", "export"),

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
 from nas.commands.given import only_for_fetched
 from nas.commands.options import DATA, PLACE, WHAT, GroupedCommand, option, options, take_placement
 from nas.commands.outputs import OutPath, owner
+from nas.commands.part import run_part
 from nas.data.sources import proxy_defaults
 from nas.export.exportable import default_exports
 from nas.network.cost import cost
 from nas.runs.flat import make_settings
-from nas.runs.folder import Run
-from nas.runs.placement import Placement
 from nas.runs.scoring import HELD_OUT
 from nas.runs.settings import SearchSettings
 from nas.search.trial import Record
-from nas.session import resume_search, start_search
 from nas.studies.proxy_design import ProxySetting, candidates, proxy_settings, write_proxy
 from nas.studies.proxy_study import ProxyResult, ProxyStudy
 from search_spaces.document import make_folder
@@ -128,7 +125,7 @@ def proxy(
     study = ProxyStudy(base, networks, long, sweep, seeds, tau, images.num_classes, images.in_channels)
 
     def train(name: str, settings: SearchSettings) -> list[Record]:
-        return _train(folder / name, settings, placement, console).records()
+        return run_part(folder / name, settings, placement, console).records()
 
     result = study.run(train, lambda text: console.print(text, style="bold", highlight=False))
     if result.chosen is not None:
@@ -136,21 +133,6 @@ def proxy(
             folder / _PROXY, result.chosen.setting.apply(base), result.chosen, result.spread, result.sheet
         )
     _report(folder, study, result, as_json)
-
-
-def _train(folder: Path, settings: SearchSettings, placement: Placement, console: Console) -> Run:
-    """A run to its end: new, taken up again, or done already."""
-    if not Run.is_run(folder):
-        return start_search(settings, folder, placement, console)
-    run = Run.open(folder)
-    kept = run.settings
-    begun = replace(settings, evaluator=settings.evaluator.kept(kept.evaluator.digest))
-    differs = [name for name, value in vars(begun).items() if getattr(kept, name) != value]
-    if differs:
-        raise InputError(f"out {folder}: was made with another {', '.join(differs)}; choose another --out")
-    if len(run.records()) == kept.trials:
-        return run
-    return resume_search(folder, placement, console)
 
 
 def _numbers(text: str, what: str, kind: type) -> list[Any]:

@@ -11,6 +11,7 @@ import click
 
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.full_settings import full_settings
 from nas.commands.given import only_for_fetched, typed
 from nas.commands.networks import resolve_network
 from nas.commands.options import (
@@ -26,14 +27,12 @@ from nas.commands.scaling import report_stage_two
 from nas.commands.train_options import check_given
 from nas.commands.train_start import check_start, cut_start, forget_start
 from nas.data.place import absolute_data
-from nas.data.sources import proxy_defaults, source_of
+from nas.data.sources import proxy_defaults
 from nas.errors import TrialFailedError
 from nas.network.cost import cost
-from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
-from nas.runs.train_settings import TrainSettings
 from nas.session import start_search
 from nas.studies.stage_two import stage_two_settings
 from nas.training.presets import make_recipe
@@ -41,7 +40,6 @@ from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from search_spaces.document import make_folder
 from search_spaces.errors import InputError
-from search_spaces.mbconv import StagedSpace
 from search_spaces.quoting import file_stem, printable, shell_command
 from search_spaces.spec import NetworkSpec
 
@@ -157,22 +155,16 @@ def train(
         if spec is None:
             raise InputError(f"top {top}: give the run folder of a search")
         run = Run.open(Path(spec))
-        searched = run.settings.evaluator
-        if data is None and isinstance(searched, TrainSettings):
-            data, data_root = searched.data, data_root or searched.data_root
-        data = data or "digits"
-        if source_of(data).located and isinstance(run.space, StagedSpace):  # as the networks are, not smaller
-            own = run.space.template
-            resolution, stem_stride = resolution or own.resolution, stem_stride or own.stem.stride
-        settings = make_settings(
-            data=data,
-            data_root=data_root,
+        settings = full_settings(
+            run,
+            data,
+            data_root,
+            resolution,
+            stem_stride,
             recipe=recipe,
             recipe_changes=values,
             subset=subset,
-            resolution=resolution,
             width=width,
-            stem_stride=stem_stride,
             seed=seed,
         )
         placement = take_placement({**more, "download": download})

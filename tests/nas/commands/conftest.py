@@ -18,6 +18,7 @@ from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal
 from nas.search.loop import run_in_process
+from nas.search.trial import make_record
 from nas.studies.proxy_design import Correlation
 from search_spaces import reference
 from search_spaces.errors import InputError
@@ -58,9 +59,9 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
         return finished_run
 
     monkeypatch.setattr(time, "strftime", lambda *_: "NOW")
-    for module in ("commands.search", "commands.benchmark", "commands.proxy", "session"):
+    for module in ("commands.search", "commands.benchmark", "commands.part", "session"):
         monkeypatch.setattr(f"nas.{module}.start_search", start)
-    for module in ("search", "proxy"):
+    for module in ("search", "part"):
         monkeypatch.setattr(f"nas.commands.{module}.resume_search", recorder("resume", finished_run))
     _benchmark(monkeypatch, recorder)
     _latency(monkeypatch, recorder)
@@ -69,6 +70,7 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
     monkeypatch.setattr("nas.runs.supernet_settings.SupernetSettings.check", recorder("check"))
     for name in ("_begun", "_resumed", "_report"):
         monkeypatch.setattr(f"nas.commands.supernet.{name}", recorder(name))
+    _race(monkeypatch, calls)
     monkeypatch.setattr("nas.commands.network._check", recorder("check", {"macs": 1, "params": 1}))
     monkeypatch.setattr(
         "nas.export.from_model.import_spec", lambda text: reference("resnet50").replace(name=text)
@@ -217,6 +219,25 @@ def _proxy(monkeypatch, recorder):
     monkeypatch.setattr("nas.studies.proxy_study.variance", recorder("variance", lambda runs: _Spread()))
     monkeypatch.setattr(module, "write_proxy", recorder("write_proxy"))
     monkeypatch.setattr(module, "_report", recorder("report"))
+
+
+def _race(monkeypatch, calls):
+    """Finalists whose results are their trial's number: by that the options of the race are seen to act."""
+
+    def run(folder, settings, placement, console):
+        settings.check()
+        calls.append(("part", str(folder), settings, placement))
+        records = [
+            make_record(
+                trial=number, state="finished", architecture=(number,), choices={"network": name}, digest=name,
+                seed=0, reward=0.5, accuracy=0.5 + int(name.split()[1]) / 100 + settings.seed % 2 / 500,
+                macs=1.0, costs={"macs": 1.0},
+            )
+            for number, name in enumerate(settings.make_space().networks)
+        ]  # fmt: skip
+        return SimpleNamespace(records=lambda: records)
+
+    monkeypatch.setattr("nas.commands.finalists.run_part", run)
 
 
 class _Spread:

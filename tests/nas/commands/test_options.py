@@ -26,6 +26,7 @@ PHI = ["efficientnet-b0", "--phi", "1"]
 GRID = ["efficientnet-b0", "--search", "--grid-step", "0.5", "--tolerance", "0.2"]
 STUDY = ["mobilenet-v2", "--study", "--budgets", "2"]
 PROXY = ["--out", "p", "--candidates", "3"]
+RACE = ["run", "--out", "f"]
 JOB = ["--to", "job", "--working-dir", ""]
 SEARCH = ["--", "search", "--out", "x"]
 DRY = ["--dry-run"]
@@ -312,6 +313,43 @@ ACTS = {
         "distil": ([], ["--no-distil"]),
         "progressive": ([], ["--progressive"]),
         "transforms": ([], ["--transforms"]),
+    },
+    "finalists": {
+        "run": None,
+        "top": (RACE, [*RACE, "--top", "4"]),
+        "probability": (RACE, [*RACE, "--probability", "0.5"]),
+        "noise": (RACE, [*RACE, "--noise", "0.1"]),
+        "margin": (RACE, [*RACE, "--margin", "5"]),
+        "most": (RACE, [*RACE, "--most", "1"]),
+        "target": (RACE, ["run", "--out", "g"]),
+        "seed": (RACE, [*RACE, "--seed", "1"]),
+        "as_json": (RACE, [*RACE, "--json"]),
+        "data": (RACE, [*RACE, "--data", "cifar10"]),
+        "data_root": ([*RACE, "--data", "cifar10"], [*RACE, "--data", "cifar10", "--data-root", "x"]),
+        "download": ([*RACE, "--data", "cifar10"], [*RACE, "--data", "cifar10", "--download"]),
+        "image_column": (
+            [*RACE, "--data", "huggingface:x"],
+            [*RACE, "--data", "huggingface:x", "--image-column", "a"],
+        ),
+        "label_column": (
+            [*RACE, "--data", "huggingface:x"],
+            [*RACE, "--data", "huggingface:x", "--label-column", "a"],
+        ),
+        "recipe": (RACE, [*RACE, "--recipe", "sgd"]),
+        "changes": (RACE, [*RACE, "--set", "lr=0.02"]),
+        "epochs": (RACE, [*RACE, "--epochs", "9"]),
+        "resolution": (RACE, [*RACE, "--resolution", "24"]),
+        "width": (RACE, [*RACE, "--width", "0.5"]),
+        "stem_stride": (RACE, [*RACE, "--stem-stride", "2"]),
+        "subset": (RACE, [*RACE, "--subset", "0.5"]),
+        "concurrent": (RACE, [*RACE, "--concurrent", "2"]),
+        "cpus_per_trial": (RACE, [*RACE, "--cpus-per-trial", "2"]),
+        "gpus_per_trial": (RACE, [*RACE, "--gpus-per-trial", "0.5"]),
+        "address": (RACE, [*RACE, "--address", "auto"]),
+        "retries": (RACE, [*RACE, "--retries", "3"]),
+        "trial_timeout": (RACE, [*RACE, "--trial-timeout", "5m"]),
+        "autoscaling": (RACE, [*RACE, "--autoscaling"]),
+        "dashboard": (RACE, [*RACE, "--dashboard"]),
     },
     "export": {
         "spec": (["resnet50", "--to", "yaml"], ["run", "--to", "yaml"]),
