@@ -22,7 +22,7 @@ from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
 from nas.search.loop import SearchLoop
 from nas.search.simulation import RandomWorkers, simulate
-from nas.search.trial import Measurement, Trial
+from nas.search.trial import Measurement, Record, Trial
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 
@@ -59,12 +59,14 @@ class Trace:
         rewards: true rewards in the order the results came, shape (trials,).
         incumbent: true reward of the one believed best at the end.
         ask_seconds: of each ask.
+        architectures: in the order of their results, shape (trials, decisions).
     """
 
     task: Task
     rewards: NDArray[np.float64]
     incumbent: float
     ask_seconds: NDArray[np.float64]
+    architectures: NDArray[np.int64]
 
     def evaluations(self, goal: float) -> float:
         """The number of results when the best true reward first reached `goal`; infinite if it didn't.
@@ -117,13 +119,16 @@ def run_task(task: Task, convergence: Convergence | None = None) -> Trace:
         return {"epoch": 1, "accuracy": min(max(true + error, 0.0), 1.0), "true": true}
 
     rewards: dict[int, float] = {}
+    seen: list[Record] = []
     for _, record in simulate(loop, evaluate, RandomWorkers(rng), task.pending):
+        seen.append(record)
         rewards[record.trial] = reward(record.measurements[-1]["true"], record.costs)
         if task.until is not None and rewards[record.trial] >= task.until:
             break
     chosen = controller.incumbent()
     assert chosen is not None  # every proposal was told
-    return Trace(task, np.array(list(rewards.values())), rewards[chosen], np.array(loop.ask_seconds))
+    rows = np.array([record.architecture for record in seen], dtype=np.int64)
+    return Trace(task, np.array(list(rewards.values())), rewards[chosen], np.array(loop.ask_seconds), rows)
 
 
 @dataclass(frozen=True)

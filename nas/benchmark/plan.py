@@ -6,6 +6,7 @@ predict for its architecture, and results reach the controller in the order in w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from controller.base import Controller
@@ -42,6 +43,11 @@ class WorkerPlan:
     utilisation: float
     reward: float
     best: list[tuple[float, float]]
+
+    def paid_to(self, goal: float) -> float:
+        """Worker hours that are paid until a trial of at least this true reward ended; infinite: none did."""
+        seconds = next((second for second, reward in self.best if reward >= goal - 1e-12), math.inf)
+        return self.workers * seconds / 3600
 
 
 def plan_workers(

@@ -33,6 +33,8 @@ _RANDOM = 10_000
 @click.option("--benchmark-data", help="Accel-NASBench's records. Default: the embedded surrogate.")
 @click.option("--target", default="400M", help="Of the MACs, by the benchmark's convention. Default: 400M.")
 @click.option("--seed", type=int, default=0, help="Default: 0.")
+@click.option("--seeds", type=int, default=1, help="For the spread of what it would cost. Default: 1.")
+@click.option("--gpu-hour", type=float, help="Price of a GPU's hour, for what it would cost.")
 @click.option("--out", "folder", type=OutPath(), help="Run folder to make. Default: runs/rediscover-TIME.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def rediscover(
@@ -42,10 +44,14 @@ def rediscover(
     benchmark_data: str | None,
     target: str,
     seed: int,
+    seeds: int,
+    gpu_hour: float | None,
     folder: str | None,
     as_json: bool,
 ) -> None:
     """From nothing to a network beyond EfficientNet-B0, on the ImageNet benchmark, in a minute."""
+    _check_price(gpu_hour)
+    _check_seeds(seeds)
     settings = make_settings(
         space="accel-nasbench",
         controller=controller,
@@ -60,15 +66,25 @@ def rediscover(
     path = Path(folder or f"runs/rediscover-{time.strftime('%Y%m%d-%H%M%S')}")
     run = start_search(settings, path, Placement(), progress())
 
+    from nas.report.price_table import price_lines, price_table
     from nas.studies.rediscovery import trace_rediscovery
+    from nas.studies.search_price import price_rediscovery
 
     found = trace_rediscovery(run, _RANDOM)
+    prices = price_rediscovery(
+        run, target, seeds, lambda done, of: progress().print(f"seed {done + 1} of {of}", style="dim")
+    )
     if as_json:
-        print_json(found.to_dict())
+        priced = [vars(price) | {"gpu_hour": gpu_hour} for price in prices]
+        print_json(found.to_dict() | {"price": priced})
         return
     for table in rediscovery_tables(found):
         out().print(table)
     out().print(found.summary(), highlight=False, soft_wrap=True)
+    if prices:
+        out().print(price_table(prices, gpu_hour))
+    for line in price_lines(prices):
+        out().print(line, highlight=False, soft_wrap=True)
     out().print(f"the run: {shell_command('nas', 'show', path)}", highlight=False, soft_wrap=True)
 
 
@@ -210,6 +226,16 @@ def _note(text: str, as_json: bool) -> None:
     (progress() if as_json else out()).print(text, highlight=False, soft_wrap=True)
 
 
+def _check_seeds(seeds: int) -> None:
+    if not 1 <= seeds <= 10_000:
+        raise InputError(f"seeds {seeds}: expected 1 to 10000")
+
+
+def _check_price(gpu_hour: float | None) -> None:
+    if gpu_hour is not None and not 0 <= gpu_hour < math.inf:
+        raise InputError(f"gpu-hour {gpu_hour:g}: expected a price of 0 or more")
+
+
 def _check_seed(seed: int, option: str) -> None:
     if not 0 <= seed < 1 << 63:
         raise InputError(f"{option} {seed}: expected an integer from 0 to 2^63 - 1")
@@ -232,6 +258,7 @@ def _controller(text: str) -> tuple[str, int]:
 @click.option("--speed", type=float, default=1.0, help="Of a worker against the records' GPUs. Default: 1.")
 @click.option("--gpu-hour", type=float, help="Price of a worker's hour, for a column of costs.")
 @click.option("--seed", type=int, default=0, help="Default: 0.")
+@click.option("--seeds", type=int, default=1, help="Searches of each, for the 95th percentile. Default: 1.")
 @click.option("--out", "target_file", type=OutPath(), help="PNG to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def plan_command(
@@ -244,14 +271,17 @@ def plan_command(
     speed: float,
     gpu_hour: float | None,
     seed: int,
+    seeds: int,
     target_file: str | None,
     as_json: bool,
 ) -> None:
     """What a search takes on N workers, simulated with the benchmark's training times."""
     import nas.benchmark.plan as planning
     from controller.registry import make_controller
-    from nas.benchmark.landmarks import true_rewards
+    from nas.benchmark.landmarks import benchmark_landmarks, true_rewards
     from nas.benchmark.load import load_surrogate
+    from nas.benchmark.price import goal_prices, price_goals
+    from nas.report.price_table import price_lines, price_table
     from nas.search.objective import make_objective
     from nas.search.reach import check_reach
     from nas.search.reward import make_reward
@@ -264,8 +294,8 @@ def plan_command(
     if surrogate not in FAMILIES:
         raise unknown("surrogate", surrogate, FAMILIES)
     _check_seed(seed, "seed")
-    if gpu_hour is not None and not 0 <= gpu_hour < math.inf:
-        raise InputError(f"gpu-hour {gpu_hour:g}: expected a price of 0 or more")
+    _check_seeds(seeds)
+    _check_price(gpu_hour)
     if target_file is not None:
         declare([Target(target_file, "PNG picture")], [benchmark_data] if benchmark_data else [])
     known = load_surrogate(benchmark_data, lambda text: progress().print(text, style="dim"))
@@ -273,11 +303,20 @@ def plan_command(
     check_reach(known.space, reward)
     truth = true_rewards(known, surrogate, reward)
     objective = make_objective(known.space, reward, known)
-    plans = []
+    goals = price_goals(benchmark_landmarks(known, truth))
+    plans, prices = [], []
     for count in counts:
         for mode in planning.MODES if count > 1 else planning.MODES[:1]:
-            fresh = make_controller(controller, known.space, seed, None, objective)
-            plans.append(planning.plan_workers(fresh, known, truth, reward, count, trials, mode, speed))
+            found = [
+                planning.plan_workers(
+                    make_controller(controller, known.space, number, None, objective),
+                    *(known, truth, reward, count, trials, mode, speed),
+                )
+                for number in range(seed, seed + seeds)
+            ]
+            plans.append(found[0])
+            hours = {goal: [plan.paid_to(value) for plan in found] for goal, value in goals.items()}
+            prices += goal_prices(f"{count} worker{'s' * (count > 1)}, {mode}", hours)
     if target_file is not None:
         from nas.report.plots import plot_plans
 
@@ -287,9 +326,13 @@ def plan_command(
         if gpu_hour is not None:
             for row, one in zip(rows, plans, strict=True):
                 row["cost"] = one.workers * one.seconds / 3600 * gpu_hour
-        print_json({"trials": trials, "controller": controller, "plans": rows})
+        priced = [vars(price) for price in prices]
+        print_json({"trials": trials, "controller": controller, "plans": rows, "price": priced})
         return
     out().print(plan_table(plans, trials, gpu_hour))
+    out().print(price_table(prices, gpu_hour))
+    for line in price_lines(prices):
+        out().print(line, highlight=False, soft_wrap=True)
     if target_file is not None:
         out().print(f"wrote {target_file}", highlight=False, soft_wrap=True)
 

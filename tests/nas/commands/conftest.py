@@ -1,8 +1,8 @@
 """The commands in this process, without what is heavy behind them: what they would do is recorded."""
 
+import importlib
 import re
 import shutil
-import sys
 import time
 from types import SimpleNamespace
 
@@ -10,6 +10,7 @@ import pytest
 
 from nas.benchmark.landmarks import true_rewards
 from nas.benchmark.load import load_surrogate
+from nas.benchmark.price import GoalPrice
 from nas.cli import cli
 from nas.export.formats import Written
 from nas.latency.setting import Setting
@@ -162,6 +163,9 @@ def _benchmark(monkeypatch, recorder):
     found = SimpleNamespace(to_dict=lambda: {"found": 1}, summary=lambda: "found")
     monkeypatch.setattr("nas.studies.rediscovery.trace_rediscovery", lambda run, count: found)
     monkeypatch.setattr("nas.commands.benchmark.rediscovery_tables", lambda found: [])
+    price = GoalPrice("this search", "B0", 60.0, 90.0, 1)
+    prices = recorder("price", lambda run, target, seeds, done: [price])
+    monkeypatch.setattr("nas.studies.search_price.price_rediscovery", prices)
     monkeypatch.setattr(
         "nas.benchmark.download.download",
         recorder("download", lambda path, url, progress: path.write_bytes(b"records")),
@@ -209,7 +213,7 @@ def _latency(monkeypatch, recorder):
 
 
 def _proxy(monkeypatch, recorder):
-    module = sys.modules["nas.commands.proxy"]
+    module = importlib.import_module("nas.commands.proxy")
     monkeypatch.setattr("nas.studies.proxy_design._POOL", 40)
     images = SimpleNamespace(num_classes=10, in_channels=1, subset=lambda share, held_out: None)
     monkeypatch.setattr("nas.data.load.load_data", lambda *given: images)
