@@ -25,6 +25,7 @@ def main(path, *flags):
     began = time.perf_counter()
     surrogate = fit(records, progress=print, splits=5)
     print(f"fitted six times in {time.perf_counter() - began:.0f} s")
+    print("for nothing: " + ", ".join(f"{name} {tau:.4f}" for name, tau in surrogate.about["free"].items()))
     for part, scores in surrogate.about["fidelity"].items():
         print(f"{part}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     sizes = [len(decision) for decision in surrogate.space.decisions]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from nas.benchmark.floors import free_floors, held_out_order
 from nas.benchmark.records import DEVICES, BenchmarkRecords, read_benchmark
 from nas.benchmark.surrogate import FORMAT, Networks, Surrogate, Trees, one_hot, thresholds
 from nas.benchmark.surrogate_file import read_surrogate
@@ -24,7 +25,8 @@ _VERSION = 1
 _MEMBERS, _HIDDEN, _EPOCHS, _BATCH, _LR, _DECAY = 6, 64, 50, 64, 5e-3, 0.1
 _BOOSTERS, _TREES, _RATE = 3, 2000, 0.06
 _FEWEST = 200
-_HELD_OUT = 0.1
+HELD_OUT_SHARE = 0.1
+"""Of the records, on which a surrogate is checked."""
 
 
 def fit(
@@ -56,6 +58,7 @@ def fit(
     say("fitting on all records")
     rows = np.arange(len(records))
     about = {"records": len(records), "digest": records.digest, "fidelity": fidelity, "splits": splits}
+    about["free"] = free_floors(records, seed, splits, HELD_OUT_SHARE)
     return _fit(records, rows, seed, about | {"noise": records.noise(), "seed": seed, "settings": _VERSION})
 
 
@@ -66,9 +69,8 @@ def check(records: BenchmarkRecords, seed: int) -> dict[str, dict[str, float]]:
         for each family and `devices` (mean over them): `r2`, `mae`, `rmse` (points; for the devices of
         the logarithm), `kendall_tau`.
     """
-    order = np.random.default_rng(seed).permutation(len(records))
-    held = order[: round(_HELD_OUT * len(records))]
-    fitted = _fit(records, order[len(held) :], seed, {})
+    held, rest = held_out_order(len(records), seed, HELD_OUT_SHARE)
+    fitted = _fit(records, rest, seed, {})
     rows = records.architectures[held]
     result = {family: _scores(records.top1[held], fitted.top1(rows, family)) for family in ("mlp", "gb")}
     measured = fitted.measured(rows)

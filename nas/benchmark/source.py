@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from nas.benchmark.floors import floors_line
 from nas.benchmark.load import is_run_benchmark, load_surrogate
 from nas.benchmark.oracle import Oracle, benchmark_oracle, run_oracle
 from nas.benchmark.run_surrogate import describe_runs
@@ -98,6 +99,9 @@ def sources_of(
         if given and not use:
             raise InputError(f"{name} {given[0]!r}: nothing that is compared here has use for it")
     found = [OracleSource(name, data=data, target=rest[0] if rest else "400M") for name in families]
+    for family in families:
+        if line := floors_line(load_surrogate(data).about, family):
+            say(printable(line))
     for path in tables:
         if is_run_benchmark(path):
             for cost in own:

@@ -42,6 +42,8 @@ def test_what_ships_is_small_and_says_what_it_is(surrogate):
     assert about["fidelity"] == surrogate.about["fidelity"]
     assert about["fidelity"]["mlp"]["kendall_tau"] >= 0.925
     assert about["fidelity"]["mlp"]["r2"] >= 0.985
+    assert about["free"] == surrogate.about["free"]
+    assert max(about["free"].values()) < 0.7 < about["fidelity"]["gb"]["kendall_tau"]
     assert about["records"] == 5138
 
 
