@@ -141,7 +141,7 @@ OURS = {
     "nas/cluster/controller_search.py": "what Tune kept for us",
     "nas/cluster/bridge.py": "what Tune kept for us",
     "nas/cluster/gpus.py": "a file of the installed torch",
-    "nas/search/function_evaluator.py": "Python's source of a function that is loaded",
+    "nas/search/own_function.py": "Python's source of a function that is loaded",
     "nas/cluster/processes.py": "what our own processes tell",
     "nas/launch/copies.py": "files of this package, and one as large as they",
     "nas/benchmark/download.py": "what was just fetched, by its digest",

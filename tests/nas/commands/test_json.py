@@ -38,6 +38,7 @@ WORDS = {
 }
 ELSEWHERE = {
     "start": "tests/nas/test_start.py",
+    "finalists": "tests/nas/studies/test_finalists.py",
     "resume": "tests/nas/test_cli.py",
     "train": "tests/nas/test_cli.py",
     "proxy": "tests/nas/commands/test_json.py",
