@@ -18,8 +18,11 @@ import search_spaces
 from nas.launch.request import Request
 from search_spaces.errors import InputError
 
-# what nobody wants on a cluster; .gitignore files count as well (Ray reads them)
-EXCLUDES = (".git", ".venv", "venv", "/runs", "__pycache__", "*.pt", "*.egg-info", ".*_cache")
+# what nobody wants on a cluster; .gitignore files count as well (Ray reads them). Ray applies the patterns to
+# each package that travels too, as seen from its own folder: none may leave out a part of nas/runs
+EXCLUDES = (
+    ".git", ".venv", "venv", "/runs/*", "!/runs/*.py", "__pycache__", "*.pt", "*.egg-info", ".*_cache",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from functools import cache
 from pathlib import Path
 
@@ -17,9 +18,15 @@ import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner
+from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+import controller
+import nas
+import search_spaces
 from nas.cli import cli
+from nas.launch.job import make_job
+from nas.launch.request import Request
 from tests.command import refused
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +162,34 @@ def test_shell_scripts_pass_shellcheck(name):
         pytest.skip("shellcheck is not installed")
     done = subprocess.run([command, str(LAUNCH / name)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("package", [nas, controller, search_spaces])
+def test_the_package_travels_whole_with_a_job(package, tmp_path):
+    """As Ray packs it: an installed copy on this machine would hide what is missing."""
+    tree = tmp_path / "tree"
+    for run in ("runs/mine", ".venv/bin"):
+        (tree / run).mkdir(parents=True)
+        (tree / run / "large").write_text("x")
+    (tree / "own.py").write_text("x")
+    request = Request(("search",), "runs/mine", "x")
+    environment = make_job(request, str(tree)).runtime_env
+
+    def packed(folder):
+        name = tmp_path / "packed.zip"
+        create_package(
+            str(folder), name, include_gitignore=True, include_parent_dir=False,
+            excludes=environment["excludes"],
+        )  # fmt: skip
+        with zipfile.ZipFile(name) as archive:
+            name.unlink()
+            return {file for file in archive.namelist() if not file.endswith("/")}
+
+    folder = Path(package.__file__).parent
+    assert str(folder) in environment["py_modules"]
+    expected = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {name for name in expected if "__pycache__" not in name} <= packed(folder)
+    assert packed(tree) == {"own.py"}
 
 
 FAKE_RAY = """#!/usr/bin/env bash
