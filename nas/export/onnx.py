@@ -129,7 +129,7 @@ def check_onnx(spec: NetworkSpec, model: nn.Module, content: bytes, sizes: tuple
         BlindError: the weights can't show a difference.
     """
     with border(f"{spec.name}: ONNX Runtime"):
-        run = _session(content)
+        run = onnx_runner(content)
         found = largest_gap(model, run, spec.in_channels, sizes, BATCHES, _SIGHT)
     if not found <= TOLERANCE:
         raise NotExpressibleError(
@@ -141,7 +141,7 @@ def _check_blindly(spec: NetworkSpec, model: nn.Module, content: bytes) -> None:
     """For weights whose outputs hardly depend on the image: relative to the outputs' size."""
     with border(f"{spec.name}: ONNX Runtime"), torch.no_grad():
         given = images(spec.in_channels, (spec.resolution, spec.resolution))
-        expected, found = model(given), _session(content)(given)
+        expected, found = model(given), onnx_runner(content)(given)
         difference = float((found - expected).abs().max()) / max(float(expected.abs().max()), 1e-12)
     if not difference <= TOLERANCE:
         raise NotExpressibleError(
@@ -184,7 +184,8 @@ def _write(
     return stream.getvalue()
 
 
-def _session(content: bytes) -> Callable[[Tensor], Tensor]:
+def onnx_runner(content: bytes) -> Callable[[Tensor], Tensor]:
+    """What runs the content of an ONNX file: inputs (N, channels, height, width) to logits (N, classes)."""
     return _runs(_open(content))
 
 

@@ -12,16 +12,20 @@ from nas.benchmark.landmarks import true_rewards
 from nas.benchmark.load import load_surrogate
 from nas.benchmark.price import GoalPrice
 from nas.cli import cli
+from nas.data.preparation import Preparation
 from nas.export.formats import Written
 from nas.latency.setting import Setting
 from nas.latency.timing import Timing
+from nas.network.builder import build
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal
 from nas.search.loop import run_in_process
 from nas.search.trial import make_record
+from nas.studies.int8_export import Int8Scores
 from nas.studies.proxy_design import Correlation
-from search_spaces import reference
+from nas.training.checkpoint import checkpoint_bytes
+from search_spaces import NetworkSpec, StageSpec, reference
 from search_spaces.errors import InputError
 from tests.nas.search.fakes import Fake
 
@@ -39,8 +43,17 @@ def finished_run(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="session")
+def trained_file():
+    """A checkpoint's content."""
+    spec = NetworkSpec("tiny", (StageSpec("ds", 8),), head_channels=0, resolution=8, num_classes=2)
+    images = Preparation(8, 3, (0.5,) * 3, (0.5,) * 3, 1.0, ("a", "b"))
+    about = {"input": images.to_document(), "plan": {"data": "digits"}}
+    return checkpoint_bytes(spec, {"model": build(spec, 0).state_dict(), "epoch": 1}, about)
+
+
 @pytest.fixture
-def observe(tmp_path, monkeypatch, capsys, finished_run):
+def observe(tmp_path, monkeypatch, capsys, finished_run, trained_file):
     """Runs a command in a fresh folder and gives all that could be seen of it.
 
     That is a tuple: what was handed to the borders below, what was printed, the files that were written.
@@ -79,6 +92,9 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
     monkeypatch.setattr("nas.report.html.write_report", lambda run, records, path: path.write_text("report"))
     monkeypatch.setattr("nas.report.tensorboard.write_trial_curves", recorder("curves"))
     monkeypatch.setattr("nas.export.onnx.write_onnx", recorder("onnx", Written(b"a program")))
+    scores = Int8Scores("digits", 1, 1, 0.5, 0.5)
+    quantise = recorder("int8", (b"in 8 bits", scores))
+    monkeypatch.setattr("nas.studies.int8_export.quantise_trained", quantise)
     monkeypatch.setattr("nas.export.import_table.family_names", lambda library: ["a"])
     monkeypatch.setattr("nas.export.import_table.outcome", recorder("outcome"))
     monkeypatch.setattr("nas.export.import_table.rows", lambda outcomes: ["# A page"])
@@ -99,6 +115,7 @@ def observe(tmp_path, monkeypatch, capsys, finished_run):
         (folder / "another").mkdir()  # a run without a trial
         shutil.copy(finished_run.folder / "search.yaml", "another")
         (folder / "table.json").write_text("{}")
+        (folder / "trained.pt").write_bytes(trained_file)
         (folder / "table.csv").write_text("a,accuracy,macs\n1,.5,1\n2,.6,2\n")
         for name, content in (files or {}).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +233,7 @@ def _proxy(monkeypatch, recorder):
     module = importlib.import_module("nas.commands.proxy")
     monkeypatch.setattr("nas.studies.proxy_design._POOL", 40)
     images = SimpleNamespace(num_classes=10, in_channels=1, subset=lambda share, held_out: None)
-    monkeypatch.setattr("nas.data.load.load_data", lambda *given: images)
+    monkeypatch.setattr("nas.data.load.load_data", recorder("data", images))
     monkeypatch.setattr("nas.studies.proxy_study.accuracies", lambda records: {"a": 0.1})
     monkeypatch.setattr("nas.studies.proxy_study.correlate", lambda one, other: Correlation(0.5, 0.4, 0.6, 9))
     monkeypatch.setattr("nas.studies.proxy_study.judge_proxies", lambda *given: None)

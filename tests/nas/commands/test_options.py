@@ -30,6 +30,8 @@ RACE = ["run", "--out", "f"]
 JOB = ["--to", "job", "--working-dir", ""]
 SEARCH = ["--", "search", "--out", "x"]
 DRY = ["--dry-run"]
+ONNX = ["trained.pt", "--to", "onnx", "--out", "x.onnx"]
+INT8 = [*ONNX, "--int8"]
 
 
 def to(target, *more):
@@ -363,6 +365,9 @@ ACTS = {
             ["resnet50", "--to", "onnx", "--out", "x.onnx"],
             ["resnet50", "--to", "onnx", "--out", "x.onnx", "--dynamic-size"],
         ),
+        "int8": (ONNX, INT8),
+        "data": (INT8, [*INT8, "--data", "fashion-mnist"]),
+        "data_root": (INT8, [*INT8, "--data-root", "x"]),
         "as_json": (
             ["resnet50", "--to", "yaml", "--out", "x.yaml"],
             ["resnet50", "--to", "yaml", "--out", "x.yaml", "--json"],
@@ -528,6 +533,10 @@ REFUSED = [
     ),
     (["export", "resnet50", "--to", "yaml"], ["--json"]),
     (["export", "resnet50", "--to", "yaml"], ["--dynamic-size"]),
+    (["export", "trained.pt", "--to", "torchscript"], ["--int8"]),
+    (["export", "resnet50", "--to", "onnx", "--out", "x.onnx"], ["--int8"]),
+    (["export", *ONNX], ["--data", "digits"]),
+    (["export", *ONNX], ["--data-root", "x"]),
     (["import", "--from", "timm:a"], ["--table"]),
     (["search"], ["--label-column", "x"]),
     (["search", *BENCHMARK], ["--image-column", "x"]),
