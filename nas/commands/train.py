@@ -297,9 +297,10 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         left = f"{(epochs - row['epoch']) * row['seconds'] / 60:.0f} min left"
         lost = len(data.held_out) - row["held_out_images"]
         read = f" of {row['held_out_images']:,.0f} read" if lost else ""
+        size = f" at {row['resolution']:.0f} px" if "resolution" in row else ""
         skipped = f", {row['unreadable']:.0f} unreadable images so far" if row.get("unreadable") else ""
         say(
-            f"epoch {row['epoch']:.0f}/{epochs}: training loss {row['loss']:.4f}, held-out accuracy "
+            f"epoch {row['epoch']:.0f}/{epochs}{size}: training loss {row['loss']:.4f}, held-out accuracy "
             f"{row['accuracy']:.4f}{read}, {row['images_per_second']:.0f} images/s, {left}{skipped}"
         )
         if word := suspicious(row["epoch"], row["accuracy"]):

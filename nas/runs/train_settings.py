@@ -192,7 +192,12 @@ class TrainSettings(EvaluatorSettings):
             name: getattr(self, name) for name in ("data_digest", "subset", "held_out", "folds", "cache")
         }
         more = {"baseline_resolution": self.baseline_resolution, "final": self.final}
-        return {**given, **more, "recipe": asdict(self.make_recipe()), "proxy": asdict(self.make_proxy())}
+        return {
+            **given,
+            **more,
+            "recipe": self.make_recipe().to_document(),
+            "proxy": asdict(self.make_proxy()),
+        }
 
     @property
     def accuracy_of(self) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,14 +79,15 @@ class AugmentPolicy:
 
     Args:
         name: one of `AUGMENTS` but `none`.
+        magnitude: of RandAugment's operations.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, magnitude: float = 9.0) -> None:
         from torchvision.transforms import v2  # takes seconds to load
 
-        kinds = {
+        kinds: dict[str, Any] = {
             "autoaugment": v2.AutoAugment,
-            "randaugment": v2.RandAugment,
+            "randaugment": partial(v2.RandAugment, magnitude=round(magnitude)),
             "trivialaugment": v2.TrivialAugmentWide,
         }
         self.policy = kinds[name]()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nas.data.decoding import decode_file
@@ -27,6 +28,7 @@ from nas.training.augment import (
 )
 from nas.training.gpu_memory import IMAGES_SHARE
 from nas.training.gpu_share import memory_left
+from nas.training.progressive import TrainingStage
 from nas.training.recipe import Recipe
 
 Sample = tuple[Tensor, int] | tuple[str, str]
@@ -82,12 +84,22 @@ class Batches:
         self.workers, self.ranks = workers, ranks
         self.mean = torch.tensor(data.mean, device=device)
         self.std = torch.tensor(data.std, device=device)
-        self.policy = None if recipe.augment == "none" else AugmentPolicy(recipe.augment)
-        self.mixing = make_mixing(recipe, data.num_classes)
+        self._enter(TrainingStage(data.resolution, 1.0, recipe))
         self.lost: dict[str, int] = {}
         self._unreadable: dict[str, dict[str, str]] = {}
         self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
         self._loaders: dict[str, tuple[DataLoader[Sample], _Order]] = {}
+
+    def enter(self, stage: TrainingStage) -> None:
+        """Train with this stage's images and augmentation from now on; evaluations stay as they are."""
+        if stage != self.stage:
+            self._enter(stage)
+            self._loaders.pop("train", None)  # its processes have the policy of before
+
+    def _enter(self, stage: TrainingStage) -> None:
+        recipe, self.stage = stage.recipe, stage
+        self.policy = None if recipe.augment == "none" else AugmentPolicy(recipe.augment, recipe.magnitude)
+        self.mixing = make_mixing(recipe, self.data.num_classes)
 
     def train(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass over the training split in an order given by `seed`: (images, labels).
@@ -112,7 +124,11 @@ class Batches:
             if self.policy is not None and isinstance(self.data.train, ArraySplit):
                 images = self.policy(images)
             images = normalise(images, self.mean, self.std)
-            images = random_erase(images, self.recipe.erase, generator)
+            if self.stage.resolution != images.shape[-1]:
+                images = functional.interpolate(
+                    images, size=(self.stage.resolution,) * 2, mode="bilinear", antialias=True
+                )
+            images = random_erase(images, self.stage.recipe.erase, generator)
             if self.mixing is not None:
                 images, labels = self.mixing(images, labels)
             yield images, labels

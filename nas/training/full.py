@@ -32,8 +32,7 @@ from search_spaces.spec import NetworkSpec, read_spec
 
 PLAN, SPEC = "train.yaml", "spec.yaml"
 _WRITTEN = (PLAN, SPEC, LAST, "best.pt", "confusion.csv", "MODEL_CARD.md")
-"""What is written anew, whole, into a training's folder."""
-"""In a training's folder, written before its first epoch, the spec first."""
+"""What is written anew, whole, into a training's folder; before its first epoch the spec, then the plan."""
 
 Row = dict[str, float]
 
@@ -88,9 +87,10 @@ class TrainingPlan:
         if longer == recipe:
             return self
         same_warmup = min(recipe.warmup, recipe.epochs / 2) == min(recipe.warmup, epochs / 2)
-        if recipe.schedule == "cosine" or not same_warmup:
+        if recipe.schedule == "cosine" or recipe.stages > 1 or not same_warmup:
+            what = "stages of {} are" if recipe.stages > 1 else "learning rate of {} is"
             raise InputError(
-                f"epochs {epochs}: the learning rate of {where} is laid out over {recipe.epochs} epochs "
+                f"epochs {epochs}: the {what.format(where)} laid out over {recipe.epochs} epochs "
                 f"({recipe.schedule}), over {epochs} it would have been another training; to train its "
                 f"weights on: {shell_command('nas', 'train', '--from', where, '--epochs', epochs)}"
             )
@@ -101,7 +101,7 @@ class TrainingPlan:
     def to_document(self) -> dict[str, Any]:
         """As plain data, the spec apart."""
         return {name: value for name, value in vars(self).items() if name not in ("spec", "recipe")} | {
-            "recipe": dict(vars(self.recipe))
+            "recipe": self.recipe.to_document()
         }
 
     @classmethod

@@ -60,14 +60,16 @@ def _parts(model: nn.Module) -> list[nn.Module]:
     return [model]
 
 
-def least_images(model: nn.Module, frozen: int) -> int:
+def least_images(model: nn.Module, frozen: int, resolution: int | None = None) -> int:
     """Images that a step needs for BN, whose statistics are of more than one value in each channel.
 
     Two where a trained part's feature map is a single pixel, else one; so for modules that are no `Network`.
     """
     if not isinstance(model, Network):
         return 1
-    sizes = [part.resolution for part in cost(model.spec).stages][:-1]  # the last is of the classifier
+    sizes = [part.resolution for part in cost(model.spec, resolution).stages][
+        :-1
+    ]  # the last is of the classifier
     sizes = [*sizes, sizes[-1]] if model.spec.head_channels else sizes  # the head's own convolution
     if model.spec.pooled_norm:
         return 2  # BN behind the pooling

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.spec import NetworkSpec
@@ -31,7 +32,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "dropout": (-1, 0.999),
     "stochastic_depth": (-1, 0.999),
     "layer_decay": (0.01, 1),
+    "magnitude": (0, 30),
+    "stages": (1, 100),
+    "start_size": (0.1, 1),
+    "start_strength": (0, 1),
 }
+
+
+_LATER = ("magnitude", "stages", "start_size", "start_strength")
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,17 @@ class Recipe:
         shift: random shift of each image, up to this part of its side.
         flip: mirror half of the images, where the data set allows it.
         augment: a policy of torchvision: `autoaugment` (Cubuk et al. 2019), `randaugment` (Cubuk et al.
-            2020: two operations of magnitude 9), `trivialaugment` (Mueller & Hutter 2021), or `none`.
+            2020: two operations of `magnitude`), `trivialaugment` (Mueller & Hutter 2021), or `none`.
         mixup: alpha of mixup (Zhang et al. 2018); 0: none.
         cutmix: alpha of CutMix (Yun et al. 2019); 0: none. With both, each batch gets one of them.
         erase: chance that a rectangle of an image is erased (Zhong et al. 2020).
         dropout, stochastic_depth: replace the spec's; -1: the spec's.
         layer_decay: of a fine-tuning: each stage's rate is this part of that of the stage behind it.
         compile: run the model through `torch.compile`.
+        magnitude: of RandAugment, from 0 to 30.
+        stages: of progressive learning (`nas.training.progressive`); 1: none.
+        start_size, start_strength: parts of the resolution, and of dropout, `magnitude`, `mixup`, `cutmix`
+            and `erase`, that its first stage has; EfficientNetV2-S had 128 of 300 px and a third (table 6).
 
     Raises:
         InputError: a value out of its range, or an unknown optimizer, schedule or augmentation.
@@ -99,6 +111,15 @@ class Recipe:
     stochastic_depth: float = -1.0
     layer_decay: float = 1.0
     compile: bool = False
+    magnitude: float = 9.0
+    stages: int = 1
+    start_size: float = 0.43
+    start_strength: float = 0.33
+
+    def to_document(self) -> dict[str, Any]:
+        """As plain data; what came later only where it isn't as before, so that earlier runs stay equal."""
+        usual = Recipe.__dataclass_fields__
+        return {n: v for n, v in vars(self).items() if n not in _LATER or v != usual[n].default}
 
     def adapt(self, spec: NetworkSpec) -> NetworkSpec:
         """The network with the rates that the recipe replaces: dropout, stochastic depth, BN momentum."""
@@ -124,6 +145,10 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not low <= value <= high:
                 raise InputError(f"recipe: {name} {shown(value)}: expected a number from {low:g} to {high:g}")
+        if self.stages > self.epochs:
+            raise InputError(
+                f"recipe: stages {self.stages}: expected at most one for each of {self.epochs} epochs"
+            )
         for name in ("dropout", "stochastic_depth"):
             if -1 < getattr(self, name) < 0:
                 raise InputError(f"recipe: {name} {shown(getattr(self, name))}: expected 0 to 0.999, or -1")

@@ -19,6 +19,7 @@ from nas.training.average import MovingAverage
 from nas.training.batches import Batches
 from nas.training.graphed import GraphedStep
 from nas.training.optimizer import freeze, least_images, lr_factor, make_optimizer
+from nas.training.progressive import first_resolution, stage_of
 from nas.training.recipe import Recipe
 from search_spaces.errors import InputError
 
@@ -71,7 +72,8 @@ class Trainer:
         self.format = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = model.to(device=self.device, memory_format=self.format)  # type: ignore[call-overload]
         self._frozen = freeze(self.model, frozen)
-        self._least = least_images(self.model, frozen)
+        smallest = first_resolution(recipe, batches.data.resolution) if recipe.stages > 1 else None
+        self._least = least_images(self.model, frozen, smallest)
         spec = getattr(model, "spec", None)  # of other models a training step's batch is known to fit
         self._at_once = None if spec is None else images_at_once(spec, batches.data.resolution)
         self._check_parts()
@@ -93,6 +95,18 @@ class Trainer:
         if recipe.compile:
             self._forward = torch.compile(self._forward)  # type: ignore[assignment]
         self._graphed = self._record()
+        self._dropouts = {each: each.p for each in self.model.modules() if isinstance(each, nn.Dropout)}
+        self._stage = stage_of(recipe, 0, batches.data.resolution)
+
+    def _enter_stage(self) -> None:
+        """The images and the regularisation of the present epoch."""
+        stage = stage_of(self.recipe, self.epoch, self.batches.data.resolution)
+        self.batches.enter(stage)
+        for module, rate in self._dropouts.items():
+            module.p = rate * stage.strength
+        if stage != self._stage:
+            self._stage = stage
+            self._graphed = self._record()  # the recorded one is of other images
 
     def _check_parts(self) -> None:
         ranks, recipe = self.batches.ranks, self.recipe
@@ -140,8 +154,8 @@ class Trainer:
         Returns:
             `epoch` (from 1), `accuracy` and `top5` (held-out, fractions; see `evaluate`),
             `held_out_loss`, `held_out_images` (scored, of all ranks), `loss` (training), `lr` (at the end),
-            `images_per_second` (training, of all ranks), `seconds`; and `unreadable`, the image files left
-            out so far, where there are some.
+            `images_per_second` (training, of all ranks), `seconds`; `resolution` of its images in
+            progressive learning; and `unreadable`, the image files left out so far, where there are some.
 
         Raises:
             TrialFailedError: the training diverged: a loss is NaN or infinite; or too many image files
@@ -150,6 +164,7 @@ class Trainer:
         started = time.perf_counter()
         ranks = self.batches.ranks
         torch.manual_seed(_mix(self.seed, self.epoch) + ranks.rank)
+        self._enter_stage()
         self._train_mode()
         # summed on the device: reading the loss each step would wait for the device each step
         total = torch.zeros((), device=self.device)
@@ -186,6 +201,8 @@ class Trainer:
         row |= {"held_out_loss": scores["loss"], "held_out_images": scores["images"]}
         row["images_per_second"] = images_seen / (trained - started)
         row["seconds"] = time.perf_counter() - started
+        if self.recipe.stages > 1:
+            row["resolution"] = self._stage.resolution
         if unreadable := self._unreadable():
             row["unreadable"] = len(unreadable)
         return row
