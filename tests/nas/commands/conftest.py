@@ -190,7 +190,7 @@ def _benchmark(monkeypatch, recorder):
 
 
 def _latency(monkeypatch, recorder):
-    timing = recorder("time", lambda spec, setting, runs: Timing(1.0, 1.0, 1.0, runs))
+    timing = recorder("time", lambda spec, setting, runs: Timing(1.0, 1.0, 1.0, runs, 1.0))
     monkeypatch.setattr("nas.latency.timing.time_network", timing)
     monkeypatch.setattr("nas.latency.runtimes.prepare", lambda setting: setting)
     about = {"checked": 1, "lowest": 1.0, "highest": 1.0}
