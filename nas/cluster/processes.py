@@ -19,7 +19,8 @@ from ray.train.torch import TorchTrainer, get_device
 from nas.cluster.nodes import connect
 from nas.errors import TrialFailedError
 from nas.training.batches import Ranks
-from nas.training.full import FullTraining, Outputs, Row, TrainingPlan
+from nas.training.full import FullTraining, Outputs, Row
+from nas.training.training_plan import TrainingPlan
 from search_spaces.document import make_folder, remove_matching
 from search_spaces.errors import InputError
 

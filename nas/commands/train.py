@@ -76,6 +76,9 @@ _FEW = 100
     help="Start from SPEC's weights in a supernet, in that one's width.",
 )
 @click.option("--freeze", "frozen", type=int, default=0, help="Parts that keep them: 1 the stem, 2 ...")
+@click.option(
+    "--teacher", metavar="CKPT", help="Learn from its outputs too: a larger network of the same classes."
+)
 @click.option("--top", type=int, help="SPEC is a run: train its best so many side by side on Ray.")
 @click.option("--resume", metavar="OUT", help="Go on with an interrupted training, exactly as it would have.")
 @click.option("--out", "target", help="OUT.pt (and a folder OUT), or a folder. Default: NAME-DATA.pt.")
@@ -112,6 +115,7 @@ def train(
     start: str | None,
     supernet: str | None,
     frozen: int,
+    teacher: str | None,
     workers: int,
     top: int | None,
     processes: int | None,
@@ -189,7 +193,8 @@ def train(
     assert named is not None
     path = Path(target or f"{file_stem(named.name)}-{data.partition(':')[0]}.pt")
 
-    from nas.training.full import FullTraining, Outputs, TrainingPlan
+    from nas.training.full import FullTraining, Outputs
+    from nas.training.training_plan import TrainingPlan
 
     outputs = Outputs.at(path)
     outputs.check_new(path)
@@ -199,11 +204,13 @@ def train(
     dataset = load_data(data, data_root, download)
     if supernet is None:
         concrete = _concrete(network, source, data, dataset, made, resolution, width, stem_stride)
-        plan = TrainingPlan(concrete, made, data, data_root, subset, seed, start, frozen)
+        plan = TrainingPlan(concrete, made, data, data_root, subset, seed, start, frozen, teacher=teacher)
     else:
         cut = cut_start(supernet, check_start(network), dataset, made, resolution, outputs.folder, _say)
         first = str(cut.checkpoint)
-        plan = TrainingPlan(cut.spec, made, data, data_root, subset, seed, first, frozen, cut.classifier)
+        plan = TrainingPlan(
+            cut.spec, made, data, data_root, subset, seed, first, frozen, cut.classifier, teacher
+        )
     training = FullTraining(plan, outputs, workers=workers)
     try:
         training.prepare(dataset)

@@ -24,10 +24,10 @@ _SEARCH = {"concurrent", "retries", "trial_timeout", "autoscaling", "dashboard",
 _SHAPE = {"width", "stem_stride"}
 _WRITES = {"target", "as_json"}
 MODES = {
-    "one network": _PLAN | _SHAPE | _WRITES | {"workers"},
-    "--from": _PLAN - {"spec"} | _WRITES | {"start", "frozen", "workers"},
-    "--from with SPEC": _PLAN | _SHAPE | _WRITES | {"start", "frozen", "workers"},
-    "--from-supernet": _PLAN | _WRITES | {"supernet", "frozen", "workers"},
+    "one network": _PLAN | _SHAPE | _WRITES | {"workers", "teacher"},
+    "--from": _PLAN - {"spec"} | _WRITES | {"start", "frozen", "workers", "teacher"},
+    "--from with SPEC": _PLAN | _SHAPE | _WRITES | {"start", "frozen", "workers", "teacher"},
+    "--from-supernet": _PLAN | _WRITES | {"supernet", "frozen", "workers", "teacher"},
     "--top": _PLAN | _SHAPE | _WRITES | _RAY | _SEARCH | {"top"},
     "--resume": {"resume", "data", "data_root", "download", "epochs", "workers", "as_json"},
 }

@@ -9,110 +9,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nas.data.load import DataSet, load_data
-from nas.data.place import absolute, absolute_data
 from nas.data.preparation import Preparation
 from nas.network.builder import build
 from nas.training.batches import ALONE, Batches, Ranks
 from nas.training.check_files import check_files
 from nas.training.checkpoint import LAST, checkpoint_file, load_checkpoint, save_checkpoint
-from nas.training.recipe import Recipe
+from nas.training.distillation import Teacher, teacher_digest
 from nas.training.trainer import Trainer, pick_device
+from nas.training.training_plan import TrainingPlan
 from nas.training.transfer import trained_weights, transfer
 from search_spaces.document import check_links, is_temporary, make_folder, read_document, remove_temporaries
 from search_spaces.errors import InputError
-from search_spaces.quoting import shell_command
-from search_spaces.spec import NetworkSpec, read_spec
+from search_spaces.spec import read_spec
 
 PLAN, SPEC = "train.yaml", "spec.yaml"
 _WRITTEN = (PLAN, SPEC, LAST, "best.pt", "confusion.csv", "MODEL_CARD.md")
-"""What is written anew, whole, into a training's folder; before its first epoch the spec, then the plan."""
+"""What is written anew, whole, into a training's folder; plan and spec before its first epoch."""
 
 Row = dict[str, float]
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """All that decides a training. Paths are kept from the root: it may go on in another working directory.
-
-    Attributes:
-        spec: the network as it is trained.
-        recipe: how.
-        data: name, as `load_data` takes it.
-        data_root: folder to look in first.
-        subset: part of the training and held-out images.
-        seed: of everything random.
-        start: checkpoint whose weights it starts from; None: random ones.
-        frozen: parts that keep them (`nas.training.trainer.freeze`).
-        classifier: the start's is taken too, it is of the same classes.
-    """
-
-    spec: NetworkSpec
-    recipe: Recipe
-    data: str
-    data_root: str | None = None
-    subset: float = 1.0
-    seed: int = 0
-    start: str | None = None
-    frozen: int = 0
-    classifier: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "data", absolute_data(self.data))
-        for name in ("data_root", "start"):
-            if (path := getattr(self, name)) is not None:
-                object.__setattr__(self, name, absolute(path))
-
-    def extended(self, epochs: int, where: object, done: int) -> TrainingPlan:
-        """The same training over another number of epochs, where its first epochs are the same ones.
-
-        That is so while the learning rate's schedule doesn't follow from the number of epochs.
-
-        Args:
-            epochs: in all.
-            where: names the training in errors.
-            done: epochs that are trained already.
-
-        Raises:
-            InputError: the epochs would not be those of such a training, or are fewer than there are.
-        """
-        recipe = self.recipe
-        longer = replace(recipe, epochs=epochs)
-        if longer == recipe:
-            return self
-        same_warmup = min(recipe.warmup, recipe.epochs / 2) == min(recipe.warmup, epochs / 2)
-        if recipe.schedule == "cosine" or recipe.stages > 1 or not same_warmup:
-            what = "stages of {} are" if recipe.stages > 1 else "learning rate of {} is"
-            raise InputError(
-                f"epochs {epochs}: the {what.format(where)} laid out over {recipe.epochs} epochs "
-                f"({recipe.schedule}), over {epochs} it would have been another training; to train its "
-                f"weights on: {shell_command('nas', 'train', '--from', where, '--epochs', epochs)}"
-            )
-        if epochs < done:
-            raise InputError(f"epochs {epochs}: {done} are done already: expected at least as many")
-        return replace(self, recipe=longer)
-
-    def to_document(self) -> dict[str, Any]:
-        """As plain data, the spec apart."""
-        return {name: value for name, value in vars(self).items() if name not in ("spec", "recipe")} | {
-            "recipe": self.recipe.to_document()
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any], spec: NetworkSpec) -> TrainingPlan:
-        """The inverse of `to_document`; raises KeyError or TypeError where the document is none."""
-        names = [part.name for part in fields(cls) if part.name not in ("spec", "recipe")]
-        return cls(
-            spec=spec,
-            recipe=Recipe(**document["recipe"]),
-            **{name: document[name] for name in names if name in document},
-        )
 
 
 @dataclass(frozen=True)
@@ -207,7 +128,7 @@ class FullTraining:
             source, source_state, _ = load_checkpoint(Path(plan.start))
             transfer(source, trained_weights(source_state), model, plan.start, plan.classifier)
         batches = Batches(self.data, plan.recipe, device or pick_device(), self.workers, self.ranks)
-        self.trainer = Trainer(model, batches, plan.recipe, plan.seed, plan.frozen)
+        self.trainer = Trainer(model, batches, plan.recipe, plan.seed, plan.frozen, self._teacher())
         if state is not None:
             try:
                 self.trainer.load_state_dict(state)
@@ -216,6 +137,17 @@ class FullTraining:
                 raise InputError(f"{self.outputs.last}: its state is not of its spec: {cause}") from None
             if (odd := self.trainer.misfit()) is not None:
                 raise InputError(f"{self.outputs.last}: its optimizer's state is not of its spec: {odd}")
+
+    def _teacher(self) -> Teacher | None:
+        plan = self.plan
+        if plan.teacher is None:
+            return None
+        if teacher_digest(plan.teacher) != plan.teacher_digest:
+            raise InputError(
+                f"teacher {plan.teacher}: its file is another one than the training was started with: it "
+                "would not be the same training"
+            )
+        return Teacher(plan.teacher, Preparation.of(self.data), plan.recipe.temperature)
 
     @classmethod
     def resume(

@@ -36,10 +36,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "stages": (1, 100),
     "start_size": (0.1, 1),
     "start_strength": (0, 1),
+    "distillation": (0, 1),
+    "temperature": (0.1, 100),
 }
 
 
-_LATER = ("magnitude", "stages", "start_size", "start_strength")
+_LATER = ("magnitude", "stages", "start_size", "start_strength", "distillation", "temperature")
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Recipe:
         stages: of progressive learning (`nas.training.progressive`); 1: none.
         start_size, start_strength: parts of the resolution, and of dropout, `magnitude`, `mixup`, `cutmix`
             and `erase`, that its first stage has; EfficientNetV2-S had 128 of 300 px and a third (table 6).
+        distillation, temperature: with a teacher (`nas.training.distillation`), its share of the loss, and T.
 
     Raises:
         InputError: a value out of its range, or an unknown optimizer, schedule or augmentation.
@@ -115,6 +118,8 @@ class Recipe:
     stages: int = 1
     start_size: float = 0.43
     start_strength: float = 0.33
+    distillation: float = 0.5
+    temperature: float = 1.0
 
     def to_document(self) -> dict[str, Any]:
         """As plain data; what came later only where it isn't as before, so that earlier runs stay equal."""

@@ -17,6 +17,7 @@ from nas.errors import TrialFailedError
 from nas.network.at_once import images_at_once
 from nas.training.average import MovingAverage
 from nas.training.batches import Batches
+from nas.training.distillation import Teacher
 from nas.training.graphed import GraphedStep
 from nas.training.optimizer import freeze, least_images, lr_factor, make_optimizer
 from nas.training.progressive import first_resolution, stage_of
@@ -58,6 +59,7 @@ class Trainer:
         seed: of order, augmentation, dropout and stochastic depth.
         frozen: how many parts of a `Network` keep their weights: 1 is the stem, then the stages. Their BN
             keeps its statistics too.
+        teacher: whose outputs count in the loss beside the labels; None: there is none.
 
     Raises:
         InputError: more parts are to be frozen than there are before the head, or a step has too few images
@@ -65,10 +67,17 @@ class Trainer:
     """
 
     def __init__(
-        self, model: nn.Module, batches: Batches, recipe: Recipe, seed: int = 0, frozen: int = 0
+        self,
+        model: nn.Module,
+        batches: Batches,
+        recipe: Recipe,
+        seed: int = 0,
+        frozen: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
         self.recipe, self.batches, self.seed = recipe, batches, seed
         self.device = batches.device
+        self.teacher = None if teacher is None else teacher.to(self.device)
         self.format = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = model.to(device=self.device, memory_format=self.format)  # type: ignore[call-overload]
         self._frozen = freeze(self.model, frozen)
@@ -244,7 +253,12 @@ class Trainer:
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         images = images.to(memory_format=self.format)
         with self._autocast():
-            return F.cross_entropy(self._forward(images), labels, label_smoothing=self.recipe.label_smoothing)
+            logits = self._forward(images)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+            if self.teacher is None:
+                return loss
+            share = self.recipe.distillation
+            return (1 - share) * loss + share * self.teacher.distance(images, logits)
 
     def _record(self) -> GraphedStep | None:
         """Steps as a CUDA graph, where one can be made of them."""

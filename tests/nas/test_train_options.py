@@ -39,6 +39,7 @@ TRAIN = {
     "start": ["--from", "other.pt"],
     "supernet": ["--from-supernet", "s.pt"],
     "frozen": ["--freeze", "2"],
+    "teacher": ["--teacher", "other.pt"],
     "workers": ["--workers", "3"],
     "top": ["--top", "2"],
     "processes": ["--processes", "5"],
@@ -71,20 +72,20 @@ PLAN = {
     "resolution",
     "seed",
 }
-ONE = {*PLAN, "width", "stem_stride", "workers", "target", "as_json"}
+ONE = {*PLAN, "width", "stem_stride", "workers", "target", "as_json", "teacher"}
 RAY = {"cpus_per_trial", "gpus_per_trial", "address"}
 SEARCH = {"concurrent", "retries", "trial_timeout", "autoscaling", "dashboard", "storage"}
 WHERE = {"data", "data_root", "download", "workers", "as_json"}
 ACTS = {
     "one": (["small.json"], ONE),
     "processes": (["small.json", "--processes", "2"], {*ONE, *RAY, "processes"}),
-    "from": (["--from", "w.pt"], {*PLAN, "workers", "target", "as_json", "frozen"} - {"spec"}),
+    "from": (["--from", "w.pt"], {*PLAN, "workers", "target", "as_json", "frozen", "teacher"} - {"spec"}),
     "from, of SPEC": (["small.json", "--from", "w.pt"], {*ONE, "frozen"}),
     "from-supernet": (
         ["small.json", "--from-supernet", "s.pt"],
-        {*PLAN, "workers", "target", "as_json", "frozen"},
+        {*PLAN, "workers", "target", "as_json", "frozen", "teacher"},
     ),
-    "top": (["run", "--top", "1"], {*ONE, *RAY, *SEARCH, "top"} - {"workers", "spec"}),
+    "top": (["run", "--top", "1"], {*ONE, *RAY, *SEARCH, "top"} - {"workers", "spec", "teacher"}),
     "resume": (["--resume", "w.pt"], {*WHERE, "epochs"}),
     "resume, processes": (["--resume", "w.pt", "--processes", "2"], {*WHERE, *RAY, "epochs", "processes"}),
 }

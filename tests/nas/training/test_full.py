@@ -15,9 +15,10 @@ from nas.data.load import load_data
 from nas.errors import TrialFailedError
 from nas.network.builder import build
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
-from nas.training.full import FullTraining, Outputs, TrainingPlan
+from nas.training.full import FullTraining, Outputs
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer
+from nas.training.training_plan import TrainingPlan
 from nas.training.transfer import trained_weights, transfer
 from search_spaces import InputError, StageSpec, StemSpec, read_spec
 from tests.command import good, nas, refused

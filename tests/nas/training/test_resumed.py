@@ -15,9 +15,10 @@ from nas.errors import TrialFailedError
 from nas.report.training import result_document, result_lines, write_result
 from nas.training.batches import Batches
 from nas.training.checkpoint import load_checkpoint
-from nas.training.full import FullTraining, Outputs, TrainingPlan
+from nas.training.full import FullTraining, Outputs
 from nas.training.presets import make_recipe
 from nas.training.trainer import Trainer
+from nas.training.training_plan import TrainingPlan
 from search_spaces import InputError
 from tests.command import refused
 from tests.nas.training.test_full import same, trained
