@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from search_spaces.added import Registry
+from search_spaces.added import Registry, added_names
 from search_spaces.errors import InputError
 from search_spaces.layers import Conv, Gate, Layer, Pool, make_divisible
 
@@ -258,3 +259,25 @@ for _op in (
     register_op(_op)
 
 OPS.built_in = frozenset(OPS.present)
+
+
+class WithOps:
+    """Something that travels to another process with the ops that only this one knows; there it is itself.
+
+    Built-in ops, and those of installed packages, another process finds itself.
+    """
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        elsewhere = OPS.built_in | set(added_names(OPS.group))
+        own = tuple(op for name, op in OPS.present.items() if name not in elsewhere)
+        return _arrive, (own, self.thing)
+
+
+def _arrive(ops: tuple[Op, ...], thing: object) -> object:
+    for op in ops:
+        if op.name not in OPS.present:
+            register_op(op)
+    return thing

@@ -32,6 +32,7 @@ from nas.runs.storage import Checkpoints
 from nas.runs.train_settings import SCHEDULERS
 from nas.search.evaluator import Evaluator
 from nas.search.loop import SearchLoop
+from search_spaces.block import WithOps
 from search_spaces.document import remove_matching
 from search_spaces.errors import InputError, unknown
 
@@ -53,7 +54,7 @@ def share(evaluator: Evaluator) -> Shared:
 
     Whoever drops the evaluator then, frees the driver's own copy of the data.
     """
-    return Shared(evaluator.without_data(), ray.put(evaluator))
+    return Shared(evaluator.without_data(), ray.put(WithOps(evaluator)))
 
 
 def run_on_ray(

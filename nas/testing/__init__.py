@@ -1,4 +1,6 @@
-"""Contract suites for what others add: a controller, an evaluator, a space. They need pytest.
+"""Contract suites for what others add: a controller, an evaluator, a cost, an op, a data set, a space.
+
+They need pytest.
 
 Each is a class of tests; a subclass that makes the thing is a test of it:
 
@@ -15,7 +17,10 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "controllers": ["ControllerContract", "Driver"],
+        "costs": ["CostContract"],
+        "data": ["DataContract"],
         "evaluators": ["EvaluatorContract"],
+        "ops": ["OpContract"],
         "spaces": ["SpaceContract"],
     },
 )

@@ -10,17 +10,13 @@ import pytest
 
 import nas
 from controller.registry import CONTROLLERS
-from nas.data.sources import SOURCES
-from nas.export.formats import EXPORTS
 from nas.network.builder import build
 from search_spaces import get_space
 from search_spaces.added import GROUPS
 from search_spaces.block import OPS
-from search_spaces.registry import SPACES
 from tests.command import good
 from tests.command import nas as command
-
-REGISTRIES = (CONTROLLERS, SOURCES, EXPORTS, OPS, SPACES)
+from tests.contracts.installed import REGISTRIES, forget, install
 
 MODULE = '''
 import hashlib
@@ -127,28 +123,17 @@ mine-odd = mine_pkg:broken
 """
 
 
-def install(folder, name="mine-pkg", entries=ENTRIES):
-    about = folder / f"{name.replace('-', '_')}-1.2.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-    (about / "entry_points.txt").write_text(entries)
-
-
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """A package that adds one of each, some of them broken."""
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "mine_pkg.py").write_text(MODULE)
-    install(folder)
+    install(folder, "mine-pkg", ENTRIES)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.chdir(tmp_path)
     yield folder
-    sys.modules.pop("mine_pkg", None)
-    for registry in REGISTRIES:
-        registry._said.clear()
-        for name in set(registry.present) - registry.built_in:
-            del registry[name]
+    forget("mine_pkg")
 
 
 def test_one_of_each_in_one_search(installed, monkeypatch):
@@ -260,9 +245,7 @@ def test_two_packages_with_one_name(installed):
 def test_without_the_package_a_run_says_what_is_missing(installed, monkeypatch):
     command("search", "--evaluator", "benchmark", "--controller", "ordered", "--trials", "2", "--out", "r")
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(installed)])
-    for registry in REGISTRIES:
-        for name in set(registry.present) - registry.built_in:
-            del registry[name]
+    forget("mine_pkg")
     done = command("resume", "r", "--trials", "3")
     assert (done.returncode, "unknown controller 'ordered'" in done.stderr) == (2, True)
 
