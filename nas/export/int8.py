@@ -72,7 +72,9 @@ def quantise_onnx(content: bytes, images: Iterable[NDArray[np.float32]]) -> byte
         )
         made = onnx.load(done)
     del made.metadata_props[:]
-    for kept in onnx.load_from_string(content).metadata_props:
+    source = onnx.load_from_string(content)
+    made.producer_name, made.producer_version = source.producer_name, source.producer_version
+    for kept in source.metadata_props:
         made.metadata_props.add(key=kept.key, value=kept.value)
     return bytes(made.SerializeToString())
 
