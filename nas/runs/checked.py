@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from search_spaces.document import check_fields
@@ -34,11 +34,15 @@ def from_mapping(cls: type[Checked], values: object, where: str) -> Checked:
     """The part in a mapping.
 
     Raises:
-        InputError: not a mapping, an unknown field, or what the part itself refuses.
+        InputError: not a mapping, an unknown field, a missing one, or what the part itself refuses.
     """
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: expected a mapping, found {shown(values)}")
-    known = check_fields(values, where, (), [field.name for field in fields(cls)])  # type: ignore[arg-type]
+    required, optional = [], []
+    for field in fields(cls):  # type: ignore[arg-type]
+        needed = field.default is MISSING and field.default_factory is MISSING
+        (required if needed else optional).append(field.name)
+    known = check_fields(values, where, required, optional)
     try:
         return cls(**known)
     except InputError as error:

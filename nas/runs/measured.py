@@ -10,12 +10,16 @@ from typing import Any
 from nas.runs.checked import check_types, from_mapping
 from nas.search.exponent_fit import USUAL, ExponentFit, gain
 from search_spaces.document import check_schema, read_document, write_document
+from search_spaces.errors import InputError
 from search_spaces.quoting import printable
 
 SCHEMA_VERSION = 1
 EXPONENT = "exponent"
 """Folder in a run: a run for each seed (`seed-0`, ...), and `MEASURED`."""
 MEASURED = f"{EXPONENT}/measured.yaml"
+
+_STEEPEST = 100.0
+"""Of a slope: accuracies are fractions, of which none is 2^100 times another."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class MeasuredExponent:
 
     def __post_init__(self) -> None:
         check_types(self)
+        for name in ("slope", "low", "high"):
+            if abs(value := getattr(self, name)) > _STEEPEST:
+                raise InputError(f"{name} {value:g}: expected {-_STEEPEST:g} to {_STEEPEST:g}")
 
     @property
     def fit(self) -> ExponentFit:

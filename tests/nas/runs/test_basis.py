@@ -241,7 +241,7 @@ def test_a_damaged_line_of_an_earlier_run_costs_its_trial(tmp_path, at):
     assert [(r.trial, r.architecture) for r in again] == [(r.trial, r.architecture) for r in whole]
     # the surrogate's last digits depend on the processor, and the fixture was made on another
     assert [r.reward for r in again] == pytest.approx([r.reward for r in whole], rel=1e-6)
-    assert "not retraced" not in said
+    assert "not retraced" in said  # today's predictor learns otherwise, and what the run has proposed stays
     with Journal(tmp_path / "run") as journal:
         assert journal.remarks == []
 
