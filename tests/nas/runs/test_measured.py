@@ -18,6 +18,7 @@ def written(folder, document):
 
 
 def test_it_comes_back(tmp_path):
+    (tmp_path / EXPONENT).mkdir()
     WHOLE.write(tmp_path)
     assert read_measured(tmp_path) == WHOLE
 
