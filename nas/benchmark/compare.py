@@ -178,7 +178,7 @@ def compare_controllers(
         noise: answer with the noise that is known between trainings of one architecture.
         pending: proposals out at once.
         processes: 0: one for each core.
-        done: told how many runs have ended.
+        done: told how many runs have ended, at first that none has: what was given is right.
 
     Raises:
         InputError: an unknown name or a number out of its range, before anything runs.
@@ -205,7 +205,8 @@ def compare_controllers(
         for seed in seeds
     ]
     tasks.sort(key=lambda task: -task.trials)
-    traces = []
+    done(0, len(tasks))
+    traces: list[Trace] = []
     for trace in _run_all(tasks, processes):
         traces.append(trace)
         done(len(traces), len(tasks))

@@ -158,9 +158,8 @@ def compare_command(
 
     texts = controllers or ("predictor:300", "local-search:600", "evolution:1000", "random:1000")
     named = [_controller(text) for text in texts]
-    sources = sources_of(
-        families, tables, functions, benchmark_data, targets, exponent, lambda text: _note(text, as_json)
-    )
+    notes: list[str] = []
+    sources = sources_of(families, tables, functions, benchmark_data, targets, exponent, notes.append)
     if not 1 <= seeds <= 100_000:
         raise InputError(f"seeds {seeds}: expected 1 to 100000")
     _check_seed(first_seed, "first-seed")
@@ -172,14 +171,14 @@ def compare_command(
         declare(files, [*tables, *([benchmark_data] if benchmark_data else [])], folder)
     with Progress(console=progress(), transient=True) as bar:
         task = bar.add_task("runs", total=None)
+
+        def done(count: int, of: int) -> None:
+            while notes:  # not before all that was given is known to be right
+                _note(notes.pop(0), as_json)
+            bar.update(task, completed=count, total=of)
+
         comparison = comparing.compare_controllers(
-            named,
-            sources,
-            range(first_seed, first_seed + seeds),
-            noise,
-            pending,
-            processes,
-            lambda done, of: bar.update(task, completed=done, total=of),
+            named, sources, range(first_seed, first_seed + seeds), noise, pending, processes, done
         )
     names = [name for name, _ in named]
     rows = [

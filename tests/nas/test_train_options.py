@@ -216,6 +216,7 @@ RESUME = {
     "storage": ["--storage", "kept"],
     "dashboard": ["--dashboard"],
     "as_json": ["--json"],
+    "on_end": ["--on-end", "tee"],
     "folder": ["--out", "x"],
 }
 
@@ -223,7 +224,9 @@ RESUME = {
 def seen_by_resume(arguments, monkeypatch):
     seen = []
     monkeypatch.setattr(search_commands, "resume_search", lambda *given: seen.append(given[:2] + given[3:]))
-    monkeypatch.setattr(search_commands, "_report", lambda work, run, as_json: seen.append((work(), as_json)))
+    monkeypatch.setattr(
+        search_commands, "report_search", lambda work, run, *shown: seen.append((work(), *shown))
+    )
     search_commands.resume.main(arguments, standalone_mode=False)
     return str(seen)
 
@@ -244,7 +247,7 @@ def test_resume(place, monkeypatch, capsys):
         place,
     )
     Run.create(place / "bench", make_settings(space="accel-nasbench", evaluator="benchmark", targets={}))
-    for name in RESUME.keys() - {"folder", "trials", "storage", "as_json"}:
+    for name in RESUME.keys() - {"folder", "trials", "storage", "as_json", "on_end"}:
         refused(["resume", "bench", *RESUME[name]], RESUME[name][0], monkeypatch, capsys, place)
 
 
