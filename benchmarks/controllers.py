@@ -101,7 +101,7 @@ def main(seeds=20):
 
         for family in ("mlp", "gb"):
             surrogate, truth = rewards_of(family)
-            known = benchmark_landmarks(surrogate, truth)
+            known = benchmark_landmarks(truth)
             source = OracleSource(family)
             for pending in (1, 16, 64, 256):
                 tasks = [
@@ -116,7 +116,7 @@ def main(seeds=20):
 
         for family, points in (("mlp", 0), ("gb", 0), ("mlp", noise)):
             surrogate, truth = rewards_of(family)
-            known = benchmark_landmarks(surrogate, truth)
+            known = benchmark_landmarks(truth)
             way = known.best - known.median
             rows = pool.map(converged, [family] * len(seeds), [points] * len(seeds), seeds)
             stops, missed = (np.array(column) for column in zip(*rows, strict=True))

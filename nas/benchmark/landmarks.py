@@ -45,14 +45,22 @@ def true_rewards(surrogate: AccuracyModel, family: str, reward: Reward) -> Truth
     return Truth(surrogate, family, reward)
 
 
-def benchmark_landmarks(surrogate: AccuracyModel, rewards: Rewards) -> Landmarks:
-    """Those of a surrogate; the same one gives the same ones, in a few seconds."""
-    found = climbed_landmarks(surrogate.space, rewards)
-    try:
-        b0 = surrogate.space.encode(efficientnet_b0())
-    except NotInSpaceError:
-        return found
-    return replace(found, b0=float(rewards(np.array([b0]))[0]))
+_climbed: dict[tuple[str, str, Reward], Landmarks] = {}
+
+
+def benchmark_landmarks(truth: Truth) -> Landmarks:
+    """Those of a surrogate; the same one gives the same ones, in a few seconds, and at once from then on."""
+    surrogate = truth.surrogate
+    key = (surrogate.digest, truth.family, truth.reward)
+    if key not in _climbed:
+        found = climbed_landmarks(surrogate.space, truth)
+        try:
+            b0 = surrogate.space.encode(efficientnet_b0())
+            found = replace(found, b0=float(truth(np.array([b0]))[0]))
+        except NotInSpaceError:
+            pass
+        _climbed[key] = found
+    return _climbed[key]
 
 
 def climbed_landmarks(space: SearchSpace, rewards: Rewards) -> Landmarks:

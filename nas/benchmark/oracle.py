@@ -101,6 +101,6 @@ def _surrogate_oracle(name: str, surrogate: AccuracyModel, family: str, reward: 
         truth.accuracy,
         truth.costs,
         make_objective(surrogate.space, reward, surrogate),
-        lambda: benchmark_landmarks(surrogate, truth),
+        lambda: benchmark_landmarks(truth),
         None if noise is None else float(noise) / 100,
     )

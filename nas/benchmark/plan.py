@@ -50,6 +50,17 @@ class WorkerPlan:
         return self.workers * seconds / 3600
 
 
+def check_workers(workers: int, trials: int, speed: float) -> None:
+    """Raise `InputError` for a number that `plan_workers` refuses."""
+    for name, value, low, high in (
+        ("workers", workers, 1, 1 << 16),
+        ("trials", trials, 1, 10_000_000),
+        ("speed", speed, 1e-6, 1e6),
+    ):
+        if not low <= value <= high:
+            raise InputError(f"{name} {value:g}: expected {low:g} to {high:g}")
+
+
 def plan_workers(
     controller: Controller,
     surrogate: AccuracyModel,
@@ -75,13 +86,7 @@ def plan_workers(
     Raises:
         InputError: workers, trials or speed out of range, or an unknown mode.
     """
-    for name, value, low, high in (
-        ("workers", workers, 1, 1 << 16),
-        ("trials", trials, 1, 10_000_000),
-        ("speed", speed, 1e-6, 1e6),
-    ):
-        if not low <= value <= high:
-            raise InputError(f"{name} {value:g}: expected {low:g} to {high:g}")
+    check_workers(workers, trials, speed)
     if mode not in MODES:
         raise unknown("mode", mode, MODES)
 

@@ -56,7 +56,7 @@ class Truth:
     """
 
     def __init__(self, surrogate: AccuracyModel, family: str, reward: Reward) -> None:
-        self.surrogate, self.family = surrogate, family
+        self.surrogate, self.family, self.reward = surrogate, family, reward
         self._objective = make_objective(surrogate.space, reward, surrogate)
         self._table = CostTable(surrogate.space)
         names = {"macs", *(objective.cost for objective in reward.objectives)}

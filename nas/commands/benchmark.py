@@ -290,6 +290,7 @@ def plan_command(
         if not text.strip().isdigit():
             raise InputError(f"workers {workers!r}: expected numbers such as 1,64,256")
         counts.append(int(text))
+        planning.check_workers(counts[-1], trials, speed)
     if surrogate not in FAMILIES:
         raise unknown("surrogate", surrogate, FAMILIES)
     _check_seed(seed, "seed")
@@ -302,7 +303,7 @@ def plan_command(
     check_reach(known.space, reward)
     truth = true_rewards(known, surrogate, reward)
     objective = make_objective(known.space, reward, known)
-    goals = price_goals(benchmark_landmarks(known, truth))
+    goals = price_goals(benchmark_landmarks(truth))
     plans, prices = [], []
     for count in counts:
         for mode in planning.MODES if count > 1 else planning.MODES[:1]:

@@ -38,7 +38,8 @@ def from_mapping(cls: type[Checked], values: object, where: str) -> Checked:
     """
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: expected a mapping, found {shown(values)}")
-    required, optional = [], []
+    required: list[str] = []
+    optional: list[str] = []
     for field in fields(cls):  # type: ignore[arg-type]
         needed = field.default is MISSING and field.default_factory is MISSING
         (required if needed else optional).append(field.name)

@@ -43,7 +43,7 @@ def price_rediscovery(
     evaluator = settings.evaluator.make()
     surrogate, family = evaluator.surrogate, evaluator.family
     truth = true_rewards(surrogate, family, settings.make_reward())
-    goals = price_goals(benchmark_landmarks(surrogate, truth))
+    goals = price_goals(benchmark_landmarks(truth))
     rows = np.array([record.architecture for record in run.records()], dtype=np.int64)
     parts = [(truth(rows), training_hours(surrogate, rows))]
     source = OracleSource(family, data=settings.evaluator.records, target=target)

@@ -178,7 +178,7 @@ def test_a_higher_throughput_is_better():
 
 def test_landmarks(surrogate):
     truth = true_rewards(surrogate, "mlp", make_reward("soft", {"benchmark_macs": "400M"}))
-    known = benchmark_landmarks(surrogate, truth)
+    known = benchmark_landmarks(truth)
     assert known.median < known.b0 < known.best
     assert known.best == pytest.approx(truth(np.array([known.architecture]))[0])
     space = get_space("accel-nasbench")

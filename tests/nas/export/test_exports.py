@@ -96,7 +96,7 @@ def test_200_random_specs(space, random_specs):
     assert space == "mnasnet" or counts["timm"] >= 0.75 * number
 
 
-LARGE = ("mobilenetv3-large", "mobilenetv4-conv-m", "mobilenetv4-conv-l", *(f"efficientnet-lite{member}" for member in range(1, 5)), "efficientnetv2-s", "efficientnetv2-m", "efficientnetv2-l", "efficientnetv2-b1", "efficientnetv2-b2",
+LARGE = ("efficientnet-b1", "efficientnet-b2", "efficientnetv2-b0", "mobilenetv3-large", "mobilenetv4-conv-m", "mobilenetv4-conv-l", *(f"efficientnet-lite{member}" for member in range(1, 5)), "efficientnetv2-s", "efficientnetv2-m", "efficientnetv2-l", "efficientnetv2-b1", "efficientnetv2-b2",
          "efficientnetv2-b3", "efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-b6",
          "efficientnet-b7")  # fmt: skip
 
