@@ -195,8 +195,10 @@ def check_fields(
     return dict(document)
 
 
-def check_schema(document: Mapping[str, Any], where: str, version: int) -> None:
-    """Raise `InputError` unless the document states the schema version this release reads."""
+def check_schema(document: object, where: str, version: int) -> None:
+    """Raise `InputError` unless the document is a mapping with the schema version this release reads."""
+    if not isinstance(document, Mapping):
+        raise InputError(f"{where}: expected a mapping, found {type(document).__name__} {shown(document)}")
     if "schema" not in document:
         raise InputError(f"{where}: field 'schema' is missing (this release reads schema {version})")
     if document["schema"] != version or isinstance(document["schema"], bool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nas.network.scaling import PUBLISHED, published
@@ -25,6 +26,6 @@ def resolve_spec(name: str) -> NetworkSpec:
         return reference(name)
     if name in PUBLISHED:
         return published(name)
-    if Path(name).suffix in (".yaml", ".yml", ".json") or Path(name).exists():
+    if Path(name).suffix in (".yaml", ".yml", ".json") or os.path.exists(name):
         return read_spec(name)
     raise unknown("network", name, [*known_networks(), "FILE.yaml"])

@@ -350,6 +350,8 @@ def resolve_targets(
     resolved: dict[str, float] = {}
     for name, value in targets.items():
         check_cost(name, evaluator, latency_table is not None, own)
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise InputError(f"target {shown(value)} for {name}: expected a number or a text")
         resolved[name] = parse_target(str(value), name, _measure(name, evaluator, latency_table, own))
     return resolved
 

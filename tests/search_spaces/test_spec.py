@@ -16,6 +16,8 @@ from search_spaces import (
 )
 from search_spaces.document import write_document
 from search_spaces.layers import make_divisible
+from search_spaces.listed import ListedSpace
+from search_spaces.mbconv import StagedSpace
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -182,3 +184,10 @@ def test_words_tell_different_stages_apart():
         for se in (0, 0.1, 0.25) for skip in ("none", "identity", "pooling", "projection")
     ]  # fmt: skip
     assert len({stage_words(stage) for stage in stages}) == len(set(stages))
+
+
+@pytest.mark.parametrize("kind", [NetworkSpec, StagedSpace, ListedSpace])
+@pytest.mark.parametrize("document", [-1, None, "schema", [1], True])
+def test_a_document_that_is_no_mapping_is_refused(kind, document):
+    with pytest.raises(InputError, match="expected a mapping"):
+        kind.from_document(document)

@@ -46,6 +46,8 @@ ODD = [
     ("exponent", "steep", "exponent 'steep': expected a number"),
     ("targets", {"mac": "400M"}, "did you mean 'macs'"),
     ("targets", {"macs": "lots"}, "target 'lots'"),
+    ("targets", {"macs": "x" * 5000}, "not a number such as 400M"),
+    ("targets", {"macs": {f"k{i}": i for i in range(50)}}, "expected a number or a text"),
     ("targets", {"macs": -1}, "target '-1' for macs: expected a positive number"),
     ("targets", {LATENCY: "15ms"}, "give --latency-table"),
     ("targets", {"latency_zcu102": 5}, "only the benchmark knows it"),
