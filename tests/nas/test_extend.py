@@ -105,6 +105,7 @@ def test_the_example_of_a_cost(tmp_path, monkeypatch, capsys):
     assert kept == {"function": "own_cost:sram", "module_folder": str(ROOT / "examples")}
 
 
+@pytest.mark.slow
 def test_the_example_of_an_op(tmp_path, monkeypatch, capsys):
     try:
         example("own_op.py", tmp_path / "run", monkeypatch=monkeypatch)

@@ -58,6 +58,7 @@ def test_the_table_fits_and_has_the_caveat():
     assert "isn't known" in price_lines([])[0]
 
 
+@pytest.mark.slow
 def test_a_rediscovery_says_what_it_would_cost(tmp_path):
     command = ["rediscover", "--controller", "local-search", "--trials", "60", "--gpu-hour", "2"]
     document = json.loads(good(*command, "--seeds", "2", "--out", tmp_path / "a", "--json"))

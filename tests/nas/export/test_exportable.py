@@ -121,6 +121,7 @@ def test_each_format_of_other_programs_has_rules():
     assert set(RULES) == {name for name, form in EXPORTS.items() if form.library or form.program}
 
 
+@pytest.mark.slow
 def test_se_of_any_rounding_and_stems_of_any_stride_export():
     """What timm would round otherwise is written as the ratio that it rounds right, block by block."""
     b0 = reference("efficientnet-b0").replace(resolution=64, num_classes=10)

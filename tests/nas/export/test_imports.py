@@ -50,7 +50,20 @@ LARGE = tuple(
     source
     for source in KNOWN
     if source.endswith(
-        ("v2_s", "v2_m", "v2_l", "lite1", "lite2", "lite3", "lite4", "v3_large", "conv_medium", "conv_large")
+        (
+            "_b1",
+            "_b2",
+            "v2_s",
+            "v2_m",
+            "v2_l",
+            "lite1",
+            "lite2",
+            "lite3",
+            "lite4",
+            "v3_large",
+            "conv_medium",
+            "conv_large",
+        )
     )
     or source == "timm:mobilenetv3_large_100"
 )

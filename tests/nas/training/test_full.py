@@ -99,6 +99,7 @@ def test_stopped_in_its_first_epoch_it_begins_anew(tmp_path, monkeypatch):
     assert same(*[load_checkpoint(tmp_path / name)[1] for name in ("whole.pt", "parts.pt")])
 
 
+@pytest.mark.slow
 def test_the_command_killed_and_resumed(tmp_path):
     """SIGKILL in the middle; the resumed training ends equal to one that ran through."""
     spec = tmp_path / "small.yaml"

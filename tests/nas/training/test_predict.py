@@ -77,6 +77,7 @@ def test_an_onnx_model_says_the_same(photographs, trained, tmp_path):
         assert a["probability"] == pytest.approx(b["probability"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_every_export_says_how_its_images_are_prepared(trained, tmp_path):
     path, _ = trained
     want = load_model(path).preparation.to_document()

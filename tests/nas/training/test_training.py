@@ -328,6 +328,7 @@ def test_proxy_keeps_choices_apart():
             ProxyTask(**{"resolution": 16, **bad})
 
 
+@pytest.mark.slow
 def test_evaluations_continue_in_another_process(digits):
     evaluator = TrainEvaluator(digits, make_recipe("adamw", {"epochs": 2}), ProxyTask(16, 0.25, 1))
     spec = reference("mobilenet-v2")

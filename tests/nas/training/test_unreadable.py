@@ -94,6 +94,7 @@ def process(rank, size, meet, out, jobs):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_ranks_step_together_whatever_one_of_them_can_read(tmp_path, monkeypatch):
     """One spawn, several data sets: its processes take seconds to start."""
     for module in (unreadable, of_batches):  # the limit, and its words
