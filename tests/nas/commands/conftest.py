@@ -173,7 +173,7 @@ def _benchmark(monkeypatch, recorder):
     truth = recorder("truth", lambda known, family, reward: true_rewards(known, "mlp", reward))
     monkeypatch.setattr("nas.benchmark.landmarks.true_rewards", truth)
     known = Landmarks(0.62, 0.67, Architecture(()), 0.656)  # else each plan climbs for seconds
-    monkeypatch.setattr("nas.benchmark.landmarks.benchmark_landmarks", lambda surrogate, rewards: known)
+    monkeypatch.setattr("nas.benchmark.landmarks.benchmark_landmarks", lambda truth: known)
     comparison = SimpleNamespace(row=lambda name, family: {"best": 1.0}, landmarks={})
     monkeypatch.setattr("nas.benchmark.compare.compare_controllers", recorder("compare", comparison))
     for plot, place in (("plot_comparison", 2), ("plot_plans", 1), ("plot_family", 1)):
