@@ -94,6 +94,16 @@ def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
     return result
 
 
+def recipe_changes(changes: tuple[str, ...], epochs: int | None) -> dict[str, Any]:
+    """What `--set` and `--epochs` change of a recipe; raises `InputError` where both say the epochs."""
+    values: dict[str, Any] = dict(pairs(changes, "--set"))
+    if epochs is not None:
+        if "epochs" in values:
+            raise InputError(f"epochs {epochs}: --set epochs={values['epochs']} says so too; leave one out")
+        values["epochs"] = epochs
+    return values
+
+
 def seconds(text: str | None, option: str) -> float | None:
     """`90`, `90s`, `30m` or `2h` in seconds; raises `InputError` for anything else."""
     if text is None:

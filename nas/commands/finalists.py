@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nas.commands.columns import take_columns
-from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.common import out, print_json, progress, recipe_changes
 from nas.commands.full_settings import full_settings
 from nas.commands.given import only_for_fetched, only_with
 from nas.commands.options import DATA, PLACE, TRAINING, GroupedCommand, options, take_placement
@@ -115,11 +115,7 @@ def _training(run: Run, seed: int, more: dict[str, Any]) -> SearchSettings:
     """How the finalists are trained; takes those options out of `more`."""
     data = take_columns(more, more.pop("data"))
     given = {name: more.pop(name) for name in ("data_root", "resolution", "stem_stride", "subset", "width")}
-    values: dict[str, Any] = dict(pairs(more.pop("changes"), "--set"))
-    if (epochs := more.pop("epochs")) is not None:
-        if "epochs" in values:
-            raise InputError(f"epochs {epochs}: --set epochs={values['epochs']} says so too; leave one out")
-        values["epochs"] = epochs
+    values = recipe_changes(more.pop("changes"), more.pop("epochs"))
     settings = full_settings(run, data, recipe=more.pop("recipe"), recipe_changes=values, seed=seed, **given)
     only_for_fetched(settings.training.data, "data_root", "download")
     return settings

@@ -16,8 +16,6 @@ from search_spaces.quoting import shell_command
 from search_spaces.reading import read_regular
 from search_spaces.targets import check_folder
 
-_CARD = "MODEL_CARD.md"
-
 
 @click.command(epilog="Example: nas push winner.pt --out hub/winner")
 @click.argument("model", metavar="CHECKPOINT|TRAINING")
@@ -68,7 +66,9 @@ def push(model: str, folder: str, as_json: bool) -> None:
 
 def _card(checkpoint: Path) -> str | None:
     """The card that the training left beside its checkpoint."""
-    for place in (checkpoint.parent / _CARD, checkpoint.with_suffix("") / _CARD):
+    from nas.training.full import CARD
+
+    for place in (checkpoint.parent / CARD, checkpoint.with_suffix("") / CARD):
         if place.is_file():
             return read_regular(place, MAX_BYTES, "model card").decode("utf-8", "replace")
     return None

@@ -8,6 +8,7 @@ import click
 
 from nas.benchmark.load import is_run_benchmark
 from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
+from nas.commands.options import PLACE
 from nas.data.place import absolute_data
 from nas.data.sources import source_of
 from nas.runs.folder import Run
@@ -65,19 +66,7 @@ def check_options(settings: SearchSettings, ctx: click.Context | None = None) ->
         only_with(files, "--data KIND:PATH (the others are in memory as they are)", "cache", ctx=ctx)
 
 
-_TRAINS = (
-    "data",
-    "data_root",
-    "download",
-    "concurrent",
-    "cpus_per_trial",
-    "gpus_per_trial",
-    "address",
-    "retries",
-    "trial_timeout",
-    "autoscaling",
-    "dashboard",
-)
+_TRAINS = ("data", "data_root", "download", *PLACE)
 """Options of `nas resume` that act where networks are trained, on Ray."""
 
 

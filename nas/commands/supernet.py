@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.commands.columns import take_columns
-from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.common import out, print_json, progress, recipe_changes
 from nas.commands.given import not_with, only_for_fetched
+from nas.commands.going_on import goes_on
 from nas.commands.options import DATA, TRAINING, WHAT, GroupedCommand, option, options
 from nas.data.sources import source_of
 from nas.export.exportable import default_exports
@@ -99,10 +99,7 @@ def supernet_command(
         raise InputError("--cache: only with --data KIND:PATH (the others are in memory as they are)")
     if not 0 <= seed < 1 << 63:
         raise InputError(f"seed {seed}: expected an integer from 0 to 2^63 - 1")
-    changed: dict[str, Any] = dict(pairs(changes, "--set"))
-    if epochs is not None and "epochs" in changed:
-        raise InputError(f"epochs {epochs}: --set epochs={changed['epochs']} says so too; leave one out")
-    changed.setdefault("epochs", EPOCHS if epochs is None else epochs)
+    changed = {"epochs": EPOCHS} | recipe_changes(changes, epochs)
     recipe = more.pop("recipe") or "adamw"
     settings = TrainSettings(
         data=data, data_root=data_root, recipe=recipe, recipe_changes=changed, folds=1, **more
@@ -201,6 +198,7 @@ def _report(training: SupernetTraining, target: str, as_json: bool) -> None:
     if training.rows:
         say(f"{len(training.rows)} of {epochs} epochs are done already")
     make_folder(str(outputs.folder))
+    outputs.sweep()
     curves = TrainingCurves(outputs.folder, training.rows, training.times)
     again = shell_command("nas", "supernet", "--resume", target)
 
@@ -215,20 +213,8 @@ def _report(training: SupernetTraining, target: str, as_json: bool) -> None:
         if word := suspicious(row["epoch"], row["accuracy"]):
             say(word, "yellow")
 
-    try:
+    with goes_on(outputs, curves, "the last file", again, say):
         training.run(tick)
-        curves.close()
-    except BaseException as error:
-        with suppress(OSError):
-            curves.close()
-        if isinstance(error, KeyboardInterrupt) and outputs.last.is_file():
-            say(f"\ninterrupted; go on with: {again}")
-        if isinstance(error, OSError):  # of the event file, say, on a full disk
-            raise InputError(
-                f"{outputs.folder}: cannot write: {error.strerror or error}; the last file is safe, go on "
-                f"with: {again}"
-            ) from None
-        raise
     last, seconds = training.rows[-1], time.time() - began
     scores = {"largest": last["accuracy"], "smallest": last["smallest_accuracy"]}
     if as_json:

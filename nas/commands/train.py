@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from nas.commands.columns import take_columns
-from nas.commands.common import out, pairs, print_json, progress
+from nas.commands.common import out, print_json, progress, recipe_changes
 from nas.commands.full_settings import full_settings
 from nas.commands.given import only_for_fetched, typed
+from nas.commands.going_on import goes_on
 from nas.commands.networks import resolve_network
 from nas.commands.options import (
     DATA,
@@ -35,7 +35,7 @@ from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.session import start_search
 from nas.studies.stage_two import stage_two_settings
-from nas.training.presets import make_recipe
+from nas.training.presets import check_untaught, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from search_spaces.document import make_folder
@@ -149,11 +149,9 @@ def train(
             progress().print(f"{resume}: stopped in its first epoch: it begins anew", highlight=False)
         _run(training, place, together, as_json)
         return
-    values: dict[str, Any] = dict(pairs(changes, "--set"))
-    if epochs is not None:
-        if "epochs" in values:
-            raise InputError(f"epochs {epochs}: --set epochs={values['epochs']} says so too; leave one out")
-        values["epochs"] = epochs
+    values = recipe_changes(changes, epochs)
+    if teacher is None:
+        check_untaught(values)
     made = make_recipe(recipe, values)
     if top is not None:
         if spec is None:
@@ -313,7 +311,7 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         if word := suspicious(row["epoch"], row["accuracy"]):
             console.print(word, style="yellow", highlight=False, soft_wrap=True)
 
-    try:
+    with goes_on(training.outputs, curves, "the last checkpoint", again, say):
         if together is None:
             training.run(tick)
         elif not training.done:
@@ -334,18 +332,6 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
         curves.tested(result["test"], epochs)
         if result["best"]["test"] is not None:
             curves.tested(result["best"]["test"], result["best"]["epoch"])
-        curves.close()
-    except BaseException as error:
-        with suppress(OSError):
-            curves.close()
-        if isinstance(error, KeyboardInterrupt) and training.outputs.last.is_file():
-            say(f"\ninterrupted; go on with: {again}")
-        if isinstance(error, OSError):  # of the event file, say, on a full disk
-            raise InputError(
-                f"{training.outputs.folder}: cannot write: {error.strerror or error}; the last checkpoint is "
-                f"safe, go on with: {again}"
-            ) from None
-        raise
     written = [training.outputs.last, training.outputs.best, *write_result(training, result)]
     seconds = time.time() - began
     if as_json:

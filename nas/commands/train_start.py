@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from nas.data.load import DataSet
     from nas.training.recipe import Recipe
 
-START = "start.pt"
-"""In the folder of a training: the weights that it starts from."""
-
 
 class CutStart(NamedTuple):
     """Where a training starts.
@@ -65,6 +62,7 @@ def cut_start(
     from nas.supernet.plan import read_supernet
     from nas.training.batches import Batches
     from nas.training.checkpoint import save_checkpoint
+    from nas.training.full import START
 
     stored = read_supernet(file)
     supernet = stored.make()
@@ -87,6 +85,8 @@ def cut_start(
 
 def forget_start(folder: Path) -> None:
     """Leave a folder as if no training had begun there."""
+    from nas.training.full import START
+
     (folder / START).unlink(missing_ok=True)
     with suppress(OSError):  # it is not empty
         folder.rmdir()

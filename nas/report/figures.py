@@ -51,13 +51,18 @@ def pareto_figure(results: Results) -> Figure:
         axes.axvline(results.target, color="tab:red", linestyle="--", linewidth=1, label="target")
     if is_analytic(name):
         _mark_references(axes, results.finished, name)
-    axes.set(xscale="log", xlabel=cost_label(name), ylabel="accuracy (of the evaluator)")
+    dress_axes(axes, name, "upper left")
+    return figure
+
+
+def dress_axes(axes: Any, cost: str, legend: str) -> None:
+    """Axes of accuracy against a cost, with a legend at that place."""
+    axes.set(xscale="log", xlabel=cost_label(cost), ylabel="accuracy (of the evaluator)")
     axes.xaxis.set_major_formatter(lambda value, _: si(value))
     axes.xaxis.set_minor_formatter(lambda value, _: si(value))
     axes.tick_params(axis="x", which="both", labelsize=8)
     axes.grid(alpha=0.25, which="both")
-    axes.legend(loc="upper left", fontsize=8)
-    return figure
+    axes.legend(loc=legend, fontsize=8)
 
 
 def _mark_references(axes: Any, records: Sequence[Record], name: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from controller.pareto import pareto_front
 from nas.network.cost_words import cost_label, si
 from nas.report.charts import Line, Mark, chart
+from nas.report.figures import dress_axes
 from nas.runs.several import ReadRun, shared_cost
 from nas.search.results import Results
 from nas.search.trial import Scored
@@ -60,11 +62,8 @@ def _drawn(runs: Sequence[ReadRun]) -> list[tuple[str, Results]]:
 
 def _front(results: Results, cost: str) -> list[Scored]:
     """The trials that no other beats in accuracy and that cost, by growing cost."""
-    front: list[Scored] = []
-    for record in sorted(results.finished, key=lambda r: (r.costs[cost], -r.accuracy, r.trial)):
-        if not front or record.accuracy > front[-1].accuracy:
-            front.append(record)
-    return front
+    done = sorted(results.finished, key=lambda record: record.trial)
+    return [done[i] for i in reversed(pareto_front([(r.accuracy, -r.costs[cost]) for r in done]))]
 
 
 def fronts_svg(runs: Sequence[ReadRun], alone: bool = False) -> str:
@@ -124,12 +123,7 @@ def fronts_figure(runs: Sequence[ReadRun]) -> Figure:
             # a label that begins with _ is none to matplotlib, and $ begins a formula
             label="\u200b" + printable(name).replace("$", r"\$"),
         )
-    axes.set(xscale="log", xlabel=cost_label(cost), ylabel="accuracy (of the evaluator)")
-    axes.xaxis.set_major_formatter(lambda value, _: si(value))
-    axes.xaxis.set_minor_formatter(lambda value, _: si(value))
-    axes.tick_params(axis="x", which="both", labelsize=8)
-    axes.grid(alpha=0.25, which="both")
-    axes.legend(loc="lower right", fontsize=8)
+    dress_axes(axes, cost, "lower right")
     return figure
 
 

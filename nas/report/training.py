@@ -14,7 +14,7 @@ import yaml
 from nas.data.preparation import Preparation
 from nas.network.cost import cost
 from nas.network.cost_words import si
-from nas.training.full import PLAN, SPEC, FullTraining
+from nas.training.full import CARD, PLAN, SPEC, FullTraining
 from search_spaces.document import write_atomically, write_document
 from search_spaces.notation import network_words
 from search_spaces.quoting import (
@@ -51,7 +51,7 @@ def write_result(training: FullTraining, result: Mapping[str, Any]) -> list[Path
         rows = ([name, *row] for name, row in zip(names, result["confusion"], strict=True))
         written.append(folder / "confusion.csv")
         write_atomically(written[-1], csv_table([["true \\ predicted", *names], *rows]))
-    written.append(folder / "MODEL_CARD.md")
+    written.append(folder / CARD)
     write_atomically(written[-1], model_card(training, result))
     return written
 

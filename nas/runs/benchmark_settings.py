@@ -11,13 +11,11 @@ from nas.benchmark.load import is_run_benchmark, load_surrogate
 from nas.benchmark.surrogate import FAMILIES
 from nas.data.place import absolute
 from nas.runs.checked import check_types
-from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.runs.evaluator_settings import EvaluatorSettings, missing_network
 from nas.search.objective import CostModel
-from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError, unknown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
-from search_spaces.space import NotInSpaceError
 
 
 @dataclass(frozen=True)
@@ -81,19 +79,10 @@ class BenchmarkSettings(EvaluatorSettings):
         return self.make().surrogate
 
     def check(self, space: StagedSpace | ListedSpace, say: Callable[[str], None] = lambda text: None) -> None:
-        """Raise `InputError` unless the surrogate is there and knows every architecture of the space.
-
-        It does if it knows every single change of the first one.
-        """
+        """Raise `InputError` unless the surrogate is there and knows every architecture of the space."""
         known = self.make(say=say).surrogate.space
-        first = Architecture(0 for _ in space.decisions)
-        for architecture in (first, *space.neighbours(first)):
-            try:
-                known.encode(space.decode(architecture))
-            except NotInSpaceError as error:
-                raise InputError(
-                    f"space {space.name!r}: the benchmark knows only {known.name}: {error}"
-                ) from None
+        if (why := missing_network(space, known)) is not None:
+            raise InputError(f"space {space.name!r}: the benchmark knows only {known.name}: {why}")
 
     @property
     def digest(self) -> str | None:

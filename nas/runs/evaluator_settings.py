@@ -9,8 +9,25 @@ from typing import Any, ClassVar, TypeVar
 
 from nas.search.evaluator import Evaluator
 from nas.search.objective import CostModel
+from search_spaces.architecture import Architecture
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
+from search_spaces.space import NotInSpaceError
+
+
+def missing_network(space: StagedSpace | ListedSpace, known: StagedSpace) -> str | None:
+    """Why not all networks of `space` are in `known`; None: they are.
+
+    They are if every single change of the first one is.
+    """
+    first = Architecture(0 for _ in space.decisions)
+    for architecture in (first, *space.neighbours(first)):
+        try:
+            known.encode(space.decode(architecture))
+        except NotInSpaceError as error:
+            return str(error)
+    return None
+
 
 Settings = TypeVar("Settings", bound="EvaluatorSettings")
 

@@ -8,15 +8,13 @@ from typing import Any, ClassVar
 
 from nas.data.place import absolute, absolute_data
 from nas.runs.checked import check_types
-from nas.runs.evaluator_settings import EvaluatorSettings
+from nas.runs.evaluator_settings import EvaluatorSettings, missing_network
 from nas.runs.supernet_data import load_trained, settings_of
 from nas.search.evaluator import Evaluator
-from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
 from search_spaces.quoting import printable
-from search_spaces.space import NotInSpaceError
 
 
 @dataclass(frozen=True)
@@ -83,21 +81,14 @@ class SupernetSettings(EvaluatorSettings):
         return replace(self, data=data or self.data, data_root=data_root or self.data_root)
 
     def check(self, space: StagedSpace | ListedSpace, say: Callable[[str], None] = lambda text: None) -> None:
-        """Raise `InputError` unless the supernet is there and has every network of the space.
-
-        It does if it has every single change of the first one.
-        """
+        """Raise `InputError` unless the supernet is there and has every network of the space."""
         from nas.supernet.plan import read_supernet
 
         known = read_supernet(self.file).plan.make_space()
-        first = Architecture(0 for _ in space.decisions)
-        for architecture in (first, *space.neighbours(first)):
-            try:
-                known.encode(space.decode(architecture))
-            except NotInSpaceError as error:
-                raise InputError(
-                    f"space {space.name!r}: not all of its networks are in supernet {self.file!r}: {error}"
-                ) from None
+        if (why := missing_network(space, known)) is not None:
+            raise InputError(
+                f"space {space.name!r}: not all of its networks are in supernet {self.file!r}: {why}"
+            )
 
     @property
     def digest(self) -> str | None:

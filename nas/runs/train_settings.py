@@ -13,7 +13,7 @@ from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.runs.scoring import HELD_OUT, check_scoring, decide_scoring
 from nas.search.evaluator import Evaluator
 from nas.training.cache_size import parse_cache
-from nas.training.presets import make_recipe
+from nas.training.presets import check_untaught, make_recipe
 from nas.training.proxy import ProxyTask
 from nas.training.recipe import Recipe
 from search_spaces.errors import InputError, shown, unknown
@@ -80,6 +80,7 @@ class TrainSettings(EvaluatorSettings):
         if self.cache is not None:
             parse_cache(self.cache)
         check_scoring(self.held_out, self.folds)
+        check_untaught(self.recipe_changes)
         recipe = self.make_recipe()
         object.__setattr__(
             self, "recipe_changes", {name: getattr(recipe, name) for name in self.recipe_changes}

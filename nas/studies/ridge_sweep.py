@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from controller.pareto import pareto_front
 from nas.network.analytic import check_ridge
 from nas.network.roofline import LayerWork, network_work, roofline
 from nas.search.trial import Scored
@@ -84,11 +85,8 @@ def sweep_ridges(
     costs = {r.trial: {ridge: roofline(work, ridge) for ridge in ridges} for r, work in works}
     fronts: dict[int, list[float]] = {}
     for ridge in ridges:
-        highest = -1.0
-        for record, _ in sorted(works, key=lambda each: (costs[each[0].trial][ridge], -each[0].accuracy)):
-            if record.accuracy > highest:
-                highest = record.accuracy
-                fronts.setdefault(record.trial, []).append(ridge)
+        for place in pareto_front([(r.accuracy, -float(costs[r.trial][ridge])) for r, _ in works]):
+            fronts.setdefault(works[place][0].trial, []).append(ridge)
     found = [
         SweptNetwork(r, costs[r.trial], tuple(fronts[r.trial]), sum(w.moved for w in work))
         for r, work in works

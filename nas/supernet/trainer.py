@@ -113,5 +113,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Raise `InputError` for a recipe with settings that would do nothing for a supernet, or can't be had."""
     if recipe.compile:
         raise InputError("recipe: compile true: a supernet is another network each step, expected false")
+    if recipe.stages > 1:
+        raise InputError(f"recipe: stages {recipe.stages}: of one network's training, expected 1")
     if recipe.layer_decay != 1:
         raise InputError(f"recipe: layer_decay {recipe.layer_decay:g}: of a fine-tuning alone, expected 1")

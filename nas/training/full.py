@@ -29,8 +29,10 @@ from search_spaces.document import check_links, is_temporary, make_folder, read_
 from search_spaces.errors import InputError
 from search_spaces.spec import read_spec
 
-PLAN, SPEC = "train.yaml", "spec.yaml"
-_WRITTEN = (PLAN, SPEC, LAST, "best.pt", "confusion.csv", "MODEL_CARD.md")
+PLAN, SPEC, CARD = "train.yaml", "spec.yaml", "MODEL_CARD.md"
+START = "start.pt"
+"""The weights that it starts from, where they were cut out of a supernet; written before the plan."""
+_WRITTEN = (PLAN, SPEC, START, LAST, "best.pt", "confusion.csv", CARD)
 """What is written anew, whole, into a training's folder; plan and spec before its first epoch."""
 
 Row = dict[str, float]
@@ -72,9 +74,14 @@ class Outputs:
 
     def check_new(self, target: Path) -> None:
         """Raise `InputError` if something is there already."""
+        # without a plan it is what a killed command left, and nothing that could be gone on with
+        left = {START} if not (self.folder / PLAN).exists() else set()
         taken = self.folder.exists() and (
             not self.folder.is_dir()
-            or any(not is_temporary(path.name, _WRITTEN) for path in self.folder.iterdir())
+            or any(
+                not is_temporary(path.name, _WRITTEN) and path.name not in left
+                for path in self.folder.iterdir()
+            )
         )
         if self.last.exists() or taken:
             raise InputError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import get_type_hints
 
-from nas.training.recipe import Recipe
+from nas.training.recipe import TAUGHT, Recipe
 from search_spaces.errors import InputError, shown, unknown
 
 PRESETS: dict[str, Recipe] = {
@@ -151,6 +151,13 @@ SOURCES: dict[str, dict[str, str]] = {
     },
 }
 """Where the values of each preset come from, by setting."""
+
+
+def check_untaught(changes: Mapping[str, object]) -> None:
+    """Raise `InputError` for a change of a recipe that does nothing without a teacher."""
+    for name in TAUGHT:
+        if name in changes:
+            raise InputError(f"recipe: {name} {shown(changes[name])}: only with `nas train --teacher`")
 
 
 def make_recipe(preset: str, changes: Mapping[str, object] | None = None) -> Recipe:

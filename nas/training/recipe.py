@@ -41,7 +41,9 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-_LATER = ("magnitude", "stages", "start_size", "start_strength", "distillation", "temperature")
+TAUGHT = ("distillation", "temperature")
+"""Settings that act with a teacher alone."""
+_LATER = ("magnitude", "stages", "start_size", "start_strength", *TAUGHT)
 
 
 @dataclass(frozen=True)

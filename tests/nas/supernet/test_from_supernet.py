@@ -69,6 +69,16 @@ def test_on_other_data_the_classifier_is_a_new_one(winner, here, monkeypatch, ca
     assert "the classifier is a new one" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("left", ["start.pt", ".start.pt.a1b2c3d4.part"])
+def test_killed_before_it_began_the_same_command_begins(winner, here, monkeypatch, capsys, left):  # noqa: F811
+    """What stands there by then is nothing that could be gone on with, and no reason to refuse."""
+    (here / "w").mkdir()
+    (here / "w" / left).write_bytes(b"cut")
+    assert command([*TRAIN, "--out", "w.pt"], monkeypatch, capsys)[0] == 0
+    assert not list((here / "w").glob(".*"))
+    assert command([*TRAIN, "--out", "w.pt"], monkeypatch, capsys)[0] == 2  # now there is a training
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -149,7 +149,11 @@ def test_a_score_is_the_same_each_time_and_needs_its_own_statistics():
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"compile": True}, "compile true"), ({"layer_decay": 0.5}, "layer_decay 0.5")],
+    [
+        ({"compile": True}, "compile true"),
+        ({"layer_decay": 0.5}, "layer_decay 0.5"),
+        ({"stages": 2, "epochs": 4}, "stages 2"),
+    ],
 )
 def test_what_a_supernet_cannot_be_trained_with_is_refused(tmp_path, setting, message):
     with pytest.raises(InputError, match=f"recipe: {message}: .* expected"):

@@ -10,6 +10,7 @@ from nas.training.checkpoint import load_checkpoint, load_model, save_checkpoint
 from nas.training.distillation import Teacher
 from nas.training.full import FullTraining, Outputs
 from search_spaces import InputError
+from tests.command import refused
 from tests.nas.training.test_full import plan, same, trained
 from tests.nas.training.test_training import SMALL
 
@@ -97,3 +98,18 @@ def test_what_is_no_teacher(teacher, tmp_path):
         Teacher(str(tmp_path / "old.pt"), own, 1.0)
     with pytest.raises(InputError, match="no checkpoint"):
         trained(tmp_path / "s.pt", teacher=str(tmp_path / "nosuch.pt"))
+
+
+@pytest.mark.parametrize("change", ["distillation=0.3", "temperature=2"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "mnasnet-a1"],
+        ["search", "--data", "digits"],
+        ["supernet", "--data", "digits"],
+    ],
+)
+def test_what_needs_a_teacher_is_refused_without(words, change, monkeypatch, capsys, tmp_path):
+    message = f"recipe: {change.partition('=')[0]} "
+    refused([*words, "--set", change, "--out", "x"], message, monkeypatch, capsys, tmp_path)
+    assert not list(tmp_path.iterdir())
