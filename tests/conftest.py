@@ -1,5 +1,6 @@
 """What several tests share: the benchmark's records, random specs, a cluster with logical GPUs."""
 
+import gc
 import json
 import os
 import tarfile
@@ -34,6 +35,13 @@ def pytest_collection_modifyitems(items):
     items.sort(
         key=lambda item: min([i for i, start in enumerate(LONG) if item.nodeid.startswith(start)] or [9])
     )
+
+
+def pytest_collection_finish(session):
+    """What is loaded by now stays: the collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)

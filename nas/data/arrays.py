@@ -7,6 +7,7 @@ import hashlib
 import io
 import struct
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,11 @@ _CLASSES = {
 
 def _digits(folders: Sequence[Path], download: bool) -> Loaded:
     """scikit-learn's 1797 handwritten digits of 8 x 8 pixels; a fifth of them is the test split."""
+    return _embedded_digits()
+
+
+@cache
+def _embedded_digits() -> Loaded:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

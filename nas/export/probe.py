@@ -97,10 +97,10 @@ def give_sight(
             if isinstance(block, Block) and block.shortcut is not None:
                 norms = [layer for layer in block.layers.modules() if isinstance(layer, nn.BatchNorm2d)]
                 norms[-1].weight.mul_(0.15)
-        given = [images(channels, size, _at_once(model, size), seed) for size in sizes]
+        first, *others = [images(channels, size, _at_once(model, size), seed) for size in sizes]
         with _statistics_from_data(model):
-            model(given[0])
-        _normalise_logits(model, given)
+            outputs = [model(first)]
+        _normalise_logits(model, outputs + [model(each) for each in others])
     return model
 
 
@@ -109,13 +109,14 @@ def _at_once(model: nn.Module, size: Size) -> int:
     return max(2, images_at_once(model.spec, max(size), most=8)) if isinstance(model, Network) else 8
 
 
-def _normalise_logits(model: nn.Module, given: list[Tensor]) -> None:
+def _normalise_logits(model: nn.Module, outputs: list[Tensor]) -> None:
     """Scale and shift the classifier: logits spread by 1 or more around 0: what all share says nothing."""
     classifier = [layer for layer in model.modules() if isinstance(layer, nn.Linear)][-1]
-    narrow = min(spread(model(each)) for each in given)
-    if narrow > 0:
-        classifier.weight.div_(narrow)
-    classifier.bias.sub_(model(given[0]).mean(dim=0)).add_(0.1)
+    narrow = min(map(spread, outputs))
+    narrow = narrow if narrow > 0 else 1.0
+    classifier.weight.div_(narrow)
+    # the logits are the bias and what comes by the weights, which has shrunk
+    classifier.bias.copy_((classifier.bias - outputs[0].mean(dim=0)) / narrow + 0.1)
 
 
 @contextmanager
@@ -198,7 +199,8 @@ def largest_gap(
             whole = ours(given)
             for batch in batches:
                 # kernels round otherwise for other batches; the spread is that of all images
-                expected, found = ours(given[:batch]), theirs(given[:batch])
+                expected = whole if batch == len(given) else ours(given[:batch])
+                found = theirs(given[:batch])
                 if found.shape == expected.shape:
                     expected, found = (
                         torch.cat([part.to(whole), whole[batch:]]) for part in (expected, found)

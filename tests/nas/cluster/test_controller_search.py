@@ -89,11 +89,11 @@ def test_under_a_tuner(own, tunes, param_space, cluster, tmp_path):
     tuner = tune.Tuner(
         trainable,
         param_space=param_space,
-        tune_config=tune.TuneConfig(search_alg=adapter, num_samples=4, max_concurrent_trials=2, **tunes),
+        tune_config=tune.TuneConfig(search_alg=adapter, num_samples=2, max_concurrent_trials=2, **tunes),
         run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
     )
     results = tuner.fit()
-    assert len(results) == 4
+    assert len(results) == 2
     assert not results.errors
     assert adapter.controller.pending == ()
     best = results.get_best_result("loss", "min").config["architecture"]

@@ -41,7 +41,7 @@ def address(tmp_path):
 def test_search_on_a_cluster_with_two_logical_gpus(address, tmp_path):
     """By default trials ask for them; of logical ones no memory is known, so for a whole one each."""
     command = [sys.executable, "-m", "nas", "search", "--address", address]
-    command += ["--data", "digits", "--epochs", "1", "--subset", "0.3", "--trials", "4", "--json"]
+    command += ["--data", "digits", "--epochs", "1", "--subset", "0.3", "--trials", "2", "--json"]
 
     def run(*more):
         environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
@@ -50,7 +50,7 @@ def test_search_on_a_cluster_with_two_logical_gpus(address, tmp_path):
     done = run("--concurrent", "2", "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document["trials"] == 4
+    assert document["trials"] == 2
     assert "2 at once on 1 GPU each" in done.stderr
     assert "their memory is not known" in done.stderr
     logs = "".join(path.read_text() for path in (tmp_path / "run" / "logs").rglob("*") if path.is_file())

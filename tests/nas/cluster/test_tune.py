@@ -136,15 +136,13 @@ def test_the_cluster_that_was_joined_is_known_by_the_name_it_was_joined_by(monke
 
 
 def test_a_killed_worker_costs_no_trial_and_no_epoch(tmp_path):
-    """Each trial's worker is killed in its third epoch; it goes on from the checkpoint of the second."""
+    """The trial's worker is killed in its third epoch; it goes on from the checkpoint of the second."""
     notes = tmp_path / "notes"
     notes.mkdir()
-    records = search(tmp_path, KillsItsWorker(notes), 2)
-    assert sorted(r.trial for r in records) == [0, 1]
-    for record in records:
-        assert record.state == "finished"
-        assert [m["epoch"] for m in record.measurements] == [1, 2, 3, 4]
-        assert (notes / record.digest).read_text().split() == ["1", "2", "3", "3", "4"]
+    (record,) = search(tmp_path, KillsItsWorker(notes), 1)
+    assert (record.trial, record.state) == (0, "finished")
+    assert [m["epoch"] for m in record.measurements] == [1, 2, 3, 4]
+    assert (notes / record.digest).read_text().split() == ["1", "2", "3", "3", "4"]
 
 
 @pytest.mark.slow  # as in test_bridge.py
@@ -169,8 +167,8 @@ def test_a_trial_whose_driver_died_goes_on_from_its_checkpoint(tmp_path):
         Checkpoints(str(tmp_path / "checkpoints")).save(trial, state)
     notes = tmp_path / "notes"
     notes.mkdir()
-    records = sorted(search(tmp_path, KillsItsWorker(notes, epochs=4), 3), key=lambda r: r.trial)
-    assert [r.state for r in records] == ["finished"] * 3
+    records = sorted(search(tmp_path, KillsItsWorker(notes, epochs=4), 2), key=lambda r: r.trial)
+    assert [r.state for r in records] == ["finished"] * 2
     assert all([m["epoch"] for m in r.measurements] == [1, 2, 3, 4] for r in records)
     assert (notes / records[0].digest).read_text().split() == ["3", "3", "4"]
     assert not (notes / records[1].digest).exists()
@@ -234,7 +232,7 @@ def test_a_node_without_the_data_or_the_storage_is_named(tmp_path):
         search(tmp_path, Noted(tmp_path), 2, storage="/proc/nowhere")
 
 
-@pytest.mark.parametrize("scheduler", ["asha", "median"])
+@pytest.mark.parametrize("scheduler", ["asha", pytest.param("median", marks=pytest.mark.slow)])
 def test_schedulers_end_trials_early(tmp_path, scheduler):
     records = search(tmp_path, Fake(epochs=9), 30, scheduler=scheduler, controller="random")
     states = [r.state for r in records]

@@ -69,7 +69,7 @@ LATER = ("efficientnet-v2", "mobilenet-v4")
 
 @pytest.mark.parametrize("space", SPACES)
 def test_random_specs(space, random_specs):
-    counts, number = {}, 1 if space in LATER else 3
+    counts, number = {}, 1 if space in LATER else 2
     for spec in random_specs(space, number, seed=5):
         round_trip(shallow(spec), counts)
     if space != "mnasnet":  # there nearly every network has a pooling skip
@@ -125,9 +125,9 @@ def test_references(name):
 @pytest.mark.parametrize("cut", [shallow, pytest.param(small, marks=pytest.mark.slow)])
 def test_scaled_members_round_the_same(cut):
     counts = {}
-    for phi in (0.5, 1, 2.3) if cut is small else (0.5, 2.3):
+    for phi in (0.5, 1, 2.3) if cut is small else (2.3,):
         round_trip(cut(scale(reference("efficientnet-b0"), phi)), counts)
-    assert counts == dict.fromkeys(("timm", "torchvision"), 3 if cut is small else 2)
+    assert counts == dict.fromkeys(("timm", "torchvision"), 3 if cut is small else 1)
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,8 @@ def test_the_module_stands_alone(write, tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        "mnasnet",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("resnet50", "efficientnetv2-b0", "mobilenetv3-small", "mobilenetv4-conv-s")
-        ),
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("mnasnet", "resnet50", "efficientnetv2-b0", "mobilenetv3-small", "mobilenetv4-conv-s")
     ],
 )
 def test_onnx_of_any_network(name, random_specs):

@@ -124,7 +124,9 @@ def test_a_stopped_search_ends_as_one_that_was_not(here):
 def test_a_cost_that_has_changed_is_refused(here):
     assert command(*SEARCH, "--target", "my_costs:weights=2000").returncode == 0
     before = Path("run/trials.jsonl").read_bytes()
-    Path("my_costs.py").write_text(MODULE.replace("2.0 *", "2.5 *"))
+    Path("my_costs.py").write_text(
+        MODULE.replace("2.0 *", "2.75 *")
+    )  # of another length: what was compiled is stale
     sys.modules.pop("my_costs")
     done = command("resume", "run", "--trials", "8")
     assert done.returncode == 2
