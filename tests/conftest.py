@@ -107,9 +107,11 @@ def trainings(request, monkeypatch):
     """
     if request.param == "on Ray":
         request.getfixturevalue("cluster")
+        yield
         return
     from nas import session
     from nas.cluster import nodes, speed
+    from nas.training.batches import Batches
     from nas.training.speed import measure_speed
 
     monkeypatch.setattr(session, "_join", lambda *where: None)
@@ -119,6 +121,11 @@ def trainings(request, monkeypatch):
     monkeypatch.setattr(
         speed, "speeds_on_ray", lambda specs, recipe, seconds, *more: measure_speed(specs, recipe, seconds)
     )
+    make, made = Batches._loader, []
+    monkeypatch.setattr(Batches, "_loader", lambda self, *given: made.append(self) or make(self, *given))
+    yield
+    for batches in made:  # decoding processes that the garbage collector ends take five seconds each
+        batches._loaders.clear()
 
 
 @pytest.fixture(scope="session")
