@@ -117,7 +117,9 @@ def _run(
     from nas.report.progress import SearchProgress
     from nas.report.remarks import print_once
     from nas.report.tensorboard import TensorBoardWriter
+    from nas.report.trial_log import TrialLog
 
+    tracked = TrialLog(placement.log or [], folder.resolve().name, _yellow(console))
     scorer, cpus = settings.evaluator, 1 if placement.cpus is None else placement.cpus
     joining = None if scorer.instant else _join(placement, console, new)
     try:
@@ -158,6 +160,7 @@ def _run(
         if records:
             console.print(f"{len(records)} trials are in the journal already", highlight=False)
         events = TensorBoardWriter(run, records)
+        tracked.begin(run, records)
         progress = SearchProgress(console, trials, evaluator.epochs, records, settings.make_reward())
         results = run.results(records)
         keeper = _Results(run, results)
@@ -169,7 +172,7 @@ def _run(
                 mirror.check()
 
         try:
-            loop = run.loop(journal, trials, (progress, events, keeper), costs)
+            loop = run.loop(journal, trials, (progress, events, keeper, tracked), costs)
             exact = loop.retraced
             if not exact:
                 say(_NOT_RETRACED)
@@ -195,6 +198,7 @@ def _run(
             for write in (events.close, lambda: run.write_results(results, incumbent)):
                 with suppress(InputError, OSError):
                     write()
+            tracked.close(5)
             if isinstance(error, OSError):  # of a trial's log or the event file, say, on a full disk
                 raise InputError(
                     f"{folder}: cannot write: {error.strerror or error}; what had ended is kept, "
@@ -203,6 +207,7 @@ def _run(
             raise
         events.close()
         run.write_results(results, incumbent)
+        tracked.close()
     if not results.scored:
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run

@@ -16,7 +16,7 @@ import click
 from nas.commands.common import seconds
 from nas.export.exportable import ANY
 from nas.export.expressible import RULES
-from nas.runs.placement import Placement
+from nas.runs.placement import Placement, parse_trackers
 from nas.training.presets import PRESETS
 
 DATA = ("data", "data_root", "image_column", "label_column", "download")
@@ -39,7 +39,7 @@ _GROUPS = {
     **dict.fromkeys((*DATA, "cache", "held_out", "folds"), "Data"),
     **dict.fromkeys(TRAINING, "Training"),
 }
-_GROUPS |= dict.fromkeys((*PLACE, "storage"), "Where it runs")
+_GROUPS |= dict.fromkeys((*PLACE, "storage", "log"), "Where it runs")
 WHAT = "What is searched"
 _GROUPS["exportable_to"] = _GROUPS["full_resolution"] = WHAT
 
@@ -149,6 +149,13 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         ("--storage",),
         {"metavar": "URL", "help": "Keep a copy of the run there: s3://..., gs://..., a folder."},
     ),
+    "log": (
+        ("--log",),
+        {
+            "metavar": "TRACKERS",
+            "help": "wandb, mlflow or both (wandb,mlflow): every trial becomes a run there; none: no more.",
+        },
+    ),
     "on_end": (
         ("--on-end",),
         {"metavar": "CMD", "help": "Run at the end, however it ends; the result is JSON on its stdin."},
@@ -216,6 +223,7 @@ def take_placement(given: dict[str, Any], **more: Any) -> Placement:
         autoscaling=given.pop("autoscaling"),
         timeout=seconds(given.pop("trial_timeout"), "trial-timeout"),
         storage=given.pop("storage", None),
+        log=parse_trackers(given.pop("log", None)),
         dashboard=given.pop("dashboard"),
         **more,
     )

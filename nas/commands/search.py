@@ -138,7 +138,7 @@ _USUAL = RewardSettings()
 )
 @options(*TRAINING)
 @option("--scheduler", group="Training", help="none, asha or median: ends poor trials early. Default: none.")
-@options(*PLACE, "storage")
+@options(*PLACE, "storage", "log")
 def search(folder: str | None, or_resume: bool, on_end: str | None, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""
     placement = take_placement(options)
@@ -172,6 +172,7 @@ def search(folder: str | None, or_resume: bool, on_end: str | None, as_json: boo
     *DATA[-1:],
     *PLACE,
     "storage",
+    "log",
     "on_end",
     "as_json",
     data={"help": "Where its data lies now, if that was moved; it must be the same data."},

@@ -8,9 +8,13 @@ from typing import Any
 
 from nas.runs.checked import check_types
 from search_spaces.document import check_fields, check_schema, read_document, write_document
+from search_spaces.errors import unknown
 
 PLACEMENT = "placement.yaml"
-_KEPT = ("cpus", "gpus")
+TRACKERS = ("wandb", "mlflow")
+"""Experiment trackers that a search can write its trials to."""
+_NO_TRACKER = "none"
+_KEPT = ("cpus", "gpus", "log")
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,11 @@ class Placement:
         timeout: seconds that a trial may take on a worker that has started.
         storage: folder or URL that keeps the run's files and checkpoints beside the run folder.
         dashboard: start Ray's dashboard, where Ray is started on this machine.
+        log: of `TRACKERS`, which are told of ended trials; None: as the run had it, at first none.
         stay: leave Ray running at the end, for another search.
 
     Raises:
-        InputError: a value of another type.
+        InputError: a value of another type, or no such tracker.
     """
 
     concurrent: int = 0
@@ -44,14 +49,19 @@ class Placement:
     timeout: float | None = None
     storage: str | None = None
     dashboard: bool = False
+    log: list[str] | None = None
     stay: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
+        for name in self.log or ():
+            if name not in TRACKERS:
+                raise unknown("log", name, [*TRACKERS, _NO_TRACKER])
 
     def kept_in(self, folder: Path) -> Placement:
         """With what a run in `folder` keeps of its last placement, where this one doesn't say."""
-        kept: dict[str, Any] = {"cpus": 1, "gpus": None}  # of a run that ended before it was kept
+        # of a run that ended before it was kept
+        kept: dict[str, Any] = {"cpus": 1, "gpus": None, "log": []}
         if (folder / PLACEMENT).is_file():
             document = read_document(folder / PLACEMENT)
             check_schema(document, str(folder / PLACEMENT), 1)
@@ -60,10 +70,21 @@ class Placement:
         else:  # the first version kept it among the settings
             path = folder / "search.yaml"
             document = read_document(path) if path.is_file() else {}
-            kept = {name: document.get(f"{name}_per_trial", value) for name, value in kept.items()}
+            kept |= {name: document.get(f"{name}_per_trial", kept[name]) for name in ("cpus", "gpus")}
         said = {name: getattr(self, name) for name in _KEPT if getattr(self, name) is not None}
         return replace(self, **(kept | said))
 
     def keep(self, folder: Path) -> None:
         """Write what a resumed run should have."""
-        write_document(folder / PLACEMENT, {"schema": 1} | {name: getattr(self, name) for name in _KEPT})
+        kept = {name: getattr(self, name) for name in _KEPT}
+        if not kept["log"]:
+            del kept["log"]
+        write_document(folder / PLACEMENT, {"schema": 1} | kept)
+
+
+def parse_trackers(text: str | None) -> list[str] | None:
+    """`wandb,mlflow` as names, for `Placement`; `none`: no tracker; None: nothing is said."""
+    if text is None:
+        return None
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    return [] if names == [_NO_TRACKER] else names

@@ -216,6 +216,7 @@ RESUME = {
     "storage": ["--storage", "kept"],
     "dashboard": ["--dashboard"],
     "as_json": ["--json"],
+    "log": ["--log", "mlflow"],
     "on_end": ["--on-end", "tee"],
     "folder": ["--out", "x"],
 }
@@ -247,7 +248,7 @@ def test_resume(place, monkeypatch, capsys):
         place,
     )
     Run.create(place / "bench", make_settings(space="accel-nasbench", evaluator="benchmark", targets={}))
-    for name in RESUME.keys() - {"folder", "trials", "storage", "as_json", "on_end"}:
+    for name in RESUME.keys() - {"folder", "trials", "storage", "as_json", "on_end", "log"}:
         refused(["resume", "bench", *RESUME[name]], RESUME[name][0], monkeypatch, capsys, place)
 
 

@@ -94,6 +94,7 @@ ACTS = {
         "storage": ([], ["--storage", "kept"]),
         "dashboard": ([], ["--dashboard"]),
         "download": (["--data", "cifar10"], ["--data", "cifar10", "--download"]),
+        "log": ([], ["--log", "mlflow"]),
         "on_end": ([], ["--on-end", "tee told"]),
         "as_json": ([], ["--json"]),
     },
