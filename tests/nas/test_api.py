@@ -211,7 +211,7 @@ def test_a_function_of_ones_own_by_the_example(tmp_path):
     assert done.returncode == 0, done.stderr
     records = nas.open(run).records
     assert len(records) == 5
-    assert max(record.accuracy for record in records) > 0.2
+    assert max(record.accuracy for record in records) > 0.7  # of digits: it learns
 
 
 @pytest.mark.slow
