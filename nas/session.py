@@ -115,11 +115,15 @@ def _run(
     settings: SearchSettings, folder: Path, placement: Placement, trials: int, console: Console, new: bool
 ) -> Run:
     from nas.report.progress import SearchProgress
-    from nas.report.remarks import print_once
+    from nas.report.remarks import guessing_remark, print_once
     from nas.report.tensorboard import TensorBoardWriter
     from nas.report.trial_log import TrialLog
 
-    tracked = TrialLog(placement.log or [], folder.resolve().name, _yellow(console))
+    say = _yellow(console)
+    try:
+        tracked = TrialLog(placement.log or [], folder.resolve().name, say)
+    except InputError as error:
+        raise InputError(f"{error}{'' if new else '; `--log none` goes on without it'}") from None
     scorer, cpus = settings.evaluator, 1 if placement.cpus is None else placement.cpus
     joining = None if scorer.instant else _join(placement, console, new)
     try:
@@ -141,7 +145,6 @@ def _run(
     costs = other_costs(evaluator, settings.make_latency(), settings.own)
     study = ExponentStudy.of(settings, evaluator, costs) if settings.reward.exponent == AUTO else None
     run = Run.create(folder, settings, placement.storage) if new else Run(folder, settings)
-    say = _yellow(console)
     with run.journal(say) as journal, _mirror(placement.storage, folder) as mirror:
         sweep(folder)  # here, where no other process is on the run
         run.keep_table()
@@ -208,6 +211,8 @@ def _run(
         events.close()
         run.write_results(results, incumbent)
         tracked.close()
+    if (remark := guessing_remark([r.accuracy for r in results.scored], evaluator.chance)) is not None:
+        say(remark)
     if not results.scored:
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run

@@ -6,6 +6,7 @@ Where to is MLflow's own: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (else the 
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from nas.report.tracked_trial import TrackedTrial
@@ -36,6 +37,11 @@ def open_mlflow(search: str) -> _MlflowTracker:
         raise InputError(f"log mlflow: {type(error).__name__}: {words[:300]}") from None
 
 
+def _allowed(name: str) -> str:
+    """Of a decision of several fields (`stage0.op+se_ratio`), say: MLflow takes these characters only."""
+    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)
+
+
 class _MlflowTracker:
     def __init__(self, client: MlflowClient, experiment: str) -> None:
         self._client = client
@@ -54,14 +60,15 @@ class _MlflowTracker:
         run = self._client.create_run(
             self._experiment, start_time=began, run_name=trial.name, tags=tags
         ).info.run_id
-        params = [Param(name, str(value)) for name, value in trial.choices.items()]
+        params = [Param(_allowed(name), str(value)) for name, value in trial.choices.items()]
         for start in range(0, len(params), _AT_ONCE):
             self._client.log_batch(run, params=params[start : start + _AT_ONCE])
         points: list[Any] = []
         for row in trial.epochs:
             step = int(row.get("epoch", 0))
-            points += [Metric(f"epoch/{n}", float(v), ended, step) for n, v in row.items() if n != "epoch"]
-        points += [Metric(name, value, ended, 0) for name, value in trial.results.items()]
+            curves = {f"epoch/{name}": float(value) for name, value in row.items() if name != "epoch"}
+            points += [Metric(_allowed(name), value, ended, step) for name, value in curves.items()]
+        points += [Metric(_allowed(name), value, ended, 0) for name, value in trial.results.items()]
         for start in range(0, len(points), 10 * _AT_ONCE):
             self._client.log_batch(run, metrics=points[start : start + 10 * _AT_ONCE])
         self._client.set_terminated(run, "FAILED" if trial.failed else "FINISHED", ended)

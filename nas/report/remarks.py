@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 _said: set[str] = set()
@@ -21,4 +23,20 @@ def suspicious(epoch: float, accuracy: float) -> str | None:
     return (
         "held-out accuracy 1.0 after epoch 1: check that the images don't show their labels, and that those "
         "held out are no copies of those trained on"
+    )
+
+
+def guessing_remark(accuracies: Sequence[float], chance: float) -> str | None:
+    """A word on a search of which half the trials or more have learned nothing.
+
+    Args:
+        accuracies: of the trials with a result.
+        chance: accuracy up to which a network may only guess.
+    """
+    count = sum(accuracy <= chance for accuracy in accuracies)
+    if 2 * count < max(1, len(accuracies)):
+        return None
+    return (
+        f"{count} of {len(accuracies)} trials are no better than guessing (an accuracy up to {chance:.3g} "
+        "here): their order says nothing; train longer, or on more images"
     )

@@ -76,6 +76,8 @@ class FunctionEvaluator(Evaluator):
         self.checkpoints = "state" in takes
         self.folders = (folder,) if folder is not None and function is None else ()
         self.task = {key: int(getattr(self._found, key)) for key in _ABOUT if hasattr(self._found, key)}
+        if (classes := self.task.get("num_classes", 0)) > 0:
+            self.chance = 1 / classes
         self.decided = {"code": code_digest(self._found)}
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:

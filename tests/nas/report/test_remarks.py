@@ -5,9 +5,12 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
+from nas.benchmark.evaluator import BenchmarkEvaluator
 from nas.commands.common import out
 from nas.report.progress import SearchProgress
-from nas.report.remarks import print_once, suspicious
+from nas.report.remarks import guessing_remark, print_once, suspicious
+from nas.search.function_evaluator import FunctionEvaluator
+from tests.command import nas
 
 
 def test_a_remark_is_said_once_and_keeps_its_brackets():
@@ -33,3 +36,24 @@ def test_an_accuracy_of_one_after_the_first_epoch_is_worth_a_word():
         progress.measured(SimpleNamespace(id=number), {"epoch": 1, "accuracy": 1.0})
     assert console.file.getvalue().count("trial 0: held-out accuracy 1.0") == 1
     assert "trial 1" not in console.file.getvalue()
+
+
+def test_a_search_that_only_guessed_says_so(tmp_path, monkeypatch):
+    command = ["search", "--evaluator", "benchmark", "--trials", "4", "--out"]
+    said = "of 4 trials are no better than guessing (an accuracy up to"
+    assert said not in nas(*command, tmp_path / "a").stderr
+    for chance, count in ((0.9, 4), (0.61, 3), (0.55, 0)):
+        monkeypatch.setattr(BenchmarkEvaluator, "chance", property(lambda _, c=chance: c, lambda *_: None))
+        done = nas(*command, tmp_path / f"b{chance}")
+        assert done.returncode == 0
+        assert (f"{count} {said} {chance}" in done.stderr) == bool(count), done.stderr
+
+
+def test_of_a_function_with_classes_the_chance_is_known(tmp_path, monkeypatch):
+    (tmp_path / "guesses.py").write_text("def score(spec):\n    return 0.1\n\n\nscore.num_classes = 10\n")
+    monkeypatch.chdir(tmp_path)
+    evaluator = FunctionEvaluator("guesses:score", folder=str(tmp_path))
+    assert evaluator.chance == 0.1
+    assert guessing_remark([0.1, 0.1, 0.3], evaluator.chance).startswith("2 of 3 trials are no better")
+    assert guessing_remark([0.1, 0.2, 0.3], evaluator.chance) is None
+    assert guessing_remark([], evaluator.chance) is None

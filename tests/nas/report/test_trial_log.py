@@ -11,6 +11,7 @@ import pytest
 from nas.report import trial_log
 from nas.report.mlflow_log import open_mlflow
 from nas.report.tracked_trial import TrackedTrial
+from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
 from nas.search.journal import Journal, read_records
@@ -95,6 +96,19 @@ def test_failed_and_copied_trials_are_what_they_are(tmp_path):
 
     points = MlflowClient().get_metric_history(found[f"trial {curve.trial}"].info.run_id, "epoch/accuracy")
     assert [(p.step, p.value) for p in points] == [(m["epoch"], m["accuracy"]) for m in curve.measurements]
+
+
+def test_a_decision_of_several_fields_has_a_name_there(tmp_path):
+    run = Run.create(tmp_path / "run", make_settings(trials=2, exportable_to="timm"))
+    assert any("+" in decision.name for decision in run.space.decisions)
+    with Journal(run.folder) as journal:
+        log = trial_log.TrialLog(["mlflow", "wandb"], "run", pytest.fail)
+        log.begin(run, ())
+        run_in_process(run.loop(journal, 2, (log,)), FailsSometimes())
+        log.close()
+    for tracked in in_mlflow().values():
+        assert len(tracked.data.params) == len(run.space.decisions) + 1
+        assert "stage0.op_se_ratio" in tracked.data.params
 
 
 def test_what_a_killed_search_left_half_written_is_replaced():
@@ -191,6 +205,9 @@ def test_nobody_is_asked_for_a_key(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setattr(wandb, "login", lambda prompt: False)
     assert "log wandb: nobody is logged in: `wandb login`" in refused(*SEARCH, "3", "--log", "wandb")
+    good(*SEARCH, "3")
+    done = nas("resume", "run", "--trials", "4", "--log", "wandb")
+    assert (done.returncode, "`--log none` goes on without it" in done.stderr) == (2, True)
 
 
 def test_a_store_that_can_not_be_reached_is_said_before_anything(monkeypatch):
