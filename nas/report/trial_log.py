@@ -49,7 +49,8 @@ class _Line:
     has: set[int]
     queue: SimpleQueue[TrackedTrial | None]
     thread: threading.Thread | None = None
-    due: int = 0
+    given: int = 0
+    written: int = 0  # by the thread
     problem: str = ""
     said: bool = False
 
@@ -103,7 +104,7 @@ class TrialLog:
         for line in self._lines:
             if record.trial not in line.has:
                 line.has.add(record.trial)
-                line.due += 1
+                line.given += 1
                 line.queue.put(trial)
             self._complain(line)
 
@@ -117,8 +118,8 @@ class TrialLog:
                 if line.thread.is_alive():
                     line.problem = line.problem or f"does not answer within {patience:g} s"
             self._complain(line)
-            if line.due:
-                self._say(f"log {line.name}: {line.due} trials are not there; `nas resume` writes them")
+            if missing := line.given - line.written:
+                self._say(f"log {line.name}: {missing} trials are not there; `nas resume` writes them")
 
     def _complain(self, line: _Line) -> None:
         if line.problem and not line.said:
@@ -135,7 +136,7 @@ class TrialLog:
                 words = " ".join(str(error).split())
                 line.problem = f"{type(error).__name__}: {words}"[:300]
                 return
-            line.due -= 1
+            line.written += 1
 
     def _note(self, name: str, trial: int) -> None:
         text = json.dumps({"to": name, "trial": trial}) + "\n"
