@@ -56,7 +56,7 @@ $(BIN)/.installed-docs: setup.cfg
 
 # a broken link, a page outside the menu or a docstring that doesn't fit its function is an error
 docs: $(BIN)/.installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "the site: build/site/index.html"
 
 # the wheel and the source distribution, as a package index takes them

@@ -150,7 +150,7 @@ def test_the_site_is_built_without_a_warning_and_no_link_is_broken(tmp_path):
     if not mkdocs.exists():
         pytest.skip("mkdocs is not installed: make docs, or the extra `docs`")
     built = tmp_path / "site"
-    command = [str(mkdocs), "build", "--strict", "--quiet", "--site-dir", str(built)]
+    command = [str(mkdocs), "build", "--strict", "--site-dir", str(built)]  # --quiet hides warnings from it
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pages = {path: _Page(path.read_text()) for path in built.rglob("*.html")}
