@@ -21,10 +21,13 @@ from nas.runs.folder import Run
 from nas.search.trial import Measurement, Record, Trial
 from search_spaces.errors import InputError
 from search_spaces.parsing import parse_json
+from search_spaces.reading import read_regular
 
 TRACKED = "tracked.jsonl"
 """In a run's folder: a line for each trial that a tracker has."""
 
+_LONGEST = 1 << 28
+"""Bytes of it."""
 PATIENCE = 60.0
 """Seconds that a search waits at its end for what is not written yet."""
 
@@ -148,7 +151,7 @@ def _read(path: Path) -> set[tuple[str, int]]:
     """Its whole lines; of one that is cut short the trial is written again, in place of the same."""
     found: set[tuple[str, int]] = set()
     try:
-        text = path.read_text(errors="replace")
+        text = read_regular(path, _LONGEST, "list of trials").decode(errors="replace")
     except FileNotFoundError:
         return found
     for line in text.splitlines():

@@ -190,9 +190,10 @@ def test_a_hanging_trial_is_ended_by_its_time_limit(tmp_path):
     ("when", "reason"),
     [
         ("start", "its worker did not start within 8 s"),
-        pytest.param("hand-over", "its worker did not take it on within 3 s", marks=pytest.mark.slow),
+        ("hand-over", "its worker did not take it on within 3 s"),
     ],
 )
+@pytest.mark.slow  # test_bridge.py has the rules; here it is waited for
 def test_a_worker_that_stalls_before_its_trial_began_is_ended(tmp_path, monkeypatch, when, reason):
     """It is a lost worker: its process goes, its trial goes to another, and `--retries` counts it."""
     monkeypatch.setattr(bridge, "_TO_START", 8)

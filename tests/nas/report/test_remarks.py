@@ -41,8 +41,7 @@ def test_an_accuracy_of_one_after_the_first_epoch_is_worth_a_word():
 def test_a_search_that_only_guessed_says_so(tmp_path, monkeypatch):
     command = ["search", "--evaluator", "benchmark", "--trials", "4", "--out"]
     said = "of 4 trials are no better than guessing (an accuracy up to"
-    assert said not in nas(*command, tmp_path / "a").stderr
-    for chance, count in ((0.9, 4), (0.61, 3), (0.55, 0)):
+    for chance, count in ((0.61, 3), (0.001, 0)):
         monkeypatch.setattr(BenchmarkEvaluator, "chance", property(lambda _, c=chance: c, lambda *_: None))
         done = nas(*command, tmp_path / f"b{chance}")
         assert done.returncode == 0
