@@ -22,11 +22,12 @@ from nas.runs.train_settings import TrainSettings
 from nas.search.racing import Race
 from nas.search.trial import Record
 from nas.studies.finalists import FinalistsRace
-from search_spaces.document import make_folder
-from search_spaces.errors import InputError
+from search_spaces.document import check_fields, check_schema, make_folder, read_document, write_document
+from search_spaces.errors import InputError, shown
 from search_spaces.targets import check_folder
 
 _TRAINS = (*DATA, *TRAINING)
+_RACE = "race.yaml"
 
 
 @click.command(
@@ -97,6 +98,9 @@ def finalists(
     race = Race(list(study.finalists), probability, known, None, most, study.points(margin))
     placement, folder, console = take_placement(more, stay=True), Path(target), progress()
     make_folder(target)
+    numbers = {"top": top, "probability": probability, "noise": noise, "margin": margin, "most": most}
+    digests = [record.digest for record in study.finalists.values()]
+    _same_race(folder, {**numbers, "seed": seed, "finalists": digests})
 
     def retrain(name: str, part: SearchSettings) -> list[Record]:
         return run_part(folder / name, part, placement, console).records()
@@ -109,6 +113,30 @@ def finalists(
     out().print(race_table(result))
     for line in race_lines(result, probability, study.points(1.0)):
         out().print(line, highlight=False, soft_wrap=True)
+
+
+def _same_race(folder: Path, said: dict[str, Any]) -> None:
+    """Keep what decides who is trained again; raise `InputError` where the folder's race is another."""
+    path = folder / _RACE
+    if not path.exists():
+        write_document(path, {"schema": 1, **said})
+        return
+    document = read_document(path)
+    check_schema(document, str(path), 1)
+    kept = check_fields(document, str(path), ("schema", *said))
+    for name, value in said.items():
+        if kept[name] == value:
+            continue
+        if name == "finalists":
+            raise InputError(
+                f"out {str(folder)!r}: the finalists are others than those of the race there: the search has "
+                "gone on, or is another; choose another --out"
+            )
+        was = "none" if kept[name] is None else shown(kept[name])
+        raise InputError(
+            f"{name} {'none' if value is None else shown(value)}: the race in {folder} has {was}; choose "
+            "another --out for a new one"
+        )
 
 
 def _training(run: Run, seed: int, more: dict[str, Any]) -> SearchSettings:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from nas.commands.same_run import leaves
 from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.session import resume_search, start_search
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, shown
 
 
 def run_part(folder: Path, settings: SearchSettings, placement: Placement, console: Console) -> Run:
@@ -25,9 +26,13 @@ def run_part(folder: Path, settings: SearchSettings, placement: Placement, conso
     run = Run.open(folder)
     kept = run.settings
     begun = replace(settings, evaluator=settings.evaluator.kept(kept.evaluator.digest))
-    differs = [name for name, value in vars(begun).items() if getattr(kept, name) != value]
-    if differs:
-        raise InputError(f"out {folder}: was made with another {', '.join(differs)}; choose another --out")
+    there = dict(leaves(kept.to_document()))
+    for place, value in leaves(begun.to_document()):
+        if there.get(place) != value:
+            name = place[-1].replace("_", "-")
+            raise InputError(
+                f"{name} {shown(value)}: the run in {folder} has {shown(there.get(place))}; choose another --out"
+            )
     if len(run.records()) == kept.trials:
         return run
     return resume_search(folder, placement, console)

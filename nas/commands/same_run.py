@@ -35,10 +35,10 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
     if getattr(settings.evaluator, "cache", None) not in ("on", "off"):
         elsewhere.append("cache")
     elsewhere += [n for n in ("held_out", "folds") if getattr(settings.evaluator, n, None) is None]
-    there = dict(_leaves(kept.to_document()))
+    there = dict(leaves(kept.to_document()))
     other = [
         f"{name.replace('_', '-')} {value!r}: the run in {folder} has {there.get(place)!r}"
-        for place, value in _leaves(settings.to_document())
+        for place, value in leaves(settings.to_document())
         if (name := place[-1]) not in elsewhere and there.get(place) != value
     ]
     if not other and _as_fitted(settings.make_space(), kept.make_space()) != kept.make_space().to_document():
@@ -55,11 +55,11 @@ def _as_fitted(space: StagedSpace | ListedSpace, kept: StagedSpace | ListedSpace
     return space.to_document()
 
 
-def _leaves(document: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(place, value) of each setting; a part's name and form go by the part's name."""
+def leaves(document: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(place, value) of each setting in a settings document; a part's name and form go by the part's name."""
     for name, value in document.items():
         if isinstance(value, dict) and not place:
-            yield from _leaves(value, (name,))
+            yield from leaves(value, (name,))
         else:
             yield (*place, place[-1] if place and name in ("name", "form", "kind") else name), value
 

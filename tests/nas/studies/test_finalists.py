@@ -9,7 +9,7 @@ from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.session import start_search
-from tests.command import good, refused
+from tests.command import good, nas, refused
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_the_best_is_found_and_the_same_command_goes_on(searched, tmp_path):
     result = json.loads(good(*command, "--json"))
     ranked = searched.results(searched.records()).ranked[:5]
     assert set(result["trials"].values()) == {record.trial for record in ranked}
-    rounds = sorted(path.name for path in (tmp_path / "race").iterdir())
+    rounds = sorted(path.name for path in (tmp_path / "race").iterdir() if path.is_dir())
     assert rounds == [f"round-{number}" for number in range(1, result["rounds"] + 1)]
     trained = [len(Run.open(tmp_path / "race" / name).records()) for name in rounds]
     assert sum(trained) == result["trainings"]
@@ -50,6 +50,21 @@ def test_the_best_is_found_and_the_same_command_goes_on(searched, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "race").rglob("trials.jsonl")}
     assert json.loads(good(*command, "--json")) == result
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    # with another number it would be another race, which would train others
+    for name, value, was in (
+        ("noise", "1.2", "0.27"),
+        ("top", "4", "5"),
+        ("seed", "3", "0"),
+        ("most", "2", "5"),
+    ):
+        done = nas(*command, f"--{name}", value)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert (
+            f"{name} {value}: the race in {tmp_path / 'race'} has {was}; choose another --out" in done.stderr
+        )
+    (tmp_path / "race" / "race.yaml").write_text("schema: 1")
+    assert "race.yaml: field 'top' is missing" in nas(*command).stderr
+    (tmp_path / "race" / "race.yaml").unlink()
     said = good(*command)
     assert "P(leader better)" in said
     assert f"{result['standings'][0]['name']}" in said
