@@ -30,9 +30,8 @@ def run_part(folder: Path, settings: SearchSettings, placement: Placement, conso
     for place, value in leaves(begun.to_document()):
         if there.get(place) != value:
             name = place[-1].replace("_", "-")
-            raise InputError(
-                f"{name} {shown(value)}: the run in {folder} has {shown(there.get(place))}; choose another --out"
-            )
+            has = shown(there.get(place))
+            raise InputError(f"{name} {shown(value)}: the run in {folder} has {has}; choose another --out")
     if len(run.records()) == kept.trials:
         return run
     return resume_search(folder, placement, console)
