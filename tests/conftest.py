@@ -26,8 +26,8 @@ ON_RAY = (
     "tests/nas/test_start.py",
 )
 """They use the fixture `cluster`: one process has them all, and with them the only such cluster."""
-LONG = (*ON_RAY, "tests/nas/cluster/", "tests/nas/export/", "tests/nas/benchmark/", "tests/nas/training/")
-"""Begun early, so that at the end no process waits for the other's."""
+LONG = (*ON_RAY, "tests/nas/export/", "tests/nas/cluster/", "tests/nas/benchmark/", "tests/nas/training/")
+"""Begun early, so that at the end no process waits for the other's; two on Ray at once would only compete."""
 
 
 def pytest_collection_modifyitems(items):
