@@ -54,7 +54,7 @@ $(BIN)/.installed-docs: setup.cfg
 	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@
 
-# a broken link, a page outside the menu or a docstring that doesn't fit its function is an error
+# a broken link or a page outside the menu is an error
 docs: $(BIN)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "the site: build/site/index.html"

@@ -26,12 +26,11 @@ def run_part(folder: Path, settings: SearchSettings, placement: Placement, conso
     run = Run.open(folder)
     kept = run.settings
     begun = replace(settings, evaluator=settings.evaluator.kept(kept.evaluator.digest))
-    there = dict(leaves(kept.to_document()))
-    for place, value in leaves(begun.to_document()):
-        if there.get(place) != value:
-            name = place[-1].replace("_", "-")
-            has = shown(there.get(place))
-            raise InputError(f"{name} {shown(value)}: the run in {folder} has {has}; choose another --out")
+    here, there = (dict(leaves(each.to_document())) for each in (begun, kept))
+    for place in here | there:
+        if here.get(place) != there.get(place):
+            name, value, has = place[-1].replace("_", "-"), shown(here.get(place)), shown(there.get(place))
+            raise InputError(f"{name} {value}: the run in {folder} has {has}; choose another --out")
     if len(run.records()) == kept.trials:
         return run
     return resume_search(folder, placement, console)

@@ -21,7 +21,7 @@ _AT_ONCE = 100
 
 
 def open_mlflow(search: str) -> _MlflowTracker:
-    """The experiment of a search; it is made if it isn't there.
+    """The experiment of a search; it is made with its first trial if it isn't there.
 
     Raises:
         InputError: MLflow isn't installed, or its store can't be used.
@@ -44,13 +44,15 @@ def _allowed(name: str) -> str:
 
 class _MlflowTracker:
     def __init__(self, client: MlflowClient, experiment: str) -> None:
-        self._client = client
+        self._client, self._name = client, experiment
         found = client.get_experiment_by_name(experiment)
-        self._experiment = found.experiment_id if found else client.create_experiment(experiment)
+        self._experiment: str | None = found.experiment_id if found else None
 
     def write(self, trial: TrackedTrial) -> None:
         from mlflow.entities import Metric, Param
 
+        if self._experiment is None:  # not before there is something in it
+            self._experiment = self._client.create_experiment(self._name)
         for other in self._client.search_runs([self._experiment], f"tags.`{_KEY}` = '{trial.key}'"):
             if other.info.status != "RUNNING":
                 return  # whole: it was not noted any more

@@ -21,6 +21,7 @@ from nas.runs.folder import Run
 from nas.search.trial import Measurement, Record, Trial
 from search_spaces.errors import InputError
 from search_spaces.parsing import parse_json
+from search_spaces.quoting import printable
 from search_spaces.reading import read_regular
 
 TRACKED = "tracked.jsonl"
@@ -136,7 +137,7 @@ class TrialLog:
                 line.tracker.write(trial)
                 self._note(line.name, trial.number)
             except Exception as error:  # whatever a tracker raises: it is no part of the search
-                words = " ".join(str(error).split())
+                words = printable(" ".join(str(error).split()))
                 line.problem = f"{type(error).__name__}: {words}"[:300]
                 return
             line.written += 1

@@ -76,7 +76,7 @@ class FunctionEvaluator(Evaluator):
         self.checkpoints = "state" in takes
         self.folders = (folder,) if folder is not None and function is None else ()
         self.task = {key: int(getattr(self._found, key)) for key in _ABOUT if hasattr(self._found, key)}
-        if (classes := self.task.get("num_classes", 0)) > 0:
+        if (classes := self.task.get("num_classes", 0)) > 1:
             self.chance = 1 / classes
         self.decided = {"code": code_digest(self._found)}
 

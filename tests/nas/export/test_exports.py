@@ -200,12 +200,9 @@ def test_onnx_of_any_network(name, random_specs):
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("space", SPACES)
 def test_onnx_of_200_random_specs(space, random_specs):
-    """Checked inside: ONNX Runtime's outputs within 2e-4 of their spread, for batches of 1, 2 and 3.
-
-    Of one block a stage, as below; 200 whole networks are exported in test_exportable.py.
-    """
+    """Checked inside: ONNX Runtime's outputs within 2e-4 of their spread, for batches of 1, 2 and 3."""
     for spec in random_specs(space, 10 if space in LATER else 200, seed=7):
-        onnx_bytes(shallow(spec), give_sight(build(shallow(spec), seed=0), 3))
+        onnx_bytes(small(spec), give_sight(build(small(spec), seed=0), 3))
 
 
 @pytest.mark.slow
@@ -213,9 +210,8 @@ def test_onnx_of_200_random_specs(space, random_specs):
 @pytest.mark.parametrize("form", ["exported", "torchscript"])
 @pytest.mark.parametrize("space", SPACES)
 def test_programs_of_200_random_specs(space, form, random_specs):
-    """Of one block a stage: what an exporter writes of a block does not depend on the others."""
     for spec in random_specs(space, 10 if space in LATER else 200, seed=8):
-        program_bytes(shallow(spec), give_sight(build(shallow(spec), seed=0), 3), form)
+        program_bytes(small(spec), give_sight(build(small(spec), seed=0), 3), form)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_scaled_members_equal_fvcore(phi):
 @pytest.mark.parametrize("space", SPACES)
 def test_random_architectures_equal_fvcore(space, random_specs):
     # networks of the later spaces have five times as many blocks
-    sizes = (33,) if space in ("efficientnet-v2", "mobilenet-v4") else (32, 75)
+    sizes = (33,) if space in ("efficientnet-v2", "mobilenet-v4") else (32, 33, 56, 75)
     for spec, resolution in zip(random_specs(space, len(sizes), seed=7), sizes, strict=True):
         assert_equal_to_fvcore(spec, resolution)
 

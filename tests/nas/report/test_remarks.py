@@ -53,6 +53,11 @@ def test_of_a_function_with_classes_the_chance_is_known(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     evaluator = FunctionEvaluator("guesses:score", folder=str(tmp_path))
     assert evaluator.chance == 0.1
+    for classes in (1, 0):  # no classification
+        (tmp_path / f"value{classes}.py").write_text(
+            f"def score(spec):\n    return 0.1\n\n\nscore.num_classes = {classes}\n"
+        )
+        assert FunctionEvaluator(f"value{classes}:score", folder=str(tmp_path)).chance == 0
     assert guessing_remark([0.1, 0.1, 0.3], evaluator.chance).startswith("2 of 3 trials are no better")
     assert guessing_remark([0.1, 0.2, 0.3], evaluator.chance) is None
     assert guessing_remark([], evaluator.chance) is None

@@ -124,9 +124,8 @@ def test_a_stopped_search_ends_as_one_that_was_not(here):
 def test_a_cost_that_has_changed_is_refused(here):
     assert command(*SEARCH, "--target", "my_costs:weights=2000").returncode == 0
     before = Path("run/trials.jsonl").read_bytes()
-    Path("my_costs.py").write_text(
-        MODULE.replace("2.0 *", "2.75 *")
-    )  # of another length: what was compiled is stale
+    # of another length, so that what was compiled is known to be stale
+    Path("my_costs.py").write_text(MODULE.replace("2.0 *", "2.75 *"))
     sys.modules.pop("my_costs")
     done = command("resume", "run", "--trials", "8")
     assert done.returncode == 2
