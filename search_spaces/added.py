@@ -78,13 +78,16 @@ def _package(point: EntryPoint) -> str:
 
 @lru_cache(maxsize=4)
 def _found(path: tuple[str, ...]) -> dict[str, dict[str, tuple[EntryPoint, ...]]]:
-    """By group and name; a package that is on the path twice counts once. `path` is where Python looks."""
+    """By group and name, in the order of the packages' names; one that is on the path twice counts once.
+
+    `path` is where Python looks; what it finds first is for the file system to say.
+    """
     found: dict[str, dict[str, dict[tuple[str, str], EntryPoint]]] = {group: {} for group in GROUPS}
     for group, points in found.items():
         for point in entry_points(group=group):
             points.setdefault(point.name, {}).setdefault((_package(point), point.value), point)
     return {
-        group: {name: tuple(same.values()) for name, same in points.items()}
+        group: {name: tuple(same[key] for key in sorted(same)) for name, same in points.items()}
         for group, points in found.items()
     }
 
