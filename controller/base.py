@@ -24,6 +24,9 @@ RewardLine = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np
 (n, decisions) -> (slope, offset), each of shape (n,), with reward = slope x accuracy + offset and slope
 above 0. Costs are exact, so both are (MnasNet's eq. 2: slope (cost/target)^w, offset 0)."""
 
+PriorAccuracy = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""What another task lets expect of the accuracy: choice indices of shape (n, decisions) -> fractions (n,)."""
+
 
 class ControllerError(RuntimeError):
     """A call that breaks the ask/tell contract; the controller's state is as it was before the call."""

@@ -12,7 +12,7 @@ from controller.row_factor import Floats
 from search_spaces.architecture import Architecture
 
 Describe = Callable[[NDArray[np.int64]], tuple[Floats, Floats, Floats, Floats]]
-"""Architectures (n, decisions) -> (x of shape (n, columns), z, slope, offset, each of shape (n,))."""
+"""Architectures (n, decisions) -> (x of shape (n, columns), z as `Points` has it, slope, offset, both (n,))."""
 
 
 class EncodedArchitectures:
@@ -26,7 +26,7 @@ class EncodedArchitectures:
     """
 
     def __init__(self, describe: Describe) -> None:
-        self._describe = describe
+        self._describe, self._inputs = describe, 1
         self._places: dict[Architecture, int] = {}
         self._table = np.empty((0, 0))
 
@@ -39,12 +39,14 @@ class EncodedArchitectures:
                 for architecture, place in zip(architectures, places, strict=True)
             ]
         rows = self._table[np.array(places, dtype=np.int64)]
-        points = Points(architectures, np.ascontiguousarray(rows[:, :-3]), rows[:, -3].copy())
+        inputs = -2 - self._inputs
+        points = Points(architectures, np.ascontiguousarray(rows[:, :inputs]), rows[:, inputs:-2].copy())
         return points, rows[:, -2].copy(), rows[:, -1].copy()
 
     def _add(self, architecture: Architecture) -> int:
         x, z, slope, offset = self._describe(np.array([architecture], dtype=np.int64))
-        row = np.concatenate([x[0], z, slope, offset])
+        self._inputs = z.size
+        row = np.concatenate([x[0], z.ravel(), slope, offset])
         count = len(self._places)
         if count == len(self._table):
             larger = np.empty((max(64, 2 * count), len(row)))

@@ -32,7 +32,7 @@ _COMMON = -4
 _CONSTANT = 4.0
 _JITTER = 1e-5
 # medians of the parameters before anything is seen, for targets of variance one
-_LINEAR, _ROUGH, _NONLINEAR, _COST, _NOISE = 0.03, 0.03, 0.3, 0.5, 1e-3
+_LINEAR, _ROUGH, _NONLINEAR, _COST, _FURTHER, _NOISE = 0.03, 0.03, 0.3, 0.5, 1.0, 1e-3
 _SPREAD, _COMMON_SPREAD, _NOISE_SPREAD = 1.0, 4.0, 1.5
 _UNORDERED = 5.0
 """The order parameter that the decisions have in common, where a fit also starts from: none is ordered."""
@@ -45,7 +45,7 @@ class Points:
     Attributes:
         keys: one of each; what has the same key is the same point.
         x: the encoding, shape (n, columns).
-        z: logarithm of the cost factor, shape (n,).
+        z: logarithm of the cost factor, shape (n,); with further inputs behind it, shape (n, 1 + further).
     """
 
     keys: Sequence[Hashable]
@@ -92,20 +92,23 @@ class Predictor:
         c + b z z' + sum_d a_d <x_d, x'_d> + v exp(-1/2 sum_d l_d |x_d - x'_d|^2) + noise,
 
     x_d the contrasts of decision d and z the logarithm of the cost factor, which is known exactly and
-    explains much of the accuracy from the first sample on. The contrasts' sizes follow from order parameters
+    explains much of the accuracy from the first sample on; further inputs come in as z does. The contrasts'
+    sizes follow from order parameters
     o + o_d (`Encoding.sizes`), o common to all decisions: high where choices are equally far from each other,
     as operations are, low where those that are near are much alike. The logarithms of a, l, v, b and the
     noise, and o and o_d, have normal priors and are set to their most probable values.
 
     Args:
         encoding: of the space.
+        further: how many inputs there are beside z.
     """
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: Encoding, further: int = 0) -> None:
         self.encoding = encoding
         count = encoding.decisions
-        self._count = count
-        medians = [_LINEAR] * count + [_ROUGH] * count + [1.0] * (count + 1) + [_NONLINEAR, _COST, _NOISE]
+        self._count, self._further = count, slice(3 * count, 3 * count + further)
+        medians = [_LINEAR] * count + [_ROUGH] * count + [1.0] * count + [_FURTHER] * further
+        medians += [1.0, _NONLINEAR, _COST, _NOISE]
         self._prior = np.log(medians)
         self._spread = np.full(len(medians), _SPREAD)
         self._order = slice(2 * count, 3 * count)
@@ -208,7 +211,8 @@ class Predictor:
     def _left(self, x: Floats, z: Floats, known: Floats) -> Floats:
         """The deviation that is left of a point's own, of what is known of it in L^-1 k."""
         sizes, _, nonlinear, cost = self._split(self.parameters)
-        own = (x * x) @ sizes + cost * z * z + _CONSTANT + nonlinear
+        z = _columns(z)
+        own = (x * x) @ sizes + (z * z) @ cost + _CONSTANT + nonlinear
         return np.asarray(np.sqrt(np.maximum(own - np.einsum("ij,ij->j", known, known), 1e-10)))
 
     def _kernel(self, points: _Prepared, x: Floats, z: Floats) -> Floats:
@@ -228,7 +232,7 @@ class Predictor:
     def _prepared(self, x: Floats, z: Floats, parameters: Floats | None = None) -> _Prepared:
         parameters = self.parameters if parameters is None else parameters
         sizes, scales, _, cost = self._split(parameters)
-        log_nonlinear, one = parameters[-3], np.ones(len(x))
+        log_nonlinear, one, z = parameters[-3], np.ones(len(x)), _columns(z)
         half = 0.5 * ((x * x) @ scales)
         return _Prepared(
             np.column_stack([x * sizes, cost * z, _CONSTANT * one]),
@@ -241,11 +245,11 @@ class Predictor:
     def _orders(self, parameters: Floats) -> Floats:
         return np.asarray(parameters[_COMMON] + parameters[self._order])
 
-    def _split(self, parameters: Floats) -> tuple[Floats, Floats, float, float]:
-        """(a by column, l by column, v, b)."""
+    def _split(self, parameters: Floats) -> tuple[Floats, Floats, float, Floats]:
+        """(a by column, l by column, v, b of z and of the further inputs)."""
         count, decision = self._count, self.encoding.decision
         values = np.exp(parameters)
-        nonlinear, cost = values[-3:-1]
+        nonlinear, cost = float(values[-3]), np.append(values[-2], values[self._further])
         sizes, _ = self.encoding.sizes(self._orders(parameters))
         return sizes * values[:count][decision], sizes * values[count : 2 * count][decision], nonlinear, cost
 
@@ -277,10 +281,17 @@ class Predictor:
         gradient[self._order] = np.bincount(decision, (linear_part + rough_part) * change, count)
         gradient[_COMMON] = gradient[self._order].sum()
         gradient[-3] = inner.sum()
-        gradient[-2] = values[-2] * (z @ outer @ z)
+        inputs, (_, _, _, cost) = _columns(z), self._split(parameters)
+        gradient[-2], *further = cost * ((outer @ inputs) * inputs).sum(0)
+        gradient[self._further] = further
         gradient[-1] = values[-1] * np.trace(outer)
         away = (parameters - self._prior) / self._spread
         return float(loss + 0.5 * away @ away), gradient + away / self._spread
+
+
+def _columns(z: Floats) -> Floats:
+    """Shape (n, inputs)."""
+    return z if z.ndim == 2 else z[:, None]
 
 
 def without_tail(values: Sequence[float] | Floats) -> Floats:

@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from scipy.stats import spearmanr
 from threadpoolctl import ThreadpoolController
 
-from controller.base import Controller, Proposal, RewardLine
+from controller.base import Controller, PriorAccuracy, Proposal, RewardLine
 from controller.encoded import EncodedArchitectures
 from controller.encoding import Encoding
 from controller.posterior import LOG_SLACK, Leaders, Posterior, upper_bound
@@ -39,6 +39,8 @@ _STEP = 64
 
 _FIT_ON = 300
 _CLIMBS = 3
+_DRAWS = 8
+"""Attempts at a proposal by the prior that is a new one."""
 _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
@@ -62,6 +64,9 @@ class PredictorGuided(Controller):
     good where the accuracy is rougher than the process believes. The best is the highest posterior mean
     of what was evaluated, so that lucky noise is not chased.
 
+    What is known from another task (`prior`) is one more input of the process, which finds out with the first
+    results what it is worth here, and chooses every other architecture until then.
+
     Args:
         space: where to search.
         seed: of all randomness.
@@ -69,6 +74,7 @@ class PredictorGuided(Controller):
         initial: results before the predictor takes over.
         local: the part of proposals that are steps of local search.
         worthwhile: an improvement of the reward that is worth a trial, as a share of the best.
+        prior: accuracies that were learned elsewhere.
 
     Attributes:
         metrics: `predictor/expected` (reward expected of the last proposal), `predictor/chance` (that it
@@ -87,6 +93,7 @@ class PredictorGuided(Controller):
         initial: int = 10,
         local: float = 0.3,
         worthwhile: float = 0.001,
+        prior: PriorAccuracy | None = None,
     ) -> None:
         super().__init__(space, seed)
         for name, value, low, high in (
@@ -100,18 +107,22 @@ class PredictorGuided(Controller):
         self._sizes = np.array([len(decision) for decision in space.decisions])
         moves = [(d, shift) for d, size in enumerate(self._sizes) for shift in range(1, size)]
         self._moves = np.array(moves, dtype=np.int64).reshape(-1, 2)
-        self._encoding = Encoding(space)
+        self._encoding, self._prior = Encoding(space), prior
         self._design = self._balanced(initial)
         # the cost factor's logarithm in units of its spread over the space, the same in every process
         sample = np.random.default_rng(0).integers(self._sizes, size=(512, len(self._sizes)))
         self._log_scale, self._log_shift = 1.0, 0.0
         logarithms = self._log_factor(sample, self._line(sample)[0])
         self._log_shift, self._log_scale = float(logarithms.mean()), float(logarithms.std()) or 1.0
-        self._encoded = EncodedArchitectures(self._describe)
         lines = self._line(sample)
+        expected = self._expectations(sample, *lines)
+        self._shifts, self._scales = expected.mean(0), np.where(expected.std(0) > 0, expected.std(0), 1.0)
+        self._encoded = EncodedArchitectures(self._describe)
         same = all(np.ptp(part) == 0 for part in lines)  # then the one is the other
         self._views = [
-            View(Predictor(self._encoding), direct) for direct in ((True,) if same else (False, True))
+            View(Predictor(self._encoding, len(further)), direct, [0, *further])
+            for direct in ((True,) if same else (False, True))
+            for further in ([], [1 + direct])[: 1 if prior is None else 2]
         ]
         self._chosen: tuple[int, Rows] | None = None
         self._ids: list[int] = []
@@ -138,6 +149,8 @@ class PredictorGuided(Controller):
     def _guided(self) -> Architecture:
         self._forecast = None
         if len(self._values) < self.initial:
+            if self._prior is not None and self._next_id % 2:
+                return self._by_prior()
             if self._next_id < len(self._design):
                 first = Architecture(self._design[self._next_id].tolist())
                 if first not in self._proposed:
@@ -215,6 +228,30 @@ class PredictorGuided(Controller):
                 keep.append(index)
         return architectures[keep]
 
+    def _by_prior(self) -> Architecture:
+        """As good as the prior knows of those that share some choices with a random architecture.
+
+        What is shared, up to half of the decisions, keeps such proposals apart from each other.
+        """
+        for _ in range(_DRAWS):
+            place = self.rng.integers(self._sizes)
+            kept = self.rng.random(len(place)) < self.rng.uniform(0, 0.5)
+            height, higher = -math.inf, place
+            while (reward := self._by_prior_alone(higher[None]))[0] > height:
+                place, height = higher, float(reward[0])
+                nearby = self._neighbours(place[None])
+                nearby = nearby[(nearby == place)[:, kept].all(axis=1)]
+                if len(nearby):
+                    higher = nearby[int(self._by_prior_alone(nearby).argmax())]
+            wanted = self.space.canonical(Architecture(place.tolist()))
+            if wanted not in self._proposed:
+                return wanted
+        return self._fresh()
+
+    def _by_prior_alone(self, architectures: Rows) -> Floats:
+        """The rewards that the prior lets expect, shape (n,)."""
+        return self._expectations(architectures, *self._line(architectures))[:, 1]
+
     def _balanced(self, count: int) -> Rows:
         """A first design in which the choices of every decision are equally frequent."""
         columns = [self.rng.permutation(np.resize(self.rng.permutation(size), count)) for size in self._sizes]
@@ -283,9 +320,18 @@ class PredictorGuided(Controller):
     def _log_factor(self, architectures: Rows, slope: Floats) -> Floats:
         return (np.log(np.maximum(slope, 1e-300)) - self._log_shift) / -self._log_scale
 
+    def _expectations(self, architectures: Rows, slope: Floats, offset: Floats) -> Floats:
+        """The prior's accuracies and rewards, shape (n, 2); without a prior (n, 0)."""
+        if self._prior is None:
+            return np.empty((len(architectures), 0))
+        accuracies = np.asarray(self._prior(architectures), dtype=np.float64)
+        return np.stack([accuracies, slope * accuracies + offset], axis=1)
+
     def _describe(self, architectures: Rows) -> tuple[Floats, Floats, Floats, Floats]:
         slope, offset = self._line(architectures)
-        return self._encoding(architectures), self._log_factor(architectures, slope), slope, offset
+        expected = (self._expectations(architectures, slope, offset) - self._shifts) / self._scales
+        z = np.column_stack([self._log_factor(architectures, slope), expected])
+        return self._encoding(architectures), z, slope, offset
 
     def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
         slope, offset = self._line(np.array([proposal.architecture]))

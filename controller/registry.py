@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, get_type_hints
 
-from controller.base import Controller, RewardLine
+from controller.base import Controller, PriorAccuracy, RewardLine
 from search_spaces.added import Registry, broken
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.space import SearchSpace
@@ -44,26 +44,32 @@ CONTROLLERS: Registry[Callable[[], type[Controller]]] = Registry(
 """What gives their classes; installed packages add theirs by the entry points `nas.controllers`."""
 
 
+_GIVEN = ("objective", "prior")
+"""Arguments that are no options of a user's."""
+
+
 def make_controller(
     name: str,
     space: SearchSpace,
     seed: int = 0,
     options: Mapping[str, object] | None = None,
     objective: RewardLine | None = None,
+    prior: PriorAccuracy | None = None,
 ) -> Controller:
     """The controller called `name`; `options` are its own settings, as values or as text.
 
     `objective` goes to the controllers that can use it; the others learn from rewards alone.
 
     Raises:
-        InputError: unknown name or option, or a value that is no value of the option.
+        InputError: unknown name or option, a value that is no value of the option, or a prior for a
+            controller that has no use for one.
     """
     if name not in CONTROLLERS:
         raise unknown("controller", name, CONTROLLERS)
     cls = CONTROLLERS[name]()
     hints = get_type_hints(cls.__init__)
     parameters = inspect.signature(cls.__init__).parameters
-    known = [key for key in parameters if key not in ("self", "space", "seed", "objective")]
+    known = [key for key in parameters if key not in ("self", "space", "seed", *_GIVEN)]
     values: dict[str, object] = {}
     for key, value in (options or {}).items():
         if key not in known:
@@ -78,6 +84,10 @@ def make_controller(
             ) from None
     if "objective" in parameters:
         values["objective"] = objective
+    if prior is not None:
+        if "prior" not in parameters:
+            raise InputError(f"prior: controller {name!r} learns from none; use --controller predictor")
+        values["prior"] = prior
     make: Any = cls
     try:
         made: Controller = make(space, seed, **values)

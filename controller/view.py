@@ -21,14 +21,15 @@ class View:
     Args:
         predictor: of what is learned.
         direct: learn the reward itself.
+        inputs: which columns of the points' z concern it.
 
     Attributes:
         evidence: logarithm of the posterior density of the rewards that it was last fitted to, up to what is
             the same of every view.
     """
 
-    def __init__(self, predictor: Predictor, direct: bool) -> None:
-        self.predictor, self.direct = predictor, direct
+    def __init__(self, predictor: Predictor, direct: bool, inputs: Sequence[int] = (0,)) -> None:
+        self.predictor, self.direct, self._inputs = predictor, direct, list(inputs)
         self.evidence = 0.0
 
     def fit(self, points: Points, rewards: Floats, slope: Floats, offset: Floats, iterations: int) -> None:
@@ -42,7 +43,8 @@ class View:
         """
         slope, offset = self._line(slope, offset)
         values, _, scale = standardised((rewards - offset) / slope)
-        loss = self.predictor.fit(points.x, points.z, values, iterations)
+        own = self._own(points)
+        loss = self.predictor.fit(own.x, own.z, values, iterations)
         # a density of accuracies is one of rewards when divided by the slopes
         self.evidence = (
             -loss - len(rewards) * float(np.log(scale)) - float(np.log(np.maximum(slope, 1e-300)).sum())
@@ -70,13 +72,16 @@ class View:
         """
         slope, offset = self._line(slope, offset)
         values, shift, scale = standardised((rewards - offset) / slope)
-        self.predictor.condition(points, values, whole)
+        self.predictor.condition(self._own(points), values, None if whole is None else self._own(whole))
 
         def described(rows: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:
             x, z, *line = describe(rows)
-            return x, z, *self._line(*line)
+            return x, z[:, self._inputs], *self._line(*line)
 
         return Posterior(self.predictor, described, np.array(seen), slope, offset, shift, scale)
+
+    def _own(self, points: Points) -> Points:
+        return Points(points.keys, points.x, points.z[:, self._inputs])
 
     def _line(self, slope: Floats, offset: Floats) -> tuple[Floats, Floats]:
         return (np.ones_like(slope), np.zeros_like(offset)) if self.direct else (slope, offset)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
+from nas.benchmark.load import keep_loaded
 from nas.errors import HeadLostError
 from nas.export.exportable import describe_space
 from nas.runs.folder import Run, check_run_links, is_untouched, sweep
@@ -27,6 +28,7 @@ from nas.search.results import Results
 from nas.search.reward import AUTO
 from nas.search.trial import Record
 from nas.studies.exponent import ExponentStudy
+from nas.studies.run_benchmark import RunTrainings, make_run_benchmark
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
 from search_spaces.quoting import shell_command
@@ -45,6 +47,10 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     Raises:
         InputError: a setting, the data, the cluster or the folder.
     """
+    if settings.prior is not None and Run.is_run(Path(settings.prior)):
+        console.print(f"learning from {settings.prior} ...", style="dim", markup=False, highlight=False)
+        trained = RunTrainings([Run.open(Path(settings.prior))], "prior")
+        keep_loaded(settings.prior, make_run_benchmark(trained)[0])
     space = replace(settings.space, document=settings.make_space().to_document())
     settings = replace(settings, space=space)
     settings.check(lambda text: console.print(text, style="dim"))
@@ -157,6 +163,8 @@ def _run(
         )
         console.print(f"space {describe_space(run.space)}", highlight=False)
         console.print(f"scored on {evaluator.describe()}", highlight=False)
+        if (prior := run.settings.make_prior(run.space)) is not None:
+            console.print(f"prior: {prior.describe()}", highlight=False, markup=False)
         if study is not None:
             _measure(run, study, evaluator, runner, placement, console)
         run.recall_costs(settings.own, records)

@@ -52,7 +52,7 @@ def make_stage(
     stride: int,
 ) -> StageSpec:
     """The stage of these choices, in the order of `FIELDS`; `op` with its expansion ratio."""
-    name, expansion = _split_op(op)
+    name, expansion = split_op(op)
     return StageSpec(
         name, channels, kernel, stride, expansion, repeats, se_ratio, skip, activation, gate, start_kernel
     )
@@ -65,7 +65,7 @@ def joined(stage: StageSpec, more: StageSpec) -> StageSpec | None:
     return StageSpec(**{**vars(stage), "repeats": stage.repeats + more.repeats}) if alike else None
 
 
-def _split_op(text: object) -> tuple[str, float]:
+def split_op(text: object) -> tuple[str, float]:
     """`mbconv6` -> ("mbconv", 6); ops without an expansion ratio have no number."""
     match = re.fullmatch(r"(.*?)(\d+(?:\.\d+)?)", str(text))
     if match and match[1] in OPS and OPS[match[1]].expands:
@@ -83,7 +83,7 @@ def op_names(op: str, expansion: float, start_kernel: int = 0) -> tuple[str, ...
 
 def is_universal(op: object) -> bool:
     """Whether an op, as a space names it, has two depthwise kernels, either of which may be 0."""
-    name = _split_op(op)[0]
+    name = split_op(op)[0]
     return name in OPS and OPS[name].universal
 
 

@@ -44,6 +44,16 @@ def _load(data: str | None, progress: Callable[[str], None] | None) -> AccuracyM
     return surrogate_of(data, CACHE.expanduser(), progress)
 
 
+def keep_loaded(data: str, surrogate: AccuracyModel) -> None:
+    """Have `load_surrogate` give this one for `data`, which is no file of it."""
+    _loaded[data] = surrogate
+
+
+def is_loaded(data: str) -> bool:
+    """Whether `load_surrogate` has it."""
+    return data in _loaded
+
+
 def is_run_benchmark(data: str | None) -> bool:
     """Whether a file's name says that it is a benchmark by `nas benchmark`."""
     return data is not None and Path(data).suffix == ".json"

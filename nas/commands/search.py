@@ -95,6 +95,13 @@ _USUAL = RewardSettings()
     type=float,
     help="MACs per byte (fp32) of the device whose --cost roofline is meant. Default: 5, a CPU core.",
 )
+@option(
+    "--prior",
+    group=WHAT,
+    metavar="RUN",
+    help="Start from what another run found out (or FILE.json by `nas benchmark`), or from imagenet: the "
+    "embedded surrogate. For the predictor. Default: none.",
+)
 @option("--exponent", group=WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
 @option(
     "--until",

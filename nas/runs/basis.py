@@ -22,7 +22,9 @@ SCHEMA_VERSION = 1
 BASIS = "basis.yaml"
 _MADE_GOOD = ("reward",)
 """Results of another one are recomputed."""
-_STEERS = ("controller", "seed")
+PRIOR = "prior"
+"""What the controller starts from; there only if it does."""
+_STEERS = ("controller", "seed", PRIOR)
 """These decide which networks are proposed, and not what a network's result is."""
 OWN = "own_costs"
 """There only if a run has some."""
@@ -31,7 +33,7 @@ _DECIDED = tuple(
     for name in ("data_digest", "surrogate_digest", "supernet_digest", "cache", "held_out", "folds")
 )
 """None as long as no search has begun that decided or measured them."""
-_PARTS = ("space", "evaluator", "latency_table", *_MADE_GOOD, *_STEERS)
+_PARTS = ("space", "evaluator", "latency_table", *_MADE_GOOD, "controller", "seed")
 _COMMENT = "what the trials that have ended were scored by; nas writes it, search.yaml is the one to edit"
 
 
@@ -39,16 +41,20 @@ def basis_of(settings: SearchSettings) -> dict[str, Any]:
     """What the results of a run with these settings depend on, as plain data."""
     table = settings.make_latency()
     line = None if table is None else [table.offset, table.slope, table.per_part]
-    return {
+    basis = {
         "space": _space(settings),
         "evaluator": {"kind": settings.evaluator.kind, **settings.evaluator.depends_on},
         "latency_table": None if table is None else _digest([dict(table.entries), line]),
         "reward": asdict(settings.reward),
         "controller": asdict(settings.controller),
         "seed": settings.seed,
-    } | (
-        {OWN: {name: own.function for name, own in settings.own_costs.items()}} if settings.own_costs else {}
-    )
+    }
+    if settings.own_costs:
+        basis[OWN] = {name: own.function for name, own in settings.own_costs.items()}
+    if settings.prior is not None:
+        path = Path(settings.prior)
+        basis[PRIOR] = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else path.name
+    return basis
 
 
 def _space(settings: SearchSettings) -> dict[str, Any]:
@@ -74,12 +80,12 @@ def read_basis(folder: Path) -> dict[str, Any] | None:
     try:
         document = read_document(path)
         check_schema(document, str(path), SCHEMA_VERSION)
-        parts = check_fields(document, str(path), ("schema", *_PARTS), (OWN,))
+        parts = check_fields(document, str(path), ("schema", *_PARTS), (OWN, PRIOR))
         for name in ("space", "evaluator", "reward", "controller"):
             check_fields(parts[name], f"{path}: {name}", (), parts[name] or ())
     except InputError as error:
         raise InputError(f"{error}; remove the file if the trials were scored by search.yaml") from None
-    return {name: parts[name] for name in (*_PARTS, OWN) if name in parts}
+    return {name: parts[name] for name in (*_PARTS, OWN, PRIOR) if name in parts}
 
 
 def write_basis(folder: Path, basis: Mapping[str, Any]) -> None:
@@ -130,7 +136,7 @@ def _changes(
 
 def _change(name: str, before: Any, after: Any) -> str:
     name = printable(name[:80])
-    if name.startswith("space.document") or name == "latency_table":
+    if name.startswith("space.document") or name in ("latency_table", PRIOR):
         return f"{name} is another one"
     return f"{name} was {_quoted(before)}, is {_quoted(after)}"
 

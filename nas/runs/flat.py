@@ -24,7 +24,7 @@ _PARTS = {
     "targets": ("reward", "targets"),
     "exponent": ("reward", "exponent"),
 }
-_TOP = ("latency_table", "trials", "until", "price", "seed", "own_costs")
+_TOP = ("latency_table", "trials", "until", "price", "seed", "own_costs", "prior")
 _OF_KIND = {
     kind: {part.flat_names.get(field.name, field.name): field.name for field in fields(part)}
     for kind, part in EVALUATORS.items()
@@ -33,7 +33,7 @@ NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.
 _LATER = (
     *("exportable_to", "full_resolution", "cache", "held_out", "folds"),
     *("function", "module_folder", "function_epochs", "function_code", "own_costs"),
-    *("supernet", "supernet_digest"),
+    *("supernet", "supernet_digest", "prior"),
 )
 _FIRST = tuple(name for name in NAMES if name not in _LATER)
 """What the first version's files have."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nas.benchmark.prior import read_prior
+from nas.benchmark.run_surrogate import RunSurrogate
 from nas.network.cost_words import costs_text
 from nas.runs.basis import (
     BASIS,
@@ -48,9 +50,11 @@ from search_spaces.spec import NetworkSpec, read_spec
 SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
 LATENCY_TABLE = "latency.json"
 """The run's copy of its latency table, so that it doesn't depend on the file any more."""
+PRIOR = "prior.json"
+"""The same of the benchmark that its controller starts from."""
 
 
-_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PLACEMENT, STORAGE, RUNNING)
+_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PRIOR, PLACEMENT, STORAGE, RUNNING)
 """What is written anew, whole, at the top of a run's folder."""
 
 
@@ -146,13 +150,22 @@ class Run:
         settings = read_settings(read_document(path), str(path))
         if (folder / LATENCY_TABLE).is_file():
             settings = replace(settings, latency_table=str(folder / LATENCY_TABLE))
+        if (folder / PRIOR).is_file():
+            settings = replace(settings, prior=str(folder / PRIOR))
         return cls(folder, settings)
 
     def keep_table(self) -> None:
-        """Keep a copy of the latency table, unless there is one."""
+        """Keep copies of the latency table and of the prior, unless there are some."""
         path = self.folder / LATENCY_TABLE
         if not path.exists() and (table := self.settings.make_latency()) is not None:
             table.write(str(path))
+        path = self.folder / PRIOR
+        if not path.exists() and self.settings.prior is not None:
+            surrogate, _ = read_prior(self.settings.prior)
+            if isinstance(surrogate, RunSurrogate):  # the other one is embedded
+                surrogate.write(path)
+        if path.exists():
+            self.settings = replace(self.settings, prior=str(path))
 
     def keep_exponent(self, measured: MeasuredExponent) -> None:
         """Take a measured exponent over into the settings, here and in `search.yaml`, before the search."""

@@ -25,7 +25,16 @@ from search_spaces.document import MAX_BYTES, is_temporary, make_folder, write_a
 from search_spaces.errors import InputError
 from search_spaces.quoting import shell_command
 
-_WHOLE = ("search.yaml", BASIS, "placement.yaml", "latency.json", "best.yaml", "pareto.csv", MEASURED)
+_WHOLE = (
+    "search.yaml",
+    BASIS,
+    "placement.yaml",
+    "latency.json",
+    "prior.json",
+    "best.yaml",
+    "pareto.csv",
+    MEASURED,
+)
 _RESULTS = ("best.yaml", "pareto.csv")
 _GROWING = (TRIALS, PROPOSALS)
 _WRITER = "writer"

@@ -14,6 +14,7 @@ from typing import Any
 
 from controller.base import Controller
 from controller.registry import CONTROLLERS, make_controller
+from nas.benchmark.prior import IMAGENET, Prior
 from nas.data.place import absolute
 from nas.export.exportable import ANY, exportable_space, parse_formats
 from nas.latency.table import LATENCY, LatencyTable
@@ -156,6 +157,8 @@ class SearchSettings:
         until: `trials`, or `converged`: stop when an improvement would cost more than `price` trials.
         price: trials that a worthwhile improvement may cost.
         seed: of everything random.
+        prior: `imagenet`, or path of a benchmark by `nas benchmark`, that the controller starts from; a run
+            keeps a copy.
 
     Raises:
         InputError: a value of another type, out of its range, or one that does nothing with the others.
@@ -171,6 +174,7 @@ class SearchSettings:
     price: float = 100
     seed: int = 0
     own_costs: dict[str, CostSettings] = field(default_factory=dict)
+    prior: str | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -178,6 +182,8 @@ class SearchSettings:
             check_own_name(name)
         if self.latency_table is not None:
             object.__setattr__(self, "latency_table", absolute(self.latency_table))
+        if self.prior not in (None, IMAGENET):
+            object.__setattr__(self, "prior", absolute(str(self.prior)))
         if self.trials < 1:
             raise InputError(f"trials {shown(self.trials)}: expected an integer of at least 1")
         if not 0 <= self.seed < 1 << 63:
@@ -203,7 +209,9 @@ class SearchSettings:
             latency.check(space)
         self.evaluator.check(space, say)
         check_reach(space, self.make_reward(), self._costs(latency))
-        make_controller(self.controller.name, space, self.seed, self.controller.options)
+        make_controller(
+            self.controller.name, space, self.seed, self.controller.options, prior=self.make_prior(space)
+        )
 
     def _costs(self, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
         """The targeted costs that are no analytic ones."""
@@ -240,6 +248,7 @@ class SearchSettings:
             controller=ControllerSettings("random"),
             trials=len(networks),
             reward=replace(self.reward, targets={}),
+            prior=None,
         )
 
     @property
@@ -269,6 +278,10 @@ class SearchSettings:
         """The latency table, if there is one; raises `InputError` as `LatencyTable.read`."""
         return None if self.latency_table is None else LatencyTable.read(self.latency_table)
 
+    def make_prior(self, space: StagedSpace | ListedSpace) -> Prior | None:
+        """What the controller starts from, if there is anything; raises `InputError` as `Prior`."""
+        return None if self.prior is None else Prior(self.prior, space, self.evaluator.cost_model())
+
     def make_controller(self) -> Controller:
         """The controller, told of the reward what can be known in advance."""
         space = self.make_space()
@@ -276,7 +289,8 @@ class SearchSettings:
         objective = make_objective(space, self.make_reward(), costs, self.make_latency(), self.own)
         exact = all(cost.exact for name, cost in self.own.items() if name in self.reward.targets)
         told = objective if exact else None  # else the reward itself is learned
-        return make_controller(self.controller.name, space, self.seed, self.controller.options, told)
+        prior = self.make_prior(space)
+        return make_controller(self.controller.name, space, self.seed, self.controller.options, told, prior)
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `from_document`."""
@@ -284,6 +298,8 @@ class SearchSettings:
         document["evaluator"] = {"kind": self.evaluator.kind, **document["evaluator"]}
         if not self.own_costs:
             del document["own_costs"]  # as earlier versions know it
+        if self.prior is None:
+            del document["prior"]
         return document
 
     @staticmethod

@@ -33,6 +33,7 @@ class RunTrainings:
 
     Args:
         runs: of one space and one way to score; they may differ in seed, controller and reward.
+        option: that named them, for errors.
 
     Attributes:
         space: theirs.
@@ -46,11 +47,11 @@ class RunTrainings:
         InputError: a space that isn't one of decisions, or runs whose results don't compare.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
-        first = runs[0]
+    def __init__(self, runs: Sequence[Run], option: str = "from") -> None:
+        first, self._option = runs[0], option
         if not isinstance(first.space, StagedSpace):
             raise InputError(
-                f"from {first.folder}: its space {first.space.name!r} is a list, not of decisions"
+                f"{option} {first.folder}: its space {first.space.name!r} is a list, not of decisions"
             )
         self.space, self.sources = first.space, [str(run.folder) for run in runs]
         self.targets = dict(first.settings.reward.targets)
@@ -65,20 +66,23 @@ class RunTrainings:
         self.networks = [records[0] for records in seeds]
         self.accuracies = [[record.accuracy for record in records] for records in seeds]
 
-    @staticmethod
-    def _check_alike(first: Run, other: Run) -> None:
+    def _check_alike(self, first: Run, other: Run) -> None:
         if other.space.to_document() != first.space.to_document():
-            raise InputError(f"from {other.folder}: its space is another one than that of {first.folder}")
+            raise InputError(
+                f"{self._option} {other.folder}: its space is another one than that of {first.folder}"
+            )
         mine, theirs = first.settings.evaluator, other.settings.evaluator
         if mine.kind != theirs.kind or mine.depends_on != theirs.depends_on:
-            raise InputError(f"from {other.folder}: it is scored in another way than {first.folder}")
+            raise InputError(
+                f"{self._option} {other.folder}: it is scored in another way than {first.folder}"
+            )
 
     def trainings(self) -> Trainings:
         """As a process takes them; raises `InputError` where they are too few or too many."""
         if not FEWEST_NETWORKS <= len(self.networks) <= MOST:
             raise InputError(
-                f"from {', '.join(self.sources)}: {len(self.networks)} different networks have finished, "
-                f"expected {FEWEST_NETWORKS} to {MOST:,}"
+                f"{self._option} {', '.join(self.sources)}: {len(self.networks)} different networks have "
+                f"finished, expected {FEWEST_NETWORKS} to {MOST:,}"
             )
         rows = np.array([record.architecture for record in self.networks], dtype=np.int64)
         return Trainings(self.space, rows, self.accuracies)
@@ -86,7 +90,7 @@ class RunTrainings:
     def table(self) -> str:
         """As the CSV that `nas compare --table` reads, a line for each training."""
         if not self.networks:
-            raise InputError(f"from {', '.join(self.sources)}: no trial has finished yet")
+            raise InputError(f"{self._option} {', '.join(self.sources)}: no trial has finished yet")
         names = [decision.name for decision in self.space.decisions]
         heads = [ACCURACY, "macs", "params", *names]
         lines = []

@@ -54,6 +54,7 @@ ACTS = {
         "benchmark_data": (BENCHMARK, [*BENCHMARK, "--benchmark-data", SURROGATE]),
         "supernet": (SUPERNET, [*SUPERNET[:2], "--supernet", "other.pt"]),
         "latency_table": ([], ["--latency-table", "table.json"]),
+        "prior": ([], ["--prior", "imagenet"]),
         "surrogate": (BENCHMARK, [*BENCHMARK, "--surrogate", "gb"]),
         "noise": (BENCHMARK, [*BENCHMARK, "--noise"]),
         "data": ([], ["--data", "cifar10"]),

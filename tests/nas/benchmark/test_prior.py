@@ -1,0 +1,131 @@
+"""A search that starts from another one: what it takes over, what its run keeps, what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from controller import PredictorGuided
+from nas.benchmark.prior import IMAGENET, Prior
+from nas.benchmark.run_surrogate import read_run_surrogate
+from nas.runs.basis import BASIS
+from nas.runs.flat import make_settings
+from nas.runs.folder import PRIOR, SETTINGS, Run
+from nas.runs.placement import Placement
+from nas.search.journal import TRIALS
+from nas.session import resume_search, start_search
+from search_spaces import InputError, get_space, reference
+from search_spaces.document import read_document
+from tests.command import good, nas
+
+
+def search(folder, **settings):
+    given = {"targets": {"benchmark_macs": "400M"}, **settings}
+    made = make_settings(space="accel-nasbench", evaluator="benchmark", **given)
+    return start_search(made, folder, Placement(), Console(quiet=True))
+
+
+def chosen(folder):
+    return [json.loads(line)["architecture"] for line in (folder / TRIALS).read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """A finished run of forty random networks, with the noise of trainings."""
+    return search(
+        tmp_path_factory.mktemp("known") / "first", controller="random", trials=40, noise=True
+    ).folder
+
+
+@pytest.fixture
+def begun(known, tmp_path):
+    """A search on the other surrogate that starts from a copy of it."""
+    shutil.copytree(known, tmp_path / "first")
+    search(tmp_path / "run", surrogate="gb", prior=str(tmp_path / "first"), trials=12)
+    return tmp_path / "run"
+
+
+def test_the_run_keeps_it_and_needs_the_other_no_more(begun, tmp_path):
+    shutil.rmtree(tmp_path / "first")
+    shutil.move(begun, tmp_path / "moved")
+    run = Run.open(tmp_path / "moved")
+    assert isinstance(run.settings.make_controller(), PredictorGuided)
+    assert read_run_surrogate(run.folder / PRIOR).trainings.rows.shape == (40, 28)
+    said = nas("resume", run.folder, "--trials", "16").stderr
+    assert "prior: accuracy by a process on 40 networks of runs, held-out tau" in said
+    assert "28 of its 28 decisions follow from this space's" in " ".join(said.split())
+    assert "would have proposed other networks" not in said
+    assert len(Run.open(run.folder).records()) == 16
+
+
+def test_a_resumed_search_is_the_same_as_an_uninterrupted_one(begun, known, tmp_path):
+    resume_search(begun, Placement(), Console(quiet=True), trials=20)
+    search(tmp_path / "whole", surrogate="gb", prior=str(known), trials=20)
+    assert chosen(begun) == chosen(tmp_path / "whole")
+    search(tmp_path / "alone", surrogate="gb", trials=20)
+    assert chosen(begun) != chosen(tmp_path / "alone")
+
+
+def test_another_prior_in_its_place_is_said(begun):
+    document = json.loads((begun / PRIOR).read_text())
+    document["accuracies"] = [[1 - value for value in values] for values in document["accuracies"]]
+    (begun / PRIOR).write_text(json.dumps(document))
+    said = nas("resume", begun, "--trials", "14").stderr
+    assert "prior is another one" in said
+
+
+def test_a_file_of_a_benchmark_is_one_too(known, tmp_path):
+    good("benchmark", "--from", known, "--out", tmp_path / "first.json")
+    run = search(tmp_path / "run", surrogate="gb", prior=str(tmp_path / "first.json"), trials=12)
+    search(tmp_path / "other", surrogate="gb", prior=str(known), trials=12)
+    assert chosen(run.folder) == chosen(tmp_path / "other")
+    assert read_document(run.folder / SETTINGS)["prior"] == str(tmp_path / "first.json")
+    assert "prior" in read_document(run.folder / BASIS)
+
+
+def test_a_search_without_one_keeps_nothing_of_it(tmp_path):
+    run = search(tmp_path / "run", trials=2)
+    assert not (run.folder / PRIOR).exists()
+    assert "prior" not in read_document(run.folder / SETTINGS)
+    assert "prior" not in read_document(run.folder / BASIS)
+
+
+def test_imagenet_knows_networks_of_other_spaces():
+    space = get_space("efficientnet")
+    prior = Prior(IMAGENET, space)
+    assert prior.describe() == (
+        "ImageNet top-1 by a surrogate; 27 of its 28 decisions follow from this space's"
+    )
+    rows = np.array([space.sample(np.random.default_rng(seed)) for seed in range(200)])
+    accuracies = prior(rows)
+    assert 0.4 < accuracies.min() < accuracies.max() < 0.7
+    (b0,) = prior(np.array([space.encode(reference("efficientnet-b0"))]))
+    assert b0 == pytest.approx(0.657, abs=0.003)  # as the surrogate has it in its own space
+    assert b0 > np.quantile(accuracies, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--prior", "nothing"], "expected imagenet, a run's folder, or a FILE.json by `nas benchmark`"),
+        (["--prior", "nothing.json"], "nothing.json"),
+        (["--prior", "imagenet"], "prior 'imagenet': scores this search too"),
+        (["--prior", "{few}"], "2 different networks have finished, expected 20 to 3,000"),
+        (["--prior", "{known}", "--controller", "evolution"], "controller 'evolution' learns from none"),
+    ],
+)
+def test_what_is_none_is_refused_and_nothing_is_made(given, said, known, tmp_path):
+    if "{few}" in given:
+        search(tmp_path / "few", trials=2)
+    words = [word.format(few=tmp_path / "few", known=known) for word in given]
+    done = nas("search", "--evaluator", "benchmark", "--trials", "3", "--out", tmp_path / "run", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_spaces_that_share_nothing_with_it_are_refused():
+    with pytest.raises(InputError, match="prior 'imagenet': space 'accel-nasbench': its networks have 7"):
+        Prior(IMAGENET, get_space("mobilenet-v4"))
