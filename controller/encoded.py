@@ -12,7 +12,7 @@ from controller.row_factor import Floats
 from search_spaces.architecture import Architecture
 
 Describe = Callable[[NDArray[np.int64]], tuple[Floats, Floats, Floats, Floats]]
-"""Architectures (n, decisions) -> (x of shape (n, columns), z as `Points` has it, slope, offset, both (n,))."""
+"""Architectures (n, decisions) -> (x of shape (n, columns), z as `Points` has it, slope and offset (n,))."""
 
 
 class EncodedArchitectures:

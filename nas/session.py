@@ -14,18 +14,19 @@ from nas.benchmark.load import keep_loaded
 from nas.errors import HeadLostError
 from nas.export.exportable import describe_space
 from nas.runs.folder import Run, check_run_links, is_untouched, sweep
-from nas.runs.link import copy_of, kept_copy
+from nas.runs.link import STORAGE, copy_of, kept_copy
 from nas.runs.measured import EXPONENT
 from nas.runs.mirror import Mirror, has_run
 from nas.runs.placement import Placement
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import is_url
 from nas.search.evaluator import Evaluator
+from nas.search.in_process import run_in_process
 from nas.search.journal import check_unused
-from nas.search.loop import SearchLoop, run_in_process
+from nas.search.loop import SearchLoop
 from nas.search.own_cost import other_costs
-from nas.search.results import Results
 from nas.search.reward import AUTO
+from nas.search.snapshot import Snapshots
 from nas.search.trial import Record
 from nas.studies.exponent import ExponentStudy
 from nas.studies.run_benchmark import RunTrainings, make_run_benchmark
@@ -99,6 +100,10 @@ def resume_search(
     run = Run.open(folder)
     check_run_links(folder)
     check_unused(folder)  # before data are read and Ray is started
+    elsewhere = placement.storage or placement.log or data or data_root or (folder / STORAGE).is_file()
+    if not elsewhere and run.is_over(trials or run.settings.trials):
+        console.print(f"search in {folder}: has ended, all is there", highlight=False, markup=False)
+        return run
     run.settings = replace(run.settings, evaluator=run.settings.evaluator.moved(data, data_root))
     run.settings.check()
     placement = placement.kept_in(folder)
@@ -122,6 +127,7 @@ def _run(
 ) -> Run:
     from nas.report.progress import SearchProgress
     from nas.report.remarks import guessing_remark, print_once
+    from nas.report.result_files import ResultFiles
     from nas.report.tensorboard import TensorBoardWriter
     from nas.report.trial_log import TrialLog
 
@@ -174,7 +180,7 @@ def _run(
         tracked.begin(run, records)
         progress = SearchProgress(console, trials, evaluator.epochs, records, settings.make_reward())
         results = run.results(records)
-        keeper = _Results(run, results)
+        keeper, snapshots = ResultFiles(run, results), Snapshots(folder, run.steering)
         incumbent = None
 
         def tick() -> None:
@@ -183,7 +189,8 @@ def _run(
                 mirror.check()
 
         try:
-            loop = run.loop(journal, trials, (progress, events, keeper, tracked), costs)
+            loop = run.loop(journal, trials, (progress, events, keeper, tracked, snapshots), costs)
+            snapshots.loop = loop
             exact = loop.retraced
             if not exact:
                 say(_NOT_RETRACED)
@@ -206,7 +213,7 @@ def _run(
                 console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
         except BaseException as error:
             # written as far as it goes; what is reported is why the search ended
-            for write in (events.close, lambda: run.write_results(results, incumbent)):
+            for write in (events.close, lambda: run.write_results(results, incumbent), snapshots.close):
                 with suppress(InputError, OSError):
                     write()
             tracked.close(5)
@@ -219,6 +226,7 @@ def _run(
         events.close()
         run.write_results(results, incumbent)
         tracked.close()
+        snapshots.close()  # last: it says that all of this is there
     if (remark := guessing_remark([r.accuracy for r in results.scored], evaluator.chance)) is not None:
         say(remark)
     if not results.scored:
@@ -378,21 +386,3 @@ def _on_ray(
             ) from None
 
     return shared.light, width, run
-
-
-class _Results:
-    """Keeps `best.yaml` and `pareto.csv` up to date while the search runs."""
-
-    def __init__(self, run: Run, results: Results) -> None:
-        self.run, self.results = run, results
-
-    def started(self, trial: object) -> None:
-        pass
-
-    def measured(self, trial: object, measurement: object) -> None:
-        pass
-
-    def ended(self, record: Record) -> None:
-        self.results.add(record)
-        if record is self.results.best:
-            self.run.write_results(self.results)

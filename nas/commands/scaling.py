@@ -229,13 +229,13 @@ def _train(
 
 def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
     """Print and draw what a run found about scaling, resumed or not; None if it isn't such a run."""
+    if not isinstance(run.space, ListedSpace):
+        return None
     from nas.report.scaling import coefficients_document, study_document, write_study
     from nas.report.tables import coefficients_table, study_table
     from nas.studies.scaling import COEFFICIENTS, STUDY, study_points
     from nas.studies.stage_two import STAGE_TWO
 
-    if not isinstance(run.space, ListedSpace):
-        return None
     records = run.records()
     if run.space.name == STAGE_TWO:
         return report_stage_two(run, quiet)

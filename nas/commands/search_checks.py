@@ -95,6 +95,8 @@ def check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
         )
     if isinstance(settings.evaluator, TrainSettings):
         only_for_fetched(absolute_data(data or settings.evaluator.data), "data_root", "download")
+    if trials is None:
+        return
     ended = len(run.records(lambda text: None))  # `resume_search` says what is wrong with them
-    if trials is not None and trials < ended:
+    if trials < ended:
         raise InputError(f"trials {trials}: {ended} have ended already: expected at least as many")

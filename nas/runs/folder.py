@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,11 +31,13 @@ from nas.runs.settings import SearchSettings
 from nas.runs.status import RUNNING
 from nas.search.convergence import Convergence
 from nas.search.journal import DAMAGED, LOCK, PROPOSALS, TRIALS, Journal, read_records, to_stderr
+from nas.search.journal_file import read_files
 from nas.search.loop import Observer, SearchLoop
 from nas.search.own_cost import OwnCost
 from nas.search.results import Results
 from nas.search.reward import AUTO
-from nas.search.trial import Record, Scored
+from nas.search.snapshot import SNAPSHOT, read_snapshot
+from nas.search.trial import Record, Scored, package_versions
 from search_spaces.document import (
     check_links,
     is_temporary,
@@ -54,7 +58,7 @@ PRIOR = "prior.json"
 """The same of the benchmark that its controller starts from."""
 
 
-_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PRIOR, PLACEMENT, STORAGE, RUNNING)
+_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PRIOR, SNAPSHOT, PLACEMENT, STORAGE, RUNNING)
 """What is written anew, whole, at the top of a run's folder."""
 
 
@@ -262,17 +266,49 @@ class Run:
         more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
     ) -> SearchLoop:
         """The search loop over this run's journal, brought to where the journal ends."""
-        settings = self.settings
+        settings, controller = self.settings, self.settings.make_controller()
+        convergence = Convergence(settings.price) if settings.until == "converged" else None
+        begun = (0, 0, True)
+        snapshot = read_snapshot(self.folder, self.steering, journal.records, journal.proposals)
+        if snapshot is not None and snapshot.restore(controller, convergence):
+            begun = snapshot.asked, snapshot.told, snapshot.exact
         return SearchLoop(
-            settings.make_controller(),
+            controller,
             settings.make_reward(),
             journal,
             trials,
             settings.seed,
             observers,
             more_costs,
-            Convergence(settings.price) if settings.until == "converged" else None,
+            convergence,
+            begun=begun,
         )
+
+    @property
+    def steering(self) -> str:
+        """Digest of what decides the controller's proposals, beside the results."""
+        settings = self.settings
+        decisive = [basis_of(settings), settings.until, settings.price, package_versions()["baseline-nas"]]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
+
+    def is_over(self, trials: int) -> bool:
+        """Whether a search of so many trials has ended here, and left all that it leaves.
+
+        False where it would take more than the files themselves to say so.
+        """
+        kept, now = read_basis(self.folder), basis_of(self.settings)
+        if kept is None or any(changed(kept, now) for changed in (refusal, steered, rewarded)):
+            return False
+        found = read_files(self.folder, self.space, self.settings.make_reward())
+        records, proposals = found.records, found.proposals
+        if found.remarks or not all(found.in_order.values()) or len(records) != len(proposals):
+            return False
+        if not all((self.folder / name).is_file() for name in (BEST, PARETO)):
+            return False
+        snapshot = read_snapshot(self.folder, self.steering, records, proposals)
+        if snapshot is None or not snapshot.trials or (snapshot.asked, snapshot.told) != (len(records),) * 2:
+            return False
+        return trials in (snapshot.trials, len(records))
 
     def results(self, records: Iterable[Record]) -> Results:
         """What these trials found, by the costs that the run's reward weighs."""

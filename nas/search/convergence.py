@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from search_spaces.errors import InputError
 
@@ -52,6 +54,23 @@ class Convergence:
         self._improved.append(better and self._best > float("-inf"))
         if reward is not None:
             self._best = max(self._best, reward)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides when it has been reached, as plain data."""
+        best = None if self._best == float("-inf") else self._best
+        return {
+            "chances": list(self._chances),
+            "improved": list(self._improved),
+            "best": best,
+            "asked": self._asked,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self._chances = deque(state["chances"], maxlen=WINDOW)
+        self._improved = deque(state["improved"], maxlen=WINDOW)
+        self._best = float("-inf") if state["best"] is None else float(state["best"])
+        self._asked = int(state["asked"])
 
     @property
     def trials_per_improvement(self) -> float | None:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from typing import Any
 
 from nas.search.trial import FAILED, FINISHED, STOPPED, Record
@@ -41,6 +42,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
     return value
 
 
+@lru_cache(maxsize=1 << 15)  # a command reads a journal several times: to check, to go on, to show
 def parse_record(line: bytes) -> tuple[Record, dict[str, Any]]:
     """The trial in a line, and what fields it has beside: a later version's.
 
@@ -61,6 +63,7 @@ def parse_record(line: bytes) -> tuple[Record, dict[str, Any]]:
     return record, more
 
 
+@lru_cache(maxsize=1 << 15)
 def parse_proposal(line: bytes) -> tuple[int, int, Architecture]:
     """(trial, how many had ended when it was proposed, what) of a line; raises `DamagedLineError`."""
     known = parse_object(line)
@@ -109,7 +112,9 @@ def _count(value: object) -> bool:
 
 def _text(value: object) -> bool:
     # half of a surrogate pair can be read but never written
-    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if not isinstance(value, str):
+        return False
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _mapping(fits: Callable[[object], bool]) -> Callable[[object], bool]:

@@ -1,6 +1,6 @@
 """The search loop's core: which trial comes next, and what happens when one ends.
 
-It runs nothing itself: `run_in_process` drives it with an evaluator in this process,
+It runs nothing itself: `nas.search.in_process` drives it with an evaluator in this process,
 `nas.cluster.tune` on a cluster, and `nas.search.simulation` by a virtual clock.
 """
 
@@ -9,19 +9,26 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from controller.base import Controller, Proposal, SpaceExhaustedError
 from nas.errors import TrialFailedError
 from nas.network.analytic import analytic_costs
 from nas.search.convergence import Convergence
-from nas.search.evaluator import Evaluator
 from nas.search.journal import MemoryJournal
-from nas.search.numeric import plain
 from nas.search.retrace import Replay
 from nas.search.reward import Reward
-from nas.search.trial import FAILED, FINISHED, STOPPED, Measurement, Record, Scored, Trial, make_record
+from nas.search.trial import (
+    FAILED,
+    FINISHED,
+    STOPPED,
+    Measurement,
+    Record,
+    Scored,
+    Trial,
+    make_record,
+    package_versions,
+)
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.spec import NetworkSpec
@@ -64,6 +71,8 @@ class SearchLoop:
         more_costs: of a network, beside the analytic ones; an evaluator's `costs`.
         convergence: ends the search before it has all its trials.
         costs: of an architecture, all that count, from tables; None: computed from its network.
+        begun: how many asks and tells of the journal the controller has had already, and whether it repeated
+            them by itself.
 
     Attributes:
         running: the trials under evaluation, by id.
@@ -83,6 +92,7 @@ class SearchLoop:
         more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
         convergence: Convergence | None = None,
         costs: Callable[[Architecture], dict[str, float]] | None = None,
+        begun: tuple[int, int, bool] = (0, 0, True),
     ) -> None:
         if trials < 1:
             raise InputError(f"trials {trials}: expected at least 1")
@@ -97,14 +107,14 @@ class SearchLoop:
         self._known: dict[str, Record] = {}
         self._exhausted = False
         self._metrics_kept = controller.metrics
-        self._versions = _versions()
+        self._versions = package_versions()
         self._to_start: list[Trial] = []
         for record in self.records:
             self._known.setdefault(record.digest, record)
         self._failures: list[str] = []  # of this process, until one of its evaluations has a result
         self._works = False
         self._handed: set[int] = set()
-        self._replay = Replay(journal, self._ask, controller.amend, self._teach)
+        self._replay = Replay(journal, self._ask, controller.amend, self._teach, begun)
         self._advance()
 
     @property
@@ -116,6 +126,11 @@ class SearchLoop:
     def retraced(self) -> bool:
         """Whether a resumed run's controller repeats the journal's proposals, as far as it has been."""
         return self._replay.exact
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the controller knows all that the journal has."""
+        return self._replay.over
 
     @property
     def done(self) -> bool:
@@ -368,32 +383,3 @@ class SearchLoop:
             raise AllTrialsFailedError(
                 f"{resumed}the first {count} trials all failed; the last: {self._failures[-1]}"
             )
-
-
-def run_in_process(loop: SearchLoop, evaluator: Evaluator, tick: Callable[[], None] = lambda: None) -> None:
-    """Run all trials one after the other in this process: for evaluators that take no time.
-
-    `tick` is called after each, e.g. to redraw a table.
-    """
-    while (trial := loop.next_trial()) is not None:
-        began, clock = time.time(), time.perf_counter()
-        rows: list[Measurement] = []
-        try:
-            for measured in evaluator.start(trial.spec, trial.seed):
-                rows.append(measurement := plain(measured))
-                loop.measure(trial, measurement)
-        except TrialFailedError as error:
-            loop.fail(trial, str(error), None, began, time.perf_counter() - clock)
-        else:
-            loop.finish(trial, rows, started=began, seconds=time.perf_counter() - clock)
-        tick()
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in ("baseline-nas", "torch", "torchvision", "ray"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions

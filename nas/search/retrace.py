@@ -77,6 +77,7 @@ class Replay:
         journal: open; a proposal that it has lost is noted in it again.
         ask, amend: the controller's.
         teach: tells the controller of a record.
+        begun: how many asks and tells the controller has had already, and whether it repeated them by itself.
 
     Attributes:
         told: how many ends the controller has been told of.
@@ -91,8 +92,10 @@ class Replay:
         ask: Callable[[], Proposal],
         amend: Callable[[int, Architecture], None],
         teach: Callable[[Record], object],
+        begun: tuple[int, int, bool] = (0, 0, True),
     ) -> None:
-        self.journal, self.told, self.exact = journal, 0, True
+        self.journal = journal
+        self._asked, self.told, self.exact = begun
         self.awaited: int | None = None
         self._ask, self._amend, self._teach = ask, amend, teach
         self._retrace = Retrace.of(journal.records, journal.proposals)
@@ -131,7 +134,7 @@ class Replay:
 
     def _replayed(self) -> Iterator[int]:
         tells = self._retrace.tells
-        for id, asked_after in enumerate(self._retrace.asks):
+        for id, asked_after in list(enumerate(self._retrace.asks))[self._asked :]:
             while self.told < min(asked_after, len(tells)):
                 yield from self._retell(tells[self.told])
             proposal, known = self._ask(), self.journal.proposals.get(id)

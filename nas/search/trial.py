@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from controller.base import Proposal
@@ -116,3 +117,14 @@ class Scored(Record):
 def make_record(**fields: Any) -> Record:
     """A record, scored if it has a reward; raises TypeError for missing or unknown fields."""
     return (Record if fields.get("reward") is None else Scored)(**fields)
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of what decides a result, as records keep them."""
+    versions = {}
+    for package in ("baseline-nas", "torch", "torchvision", "ray"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

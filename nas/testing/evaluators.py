@@ -16,8 +16,9 @@ import torch
 
 from nas.network.cost import COSTS
 from nas.search.evaluator import Evaluation, Evaluator
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal
-from nas.search.loop import SearchLoop, run_in_process
+from nas.search.loop import SearchLoop
 from nas.search.reward import Reward
 from nas.search.trial import FINISHED, Measurement
 from search_spaces.listed import ListedSpace

@@ -11,8 +11,8 @@ from nas.network.builder import build
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.status import RunningTrial, Status
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal
-from nas.search.loop import run_in_process
 from nas.training.checkpoint import checkpoint_bytes
 from search_spaces import NetworkSpec, StageSpec, StemSpec, reference
 from search_spaces.listed import ListedSpace

@@ -12,8 +12,8 @@ from PIL import Image
 from nas.runs.folder import Run
 from nas.runs.measured import read_measured
 from nas.runs.settings import SearchSettings
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal, read_records
-from nas.search.loop import run_in_process
 from search_spaces import read_spec, reference
 from tests.command import good, nas, refused
 from tests.nas.search.fakes import Fake

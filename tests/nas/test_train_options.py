@@ -13,8 +13,8 @@ from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
 from nas.runs.train_settings import TrainSettings
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal
-from nas.search.loop import run_in_process
 from nas.training.checkpoint import save_checkpoint
 from nas.training.full import FullTraining
 from tests.command import refused

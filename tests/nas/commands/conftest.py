@@ -19,8 +19,8 @@ from nas.latency.timing import Timing
 from nas.network.builder import build
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal
-from nas.search.loop import run_in_process
 from nas.search.trial import make_record
 from nas.studies.int8_export import Int8Scores
 from nas.studies.proxy_design import Correlation

@@ -31,8 +31,8 @@ from nas.cli import _COMMANDS
 from nas.commands import common
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings, SpaceSettings
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal
-from nas.search.loop import run_in_process
 from search_spaces.document import dump_yaml
 from search_spaces.mbconv import StagedSpace
 from search_spaces.quoting import displayed, printable

@@ -20,8 +20,8 @@ from nas.runs.flat import make_settings
 from nas.runs.folder import BEST, Run
 from nas.runs.placement import Placement
 from nas.runs.status import RunningTrial, Status
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal, read_records
-from nas.search.loop import run_in_process
 from nas.search.trial import Trial
 from nas.session import resume_search, start_search
 from tests.nas.search.fakes import Fake

@@ -14,8 +14,8 @@ from nas.report.tracked_trial import TrackedTrial
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.settings import SearchSettings
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal, read_records
-from nas.search.loop import run_in_process
 from tests.command import good, nas
 from tests.nas.search.fakes import FailsSometimes
 

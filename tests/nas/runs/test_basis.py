@@ -11,8 +11,8 @@ from nas.runs.basis import BASIS, basis_of
 from nas.runs.flat import make_settings
 from nas.runs.folder import BEST, PARETO, SETTINGS, Run
 from nas.runs.placement import Placement
+from nas.search.in_process import run_in_process
 from nas.search.journal import TRIALS, Journal, read_records
-from nas.search.loop import run_in_process
 from nas.session import start_search
 from search_spaces.document import read_document, write_document
 from search_spaces.errors import InputError

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from controller import make_controller
+from nas.search.in_process import run_in_process
 from nas.search.journal import DAMAGED, PROPOSALS, TRIALS, Journal, read_records
-from nas.search.loop import SearchLoop, run_in_process
+from nas.search.loop import SearchLoop
 from nas.search.reward import make_reward
 from search_spaces import InputError, get_space
 from tests.nas.search.fakes import FailsSometimes

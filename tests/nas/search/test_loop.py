@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 
 from controller import make_controller
+from nas.search.in_process import run_in_process
 from nas.search.journal import PROPOSALS, TRIALS, Journal, read_records
-from nas.search.loop import (
-    AllTrialsFailedError,
-    SearchLoop,
-    run_in_process,
-)
+from nas.search.loop import AllTrialsFailedError, SearchLoop
 from nas.search.results import Results
 from nas.search.reward import make_reward
 from nas.search.trial import Record

@@ -6,8 +6,9 @@ import pytest
 from controller import make_controller
 from controller.base import Controller
 from nas.errors import TrialFailedError
+from nas.search.in_process import run_in_process
 from nas.search.journal import Journal, MemoryJournal
-from nas.search.loop import AllTrialsFailedError, SearchLoop, run_in_process
+from nas.search.loop import AllTrialsFailedError, SearchLoop
 from nas.search.reward import Reward, make_reward
 from nas.search.simulation import RandomWorkers, TimedWorkers, simulate
 from search_spaces import Architecture, StagedSpace, get_space

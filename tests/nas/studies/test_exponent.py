@@ -143,8 +143,9 @@ class _InMemory:
         self.settings, self.space = settings, settings.make_space()
 
     def records(self, accuracy):
+        from nas.search.in_process import run_in_process
         from nas.search.journal import MemoryJournal
-        from nas.search.loop import SearchLoop, run_in_process
+        from nas.search.loop import SearchLoop
 
         settings, space = self.settings, self.space
 

@@ -1,0 +1,106 @@
+"""What a prior brings the predictor, by how much it knows: evaluations to 95 and 99% of the way.
+
+A prior of correlation r is r parts of the accuracy itself, the rest those of the same function with all its
+choices relabelled, which has the same roughness and other peaks; `upside down` is the accuracy with its sign
+changed.
+
+    python benchmarks/priors.py [SEEDS TRIALS PENDING] [ORACLE ...]
+"""
+
+import math
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from controller import make_controller
+from nas.benchmark.source import OracleSource, make_oracle
+from nas.benchmark.surrogate import FAMILIES
+
+KINDS = {"none": None, "r .8": 0.8, "r .5": 0.5, "unrelated": 0.0, "upside down": -1.0}
+GOALS = ("95%", "99%")
+FIRST_SEED = 3000
+
+
+@cache
+def oracle_of(name):
+    oracle = make_oracle(OracleSource(name, "surrogate" if name in FAMILIES else "synthetic"))
+    return oracle, oracle.landmarks()
+
+
+def prior_of(oracle, correlation):
+    """Accuracies as a task tells them that agrees with the oracle so far."""
+    sizes = np.array([len(decision) for decision in oracle.space.decisions])
+    labels = [np.random.default_rng(7 + d).permutation(size) for d, size in enumerate(sizes)]
+
+    def accuracy(rows):
+        slope, offset = oracle.objective(rows) if oracle.objective else (1.0, 0.0)
+        return (oracle.rewards(rows) - offset) / slope
+
+    def relabelled(rows):
+        return accuracy(np.stack([label[rows[:, d]] for d, label in enumerate(labels)], axis=1))
+
+    sample = np.random.default_rng(0).integers(sizes, size=(2000, len(sizes)))
+    means, scales = zip(*((f(sample).mean(), f(sample).std()) for f in (accuracy, relabelled)), strict=True)
+    rest = math.sqrt(1 - correlation**2)
+
+    def prior(rows):
+        own, other = (
+            (f(rows) - m) / s for f, m, s in zip((accuracy, relabelled), means, scales, strict=True)
+        )
+        return means[0] + scales[0] * (correlation * own + rest * other)
+
+    return prior
+
+
+def run(task):
+    """Results until each goal was reached; one more than there are trials where it wasn't."""
+    name, kind, seed, trials, pending = task
+    oracle, landmarks = oracle_of(name)
+    prior = None if KINDS[kind] is None else prior_of(oracle, KINDS[kind])
+    controller = make_controller("predictor", oracle.space, seed, None, oracle.objective, prior)
+    goals, rng = np.array([landmarks.goals[goal] for goal in GOALS]), np.random.default_rng([seed, 1])
+    waiting, reached, best = [], np.full(len(goals), trials + 1), -math.inf
+    for count in range(1, trials + 1):
+        while len(waiting) < pending:
+            waiting.append(controller.ask())
+        proposal = waiting.pop(int(rng.integers(len(waiting))))
+        reward = float(oracle.rewards(np.array([proposal.architecture]))[0])
+        controller.tell(proposal.id, reward)
+        best = max(best, reward)
+        reached[(reached > trials) & (goals <= best + 1e-12)] = count
+        if (reached <= trials).all():
+            break
+    return reached
+
+
+def main(seeds=20, trials=250, pending=1, *names):
+    seeds, trials, pending = int(seeds), int(trials), int(pending)
+    print(f"median (most) over {seeds} seeds from {FIRST_SEED}, {pending} pending; > {trials}: not reached")
+    print(f"{'oracle':14s} {'goal':5s}" + "".join(f"{kind:>15s}" for kind in KINDS))
+    with ProcessPoolExecutor(2) as processes:
+        for name in names or (*FAMILIES, "ordered", "shuffled", "unordered", "conditional"):
+            found = {
+                kind: np.array(
+                    list(
+                        processes.map(
+                            run, [(name, kind, FIRST_SEED + s, trials, pending) for s in range(seeds)]
+                        )
+                    )
+                )
+                for kind in KINDS
+            }
+            for place, goal in enumerate(GOALS):
+                cells = [
+                    f"{np.median(counts[:, place]):.0f} ({counts[:, place].max()})"
+                    for counts in found.values()
+                ]
+                print(f"{name:14s} {goal:5s}" + "".join(f"{cell:>15s}" for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
