@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nas.benchmark.records import DEVICES
-from nas.benchmark.run_surrogate import describe_runs
+from nas.benchmark.run_surrogate import RunSurrogate, describe_runs
 from nas.benchmark.truth import AccuracyModel
 from nas.search.evaluator import Evaluation, Evaluator
 from nas.search.trial import Measurement
@@ -37,18 +39,24 @@ class BenchmarkEvaluator(Evaluator):
         self.noisy = noise > 0
         self.chance = 1 / surrogate.space.template.num_classes
         self.data_digest = surrogate.digest
+        self.epochs = surrogate.epochs if isinstance(surrogate, RunSurrogate) else 1
 
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:
-        """One measurement, of a network of the space.
+        """A measurement for each epoch that is known, of a network of the space.
 
         Raises:
             NotInSpaceError: the network is none of the space.
         """
         row = [self.surrogate.space.encode(spec)]
-        top1 = float(self.surrogate.top1(row, self.family)[0])
-        if self.noise:
-            top1 += self.noise * float(np.random.default_rng(seed).normal())
-        return _Answer(min(max(top1 / 100, 0.0), 1.0))
+        rng = np.random.default_rng(seed)
+        noise = self.noise * float(rng.normal()) if self.noise else 0.0
+        answers = [float(self.surrogate.top1(row, self.family)[0]) + noise]
+        if isinstance(self.surrogate, RunSurrogate) and self.epochs > 1:
+            earlier = self.surrogate.curve(row)[0, :-1]
+            if self.noise:
+                earlier = earlier + self.surrogate.curve_noise[:-1] * rng.normal(size=self.epochs - 1)
+            answers = [*earlier.tolist(), *answers]
+        return _Answer([min(max(top1 / 100, 0.0), 1.0) for top1 in answers])
 
     def costs(self, spec: NetworkSpec) -> dict[str, float]:
         """Predicted `DEVICES` and `train_time`."""
@@ -73,15 +81,15 @@ MEASURED = (*DEVICES, "train_time")
 
 
 class _Answer(Evaluation):
-    def __init__(self, accuracy: float) -> None:
-        self.accuracy, self._told = accuracy, False
+    def __init__(self, accuracies: Sequence[float]) -> None:
+        self._accuracies, self._told = accuracies, 0
 
     def __next__(self) -> Measurement:
-        if self._told:
+        if self.finished:
             raise StopIteration
-        self._told = True
-        return {"epoch": 1, "accuracy": self.accuracy}
+        self._told += 1
+        return {"epoch": self._told, "accuracy": self._accuracies[self._told - 1]}
 
     @property
     def finished(self) -> bool:
-        return self._told
+        return self._told == len(self._accuracies)

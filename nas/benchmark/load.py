@@ -12,6 +12,9 @@ from nas.benchmark.truth import AccuracyModel
 CACHE = Path("~/.cache/baseline-nas")
 """Where fitted surrogates and fetched records are kept."""
 
+CURVES = "curves"
+"""The embedded benchmark of recorded trainings, epoch by epoch."""
+_CURVES_FILE = Path(__file__).with_name("curves.json")
 
 _loaded: dict[str | None, AccuracyModel] = {}
 
@@ -21,7 +24,7 @@ def load_surrogate(data: str | None = None, progress: Callable[[str], None] | No
 
     Args:
         data: folder or archive of Accel-NASBench's records; a surrogate's file (`.npz`), or a benchmark of
-            runs (`.json`, by `nas benchmark`).
+            runs (`.json`, by `nas benchmark`, or `curves`, the embedded one).
         progress: told what is being fitted, which takes about half a minute the first time.
 
     Raises:
@@ -38,7 +41,7 @@ def _load(data: str | None, progress: Callable[[str], None] | None) -> AccuracyM
     if Path(data).suffix == ".npz":
         return read_surrogate(Path(data))
     if is_run_benchmark(data):
-        return read_run_surrogate(data)
+        return read_run_surrogate(run_benchmark_file(data))
     from nas.benchmark.fit import surrogate_of  # scikit-learn and torch, only to fit
 
     return surrogate_of(data, CACHE.expanduser(), progress)
@@ -55,5 +58,10 @@ def is_loaded(data: str) -> bool:
 
 
 def is_run_benchmark(data: str | None) -> bool:
-    """Whether a file's name says that it is a benchmark by `nas benchmark`."""
-    return data is not None and Path(data).suffix == ".json"
+    """Whether this names a benchmark by `nas benchmark`: `curves`, or a file."""
+    return data is not None and (data == CURVES or Path(data).suffix == ".json")
+
+
+def run_benchmark_file(data: str) -> Path:
+    """Where it is."""
+    return _CURVES_FILE if data == CURVES else Path(data)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.benchmark.load import is_loaded, is_run_benchmark, load_surrogate
+from nas.benchmark.load import CURVES, is_loaded, is_run_benchmark, load_surrogate
 from nas.benchmark.run_surrogate import describe_runs
 from nas.benchmark.truth import AccuracyModel
+from search_spaces.document import MAX_BYTES
 from search_spaces.errors import InputError, shown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
+from search_spaces.reading import read_regular
 from search_spaces.translation import Translation
 
 IMAGENET = "imagenet"
-"""The prior that is embedded: ImageNet's accuracies by the benchmark's surrogate."""
+"""A prior that is embedded: ImageNet's accuracies by the benchmark's surrogate."""
+EMBEDDED = (IMAGENET, CURVES)
 
 
 class Prior:
     """Accuracies of a space's architectures in another task; called with choice indices (n, decisions).
 
     Args:
-        name: `imagenet`, or the path of a benchmark by `nas benchmark`.
+        name: one of `EMBEDDED`, or the path of a benchmark by `nas benchmark`.
         space: whose architectures are asked for.
         scored_by: what scores the search, where that is a benchmark: another one.
 
@@ -56,6 +62,13 @@ class Prior:
         return f"{what}; {followed} of its {decisions} decisions follow from this space's"
 
 
+def prior_digest(name: str) -> str:
+    """Of its file, which isn't understood for that; the embedded one goes by its name."""
+    if not Path(name).is_file():
+        return Path(name).name
+    return hashlib.sha256(read_regular(name, MAX_BYTES)).hexdigest()[:16]
+
+
 def read_prior(name: str) -> tuple[AccuracyModel, str]:
     """What answers, and by which family of its surrogates; raises `InputError` where nothing does."""
     if name == IMAGENET:
@@ -64,6 +77,7 @@ def read_prior(name: str) -> tuple[AccuracyModel, str]:
         surrogate = load_surrogate(name)
     else:
         raise InputError(
-            f"prior {shown(name)}: expected {IMAGENET}, a run's folder, or a FILE.json by `nas benchmark`"
+            f"prior {shown(name)}: expected {' or '.join(EMBEDDED)}, a run's folder, or a FILE.json by "
+            "`nas benchmark`"
         )
     return surrogate, surrogate.families[0]

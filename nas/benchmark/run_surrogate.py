@@ -40,11 +40,13 @@ class Trainings:
         space: of the networks.
         rows: choice indices of different networks, shape (n, decisions).
         accuracies: of each network's trainings, fractions.
+        curves: of each network's trainings the accuracy after every epoch, of all as many; None: unknown.
     """
 
     space: StagedSpace
     rows: NDArray[np.int64]
     accuracies: Sequence[Sequence[float]]
+    curves: Sequence[Sequence[Sequence[float]]] | None = None
 
     @cached_property
     def means(self) -> NDArray[np.float64]:
@@ -54,13 +56,29 @@ class Trainings:
     @cached_property
     def noise(self) -> float | None:
         """Standard deviation between two trainings of one network, pooled; None: none was trained twice."""
-        freedom = sum(len(values) - 1 for values in self.accuracies)
-        squares = sum(float(np.var(values)) * len(values) for values in self.accuracies)
-        return math.sqrt(squares / freedom) if freedom else None
+        return _pooled(self.accuracies)
+
+    @property
+    def epochs(self) -> int:
+        """How many accuracies are known of a training."""
+        return 1 if self.curves is None else len(self.curves[0][0])
+
+    def after(self, epoch: int) -> Sequence[Sequence[float]]:
+        """The accuracies of each network's trainings after so many epochs."""
+        if self.curves is None:
+            return self.accuracies
+        return [[curve[epoch - 1] for curve in curves] for curves in self.curves]
 
     def part(self, places: NDArray[np.int64]) -> Trainings:
         """Those of some networks."""
-        return Trainings(self.space, self.rows[places], [self.accuracies[place] for place in places])
+        curves = None if self.curves is None else [self.curves[place] for place in places]
+        return Trainings(self.space, self.rows[places], [self.accuracies[place] for place in places], curves)
+
+
+def _pooled(trainings: Sequence[Sequence[float]]) -> float | None:
+    freedom = sum(len(values) - 1 for values in trainings)
+    squares = sum(float(np.var(values)) * len(values) for values in trainings)
+    return math.sqrt(squares / freedom) if freedom else None
 
 
 class RunSurrogate:
@@ -84,15 +102,47 @@ class RunSurrogate:
         self.trainings, self.space = trainings, trainings.space
         self.parameters, self.about = parameters, dict(about)
         self._inputs = _Inputs(trainings)
-        self._predictor = self._inputs.predictor(parameters)
-        y, self._shift, self._scale = standardised(trainings.means)
-        x, z = self._inputs(trainings.rows)
-        self._predictor.condition(Points(range(len(z)), x, z), y)
+        self._predictor, self._shift, self._scale = self._conditioned(trainings.means)
+
+    def _conditioned(self, means: NDArray[np.float64]) -> tuple[Predictor, float, float]:
+        """A process on such accuracies of the networks, and what its targets were standardised by."""
+        predictor = self._inputs.predictor(self.parameters)
+        y, shift, scale = standardised(means)
+        x, z = self._inputs(self.trainings.rows)
+        predictor.condition(Points(range(len(z)), x, z), y)
+        return predictor, shift, scale
 
     def top1(self, architectures: ArrayLike, family: str = FAMILY) -> NDArray[np.float64]:
         """Predicted accuracy in points (0 to 100), shape (n,), of choice indices (n, decisions)."""
         mean: NDArray[np.float64] = 100 * self._predict(architectures)[0]
         return mean
+
+    @property
+    def epochs(self) -> int:
+        """Of a training."""
+        return self.trainings.epochs
+
+    @cached_property
+    def _earlier(self) -> list[tuple[Predictor, float, float]]:
+        """The process of each epoch but the last."""
+        epochs = [self.trainings.after(epoch) for epoch in range(1, self.epochs)]
+        return [self._conditioned(np.array([np.mean(values) for values in each])) for each in epochs]
+
+    def curve(self, architectures: ArrayLike) -> NDArray[np.float64]:
+        """Predicted accuracy after every epoch, points, shape (n, epochs); the last is `top1`.
+
+        Each epoch has a process of its own on what the trainings had then, by the same parameters.
+        """
+        inputs = self._inputs(np.asarray(architectures, dtype=np.int64))
+        columns = [
+            100 * (predictor.predict(*inputs)[0] * scale + shift) for predictor, shift, scale in self._earlier
+        ]
+        return np.stack([*columns, self.top1(architectures)], axis=1)
+
+    @cached_property
+    def curve_noise(self) -> NDArray[np.float64]:
+        """As `Trainings.noise` after every epoch, points, shape (epochs,); 0 where that isn't known."""
+        return np.array([100 * (_pooled(self.trainings.after(e)) or 0) for e in range(1, self.epochs + 1)])
 
     def top1_std(self, architectures: ArrayLike) -> NDArray[np.float64]:
         """Standard deviation of what is predicted, points, shape (n,)."""
@@ -141,7 +191,7 @@ def read_run_surrogate(path: str | Path) -> RunSurrogate:
         raise InputError(f"{where}: no benchmark by `nas benchmark`")
     check_schema(document, where, SCHEMA_VERSION)
     names = ("space", "rows", "accuracies", "parameters")
-    values = check_fields(document, where, ("schema", "benchmark", *names), ("about",))
+    values = check_fields(document, where, ("schema", "benchmark", *names), ("about", "curves"))
     space = StagedSpace.from_document(values["space"], f"{where}: space")
     rows = _numbers(values["rows"], f"{where}: rows", (None, len(space.decisions)), whole=True)
     sizes = np.array([len(decision) for decision in space.decisions])
@@ -155,6 +205,7 @@ def read_run_surrogate(path: str | Path) -> RunSurrogate:
     accuracies = [_numbers(part, f"{where}: accuracies", (None,)) for part in lists]
     if any(part.min() < 0 or part.max() > 1 for part in accuracies):
         raise InputError(f"{where}: accuracies: expected fractions")
+    curves = _curves(values["curves"], accuracies, f"{where}: curves") if "curves" in values else None
     count = Predictor.parameter_count(len(sizes))
     parameters = _numbers(values["parameters"], f"{where}: parameters", (count,))
     if abs(parameters).max() > 50:
@@ -167,7 +218,7 @@ def read_run_surrogate(path: str | Path) -> RunSurrogate:
         raise InputError(f"{where}: noise {shown(noise)}: expected a number from 0 on")
     if not isinstance(targets, dict) or not all(map(_positive, targets.values())):
         raise InputError(f"{where}: targets {shown(targets)}: expected numbers above 0 by cost")
-    trainings = Trainings(space, rows.astype(np.int64), [part.tolist() for part in accuracies])
+    trainings = Trainings(space, rows.astype(np.int64), [part.tolist() for part in accuracies], curves)
     with np.errstate(all="ignore"):
         try:
             made = RunSurrogate(trainings, parameters, about)
@@ -223,13 +274,33 @@ def _positive(value: object) -> bool:
 
 
 def _decisive(surrogate: RunSurrogate) -> dict[str, Any]:
-    trainings = surrogate.trainings
-    return {
+    trainings, curves = surrogate.trainings, surrogate.trainings.curves
+    decisive = {
         "space": trainings.space.to_document(),
         "rows": trainings.rows.tolist(),
         "accuracies": [[round(value, 6) for value in values] for values in trainings.accuracies],
         "parameters": [round(value, 6) for value in surrogate.parameters.tolist()],
     }
+    if curves is not None:
+        decisive["curves"] = [[[round(a, 6) for a in curve] for curve in of_one] for of_one in curves]
+    return decisive
+
+
+def _curves(values: object, accuracies: list[NDArray[np.float64]], where: str) -> list[list[list[float]]]:
+    """The curves of each network's trainings, which end with their accuracies."""
+    if not isinstance(values, list) or len(values) != len(accuracies):
+        raise InputError(f"{where}: expected a list for each of {len(accuracies)} networks")
+    found = [
+        _numbers(of_one, where, (len(ends), None)) for of_one, ends in zip(values, accuracies, strict=True)
+    ]
+    if len({of_one.shape[1] for of_one in found}) > 1:
+        raise InputError(f"{where}: expected as many epochs of each training")
+    for of_one, ends in zip(found, accuracies, strict=True):
+        if of_one.min() < 0 or of_one.max() > 1:
+            raise InputError(f"{where}: expected fractions")
+        if not np.allclose(of_one[:, -1], ends, atol=2e-6):
+            raise InputError(f"{where}: expected each to end with its training's accuracy")
+    return [of_one.tolist() for of_one in found]
 
 
 def _numbers(

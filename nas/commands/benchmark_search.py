@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nas.benchmark.load import is_run_benchmark
+from nas.benchmark.load import is_run_benchmark, run_benchmark_file
 from nas.benchmark.run_surrogate import read_run_surrogate
 from nas.export.exportable import ANY
 from nas.network.analytic import ROOFLINE, is_analytic, roofline_name
@@ -25,7 +25,7 @@ def benchmark_defaults(data: str | None, space_given: bool) -> tuple[dict[str, A
     if not is_run_benchmark(data):
         return {} if space_given else {"space": "accel-nasbench"}, {"benchmark_macs": "400M"}
     assert data is not None
-    made = read_run_surrogate(data)
+    made = read_run_surrogate(run_benchmark_file(data))
     targets = {name: value for name, value in made.about.get("targets", {}).items() if is_analytic(name)}
     if space_given:
         return {}, targets

@@ -99,8 +99,8 @@ _USUAL = RewardSettings()
     "--prior",
     group=WHAT,
     metavar="RUN",
-    help="Start from what another run found out (or FILE.json by `nas benchmark`), or from imagenet: the "
-    "embedded surrogate. For the predictor. Default: none.",
+    help="Start from what another run found out (or FILE.json by `nas benchmark`), or from imagenet or "
+    "curves, which are embedded. For the predictor. Default: none.",
 )
 @option("--exponent", group=WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
 @option(
@@ -126,8 +126,10 @@ _USUAL = RewardSettings()
 )
 @option(
     "--benchmark-data",
+    "--benchmark",
     group=_SCORED,
-    help="Accel-NASBench's records, or FILE.json by `nas benchmark`. Default: the embedded surrogate.",
+    help="Accel-NASBench's records, FILE.json by `nas benchmark`, or curves: recorded trainings of the "
+    "default space. Default: the embedded surrogate.",
 )
 @option("--surrogate", group=_SCORED, help="Of the benchmark: mlp or gb. Default: mlp.")
 @option(

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nas.benchmark.prior import prior_digest
 from nas.runs.settings import SearchSettings
 from search_spaces.document import check_fields, check_schema, read_document, write_document
 from search_spaces.errors import InputError
@@ -52,8 +53,7 @@ def basis_of(settings: SearchSettings) -> dict[str, Any]:
     if settings.own_costs:
         basis[OWN] = {name: own.function for name, own in settings.own_costs.items()}
     if settings.prior is not None:
-        path = Path(settings.prior)
-        basis[PRIOR] = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else path.name
+        basis[PRIOR] = prior_digest(settings.prior)
     return basis
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from nas.benchmark.evaluator import MEASURED, BenchmarkEvaluator
-from nas.benchmark.load import is_run_benchmark, load_surrogate
+from nas.benchmark.load import CURVES, is_run_benchmark, load_surrogate
 from nas.benchmark.surrogate import FAMILIES
 from nas.data.place import absolute
 from nas.runs.checked import check_types
@@ -23,8 +23,8 @@ class BenchmarkSettings(EvaluatorSettings):
     """Accuracies come from a surrogate of ImageNet trainings.
 
     Attributes:
-        records: path of Accel-NASBench's records, or of a benchmark of runs (`.json`); None: the embedded
-            surrogate.
+        records: path of Accel-NASBench's records, or of a benchmark of runs (`.json`), or `curves`, the
+            embedded one of those; None: the embedded surrogate.
         surrogate: one of its families.
         surrogate_digest: of the surrogate that the run was started with.
         noise: whether it answers with the noise that its repeated trainings show.
@@ -45,8 +45,8 @@ class BenchmarkSettings(EvaluatorSettings):
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.records is not None:
-            object.__setattr__(self, "records", absolute(self.records))
+        if self.records not in (None, CURVES):
+            object.__setattr__(self, "records", absolute(str(self.records)))
         if self.surrogate not in FAMILIES:
             raise unknown("surrogate", self.surrogate, FAMILIES)
 

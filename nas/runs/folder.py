@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nas.benchmark.prior import read_prior
+from nas.benchmark.prior import EMBEDDED, read_prior
 from nas.benchmark.run_surrogate import RunSurrogate
 from nas.network.cost_words import costs_text
 from nas.runs.basis import (
@@ -166,7 +166,7 @@ class Run:
         path = self.folder / PRIOR
         if not path.exists() and self.settings.prior is not None:
             surrogate, _ = read_prior(self.settings.prior)
-            if isinstance(surrogate, RunSurrogate):  # the other one is embedded
+            if isinstance(surrogate, RunSurrogate) and self.settings.prior not in EMBEDDED:
                 surrogate.write(path)
         if path.exists():
             self.settings = replace(self.settings, prior=str(path))

@@ -14,7 +14,7 @@ from typing import Any
 
 from controller.base import Controller
 from controller.registry import CONTROLLERS, make_controller
-from nas.benchmark.prior import IMAGENET, Prior
+from nas.benchmark.prior import EMBEDDED, Prior
 from nas.data.place import absolute
 from nas.export.exportable import ANY, exportable_space, parse_formats
 from nas.latency.table import LATENCY, LatencyTable
@@ -182,7 +182,7 @@ class SearchSettings:
             check_own_name(name)
         if self.latency_table is not None:
             object.__setattr__(self, "latency_table", absolute(self.latency_table))
-        if self.prior not in (None, IMAGENET):
+        if self.prior not in (None, *EMBEDDED):
             object.__setattr__(self, "prior", absolute(str(self.prior)))
         if self.trials < 1:
             raise InputError(f"trials {shown(self.trials)}: expected an integer of at least 1")

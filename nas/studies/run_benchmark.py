@@ -39,6 +39,7 @@ class RunTrainings:
         space: theirs.
         networks: the first record of each different network, in their order.
         accuracies: of each network's trainings.
+        curves: their accuracies after every epoch; None: one epoch, or not as many of each.
         sources: the runs' folders.
         targets: of the first run.
         accuracy_of: what the accuracies are of.
@@ -65,6 +66,11 @@ class RunTrainings:
         seeds = [list(records.values()) for records in found.values()]
         self.networks = [records[0] for records in seeds]
         self.accuracies = [[record.accuracy for record in records] for records in seeds]
+        curves = [
+            [[row["accuracy"] for row in record.measurements] for record in records] for records in seeds
+        ]
+        lengths = {len(curve) for of_one in curves for curve in of_one}
+        self.curves = curves if len(lengths) == 1 and max(lengths) > 1 else None
 
     def _check_alike(self, first: Run, other: Run) -> None:
         if other.space.to_document() != first.space.to_document():
@@ -85,7 +91,7 @@ class RunTrainings:
                 f"finished, expected {FEWEST_NETWORKS} to {MOST:,}"
             )
         rows = np.array([record.architecture for record in self.networks], dtype=np.int64)
-        return Trainings(self.space, rows, self.accuracies)
+        return Trainings(self.space, rows, self.accuracies, self.curves)
 
     def table(self) -> str:
         """As the CSV that `nas compare --table` reads, a line for each training."""

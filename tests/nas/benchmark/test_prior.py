@@ -109,7 +109,10 @@ def test_imagenet_knows_networks_of_other_spaces():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--prior", "nothing"], "expected imagenet, a run's folder, or a FILE.json by `nas benchmark`"),
+        (
+            ["--prior", "nothing"],
+            "expected imagenet or curves, a run's folder, or a FILE.json by `nas benchmark`",
+        ),
         (["--prior", "nothing.json"], "nothing.json"),
         (["--prior", "imagenet"], "prior 'imagenet': scores this search too"),
         (["--prior", "{few}"], "2 different networks have finished, expected 20 to 3,000"),
