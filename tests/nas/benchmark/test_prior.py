@@ -1,6 +1,8 @@
 """A search that starts from another one: what it takes over, what its run keeps, what is refused."""
 
 import json
+import re
+import shlex
 import shutil
 
 import numpy as np
@@ -83,6 +85,15 @@ def test_a_file_of_a_benchmark_is_one_too(known, tmp_path):
     assert chosen(run.folder) == chosen(tmp_path / "other")
     assert read_document(run.folder / SETTINGS)["prior"] == str(tmp_path / "first.json")
     assert "prior" in read_document(run.folder / BASIS)
+
+
+def test_the_report_says_how_to_find_it_again(begun, tmp_path):
+    shutil.rmtree(tmp_path / "first")
+    good("report", begun)
+    (command,) = re.findall("nas search --config [^<]*", (begun / "report.html").read_text())
+    assert f"--prior {begun / PRIOR}" in command
+    good(*shlex.split(command)[1:], cwd=tmp_path)
+    assert chosen(tmp_path / "runs/again") == chosen(begun)
 
 
 def test_a_search_without_one_keeps_nothing_of_it(tmp_path):

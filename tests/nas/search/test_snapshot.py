@@ -158,9 +158,6 @@ def test_a_search_until_it_has_converged_goes_on_as_it_would(tmp_path):
     assert 40 < len(whole) < 200  # it stops itself
     search(tmp_path / "run", 45, **more)
     assert resumed(tmp_path / "run", 200) == whole
-    search(tmp_path / "other", 45, **more)
-    (tmp_path / "other" / SNAPSHOT).unlink()
-    assert resumed(tmp_path / "other", 200) == whole
 
 
 @pytest.mark.parametrize("controller", [name for name in CONTROLLERS.built_in if name != "predictor"])
