@@ -40,7 +40,9 @@ _STEP = 64
 _FIT_ON = 300
 _CLIMBS = 3
 _DRAWS = 8
-"""Attempts at a proposal by the prior that is a new one."""
+"""Attempts at a proposal by a climb that is a new one."""
+_PATIENCE, _ELSEWHERE = 20, 0.5
+"""Results without an improvement (a quarter of all at least), and the part of proposals that then lead away."""
 _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
@@ -61,8 +63,10 @@ class PredictorGuided(Controller):
     After a balanced first design, each proposal maximises the expected improvement (Jones et al. 1998)
     over random architectures, the neighbours and the offspring of the best, and a climb from those;
     one in `local` instead takes the most promising unseen neighbour of the three best, which keeps it
-    good where the accuracy is rougher than the process believes. The best is the highest posterior mean
-    of what was evaluated, so that lucky noise is not chased.
+    good where the accuracy is rougher than the process believes. Where nothing better has come for long,
+    half of the proposals are the most promising of those that share half of their choices with a random
+    architecture: near the best, what matters under other choices looks as if it never did. The best is
+    the highest posterior mean of what was evaluated, so that lucky noise is not chased.
 
     What is known from another task (`prior`) is one more input of the process, which finds out with the first
     results what it is worth here, and chooses every other architecture until then.
@@ -129,6 +133,8 @@ class PredictorGuided(Controller):
         self._seen: list[Architecture] = []
         self._values: list[float] = []
         self._next_fit = 0
+        self._highest: float | None = None
+        self._improved = 0
         self._expected: dict[int, float] = {}
         self._compared: list[tuple[float, float]] = []
         self._forecast: float | None = None
@@ -157,6 +163,8 @@ class PredictorGuided(Controller):
                     return first
             return self._fresh()
         _, model = self._model(fit=True)
+        if self._stagnant and self.rng.random() < _ELSEWHERE:
+            return self._elsewhere(model)
         stepping = self.rng.random() < self.local
         candidates = self._unseen(self._neighbours(model.top(3)) if stepping else self._pool(model))
         if not len(candidates):
@@ -191,6 +199,33 @@ class PredictorGuided(Controller):
             if leaders.scores[0] <= before[0]:
                 break
         return leaders
+
+    @property
+    def _stagnant(self) -> bool:
+        """Whether no worthwhile improvement has come for long."""
+        count = len(self._values)
+        return count - self._improved >= max(_PATIENCE, count / 4)
+
+    def _elsewhere(self, model: Posterior) -> Architecture:
+        """The highest that a climb finds from the best, a random half of whose choices is drawn anew and kept."""
+
+        def means(expected: Floats, deviations: Floats) -> Floats:
+            return expected
+
+        for _ in range(_DRAWS):
+            kept = self.rng.random(len(self._sizes)) < 0.5
+            place = np.where(kept, self.rng.integers(self._sizes), model.top(1)[0])
+            height, higher = -math.inf, model.leaders(place[None], 1, means)
+            while higher.scores[0] > height:
+                place, height = higher.rows[0], float(higher.scores[0])
+                nearby = self._neighbours(place[None])
+                nearby = nearby[(nearby == place)[:, kept].all(axis=1)]
+                if len(nearby):
+                    higher = model.leaders(nearby, 1, means)
+            wanted = self.space.canonical(Architecture(place.tolist()))
+            if wanted not in self._proposed:
+                return wanted
+        return self._fresh()
 
     def _pool(self, model: Posterior) -> Rows:
         """Random architectures, the best ones' neighbours, and their mutated crossovers."""
@@ -338,6 +373,8 @@ class PredictorGuided(Controller):
         self._ids.append(proposal.id)
         self._seen.append(proposal.architecture)
         self._values.append(float((reward - offset[0]) / slope[0]))
+        if self._highest is None or reward > self._highest + self.worthwhile * abs(self._highest):
+            self._highest, self._improved = reward, len(self._values)
         expected = self._expected.pop(proposal.id, None)
         if expected is not None:
             self._compared = [*self._compared, (expected, reward)][-_WINDOW:]
@@ -360,6 +397,7 @@ class PredictorGuided(Controller):
             ],
             "views": [[view.predictor.parameters.tolist(), view.evidence] for view in self._views],
             "next_fit": self._next_fit,
+            "improved": [self._highest, self._improved],
             "expected": [[id, value] for id, value in self._expected.items()],
             "compared": [list(pair) for pair in self._compared],
         }
@@ -373,5 +411,6 @@ class PredictorGuided(Controller):
         for view, (parameters, evidence) in zip(self._views, state["views"], strict=True):
             view.predictor.parameters, view.evidence = np.array(parameters), evidence
         self._next_fit = state["next_fit"]
+        self._highest, self._improved = state["improved"]
         self._expected = dict(state["expected"])
         self._compared = [(expected, seen) for expected, seen in state["compared"]]

@@ -354,6 +354,32 @@ def test_nsga2_ranks_of_known_points():
     assert ranks(points)[1][1] == pytest.approx(-2.0)
 
 
+def test_what_matters_under_other_choices_only_is_found():
+    """Groups of three: the second counts under one choice of the first, the third under another."""
+    space = ChoiceSpace("groups", tuple(Decision(f"d{i}", tuple(range(3 + (i % 3 > 0)))) for i in range(12)))
+    rng = np.random.default_rng(5)
+    firsts, seconds, thirds = (rng.normal(size=(4, size)) for size in (3, 4, 4))
+
+    def score(architecture):
+        groups = np.array(architecture).reshape(4, 3)
+        return sum(
+            firsts[g, a] + (seconds[g, b] if a == 0 else 0) + (thirds[g, c] if a == 1 else 0)
+            for g, (a, b, c) in enumerate(groups.tolist())
+        )
+
+    best = sum(
+        max(firsts[g, 0] + seconds[g].max(), firsts[g, 1] + thirds[g].max(), firsts[g, 2]) for g in range(4)
+    )
+    found = []
+    for seed in range(6):
+        controller = PredictorGuided(space, seed)
+        for _ in range(150):
+            proposal = controller.ask()
+            controller.tell(proposal.id, score(proposal.architecture))
+        found.append(controller._best[0])
+    assert np.sum(np.array(found) > best - 1e-9) >= 5
+
+
 def rough(rows):
     """An accuracy without order or main effects to speak of: what has to be found out choice by choice."""
     tables = np.random.default_rng(5).normal(size=(len(SIZES), 4))
