@@ -85,6 +85,13 @@ class Posterior:
         best: NDArray[np.int64] = self.seen[np.argsort(-self.means, kind="stable")[:count]]
         return best
 
+    def expected(self, architectures: NDArray[np.int64]) -> Floats:
+        """The rewards to expect of architectures (n, decisions), shape (n,)."""
+        x, z, slope, offset = self.describe(architectures)
+        mean, _ = self.predictor.predict_from_seen(x, z)
+        rewards: Floats = slope * (mean * self.scale + self.shift) + offset
+        return rewards
+
     def leaders(
         self,
         architectures: NDArray[np.int64],

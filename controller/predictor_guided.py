@@ -8,12 +8,11 @@ that is simple. Both are learned, and each is believed as far as it explains wha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import spearmanr
 from threadpoolctl import ThreadpoolController
@@ -21,6 +20,7 @@ from threadpoolctl import ThreadpoolController
 from controller.base import Controller, PriorAccuracy, Proposal, RewardLine
 from controller.encoded import EncodedArchitectures
 from controller.encoding import Encoding
+from controller.neighbourhood import Neighbourhood, Rows
 from controller.posterior import LOG_SLACK, Leaders, Posterior, upper_bound
 from controller.predictor import Predictor, without_tail
 from controller.row_factor import Floats
@@ -28,8 +28,6 @@ from controller.view import View, chances
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.space import SearchSpace
-
-Rows = NDArray[np.int64]
 
 _MOST = 600
 """Results that a proposal is conditioned on; of more, the best and the latest. Bounds the time to ask."""
@@ -42,13 +40,11 @@ _CLIMBS = 3
 _DRAWS = 8
 """Attempts at a proposal by a climb that is a new one."""
 _PATIENCE, _ELSEWHERE = 20, 0.5
-"""Results without an improvement (a quarter of all at least), and the part of proposals that then lead away."""
+"""After so many results without an improvement, a quarter of all at least, a part of proposals leads away."""
 _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
 _WINDOW = 50
-_MOVES = 500
-"""Changes of one decision that are looked at around an architecture; of more, as many at random."""
 
 
 @lru_cache(maxsize=1)
@@ -109,8 +105,7 @@ class PredictorGuided(Controller):
                 raise InputError(f"{name} {value:g}: expected {low:g} to {high:g}")
         self.objective, self.initial, self.local, self.worthwhile = objective, initial, local, worthwhile
         self._sizes = np.array([len(decision) for decision in space.decisions])
-        moves = [(d, shift) for d, size in enumerate(self._sizes) for shift in range(1, size)]
-        self._moves = np.array(moves, dtype=np.int64).reshape(-1, 2)
+        self._nearby = Neighbourhood(space, self.rng)
         self._encoding, self._prior = Encoding(space), prior
         self._design = self._balanced(initial)
         # the cost factor's logarithm in units of its spread over the space, the same in every process
@@ -166,7 +161,7 @@ class PredictorGuided(Controller):
         if self._stagnant and self.rng.random() < _ELSEWHERE:
             return self._elsewhere(model)
         stepping = self.rng.random() < self.local
-        candidates = self._unseen(self._neighbours(model.top(3)) if stepping else self._pool(model))
+        candidates = self._unseen(self._nearby.around(model.top(3)) if stepping else self._pool(model))
         if not len(candidates):
             candidates = self._unseen(self._pool(model))
         if not len(candidates):
@@ -190,7 +185,7 @@ class PredictorGuided(Controller):
         """Go on from the best candidates to their neighbours while that raises the acquisition."""
         leaders = model.leaders(candidates, 3, model.log_improvement, LOG_SLACK)
         for _ in range(_CLIMBS):
-            nearby = self._unseen(self._neighbours(leaders.rows))
+            nearby = self._unseen(self._nearby.around(leaders.rows))
             if not len(nearby):
                 break
             before = leaders.scores
@@ -207,25 +202,8 @@ class PredictorGuided(Controller):
         return count - self._improved >= max(_PATIENCE, count / 4)
 
     def _elsewhere(self, model: Posterior) -> Architecture:
-        """The highest that a climb finds from the best, a random half of whose choices is drawn anew and kept."""
-
-        def means(expected: Floats, deviations: Floats) -> Floats:
-            return expected
-
-        for _ in range(_DRAWS):
-            kept = self.rng.random(len(self._sizes)) < 0.5
-            place = np.where(kept, self.rng.integers(self._sizes), model.top(1)[0])
-            height, higher = -math.inf, model.leaders(place[None], 1, means)
-            while higher.scores[0] > height:
-                place, height = higher.rows[0], float(higher.scores[0])
-                nearby = self._neighbours(place[None])
-                nearby = nearby[(nearby == place)[:, kept].all(axis=1)]
-                if len(nearby):
-                    higher = model.leaders(nearby, 1, means)
-            wanted = self.space.canonical(Architecture(place.tolist()))
-            if wanted not in self._proposed:
-                return wanted
-        return self._fresh()
+        """The most promising with half of its choices at random: from the best, a climb in the others."""
+        return self._climbed(model.expected, 0.5, model.top(1)[0])
 
     def _pool(self, model: Posterior) -> Rows:
         """Random architectures, the best ones' neighbours, and their mutated crossovers."""
@@ -236,22 +214,7 @@ class PredictorGuided(Controller):
         other = self.rng.integers(self._sizes, size=children.shape)
         children = np.where(self.rng.random(children.shape) < 1.5 / width, other, children)
         anywhere = self.rng.integers(self._sizes, size=(_RANDOM, width))
-        return np.concatenate([anywhere, self._neighbours(best[:_STARTS]), children])
-
-    def _neighbours(self, architectures: Rows) -> Rows:
-        """One-decision changes of each, all or `_MOVES` of them, shape (n x changes, decisions)."""
-        moves = self._moves
-        if len(moves) > _MOVES:
-            moves = moves[self.rng.choice(len(moves), _MOVES, replace=False)]
-        position, shift = moves.T
-        count = len(position)
-        changed = np.repeat(architectures, count, axis=0)
-        index = np.arange(len(changed))
-        where = np.tile(position, len(architectures))
-        changed[index, where] = (changed[index, where] + np.tile(shift, len(architectures))) % self._sizes[
-            where
-        ]
-        return changed
+        return np.concatenate([anywhere, self._nearby.around(best[:_STARTS]), children])
 
     def _unseen(self, architectures: Rows) -> Rows:
         """Without repetitions, and without what was proposed before; canonical."""
@@ -268,17 +231,24 @@ class PredictorGuided(Controller):
 
         What is shared, up to half of the decisions, keeps such proposals apart from each other.
         """
+        return self._climbed(self._by_prior_alone, None, None)
+
+    def _climbed(
+        self, scores: Callable[[Rows], Floats], share: float | None, start: Rows | None
+    ) -> Architecture:
+        """Where a climb ends that keeps a part of a random architecture's choices.
+
+        Args:
+            scores: to climb by.
+            share: of the choices that are kept; None: up to half.
+            start: of the other choices, shape (decisions,); None: the same random architecture.
+        """
         for _ in range(_DRAWS):
             place = self.rng.integers(self._sizes)
-            kept = self.rng.random(len(place)) < self.rng.uniform(0, 0.5)
-            height, higher = -math.inf, place
-            while (reward := self._by_prior_alone(higher[None]))[0] > height:
-                place, height = higher, float(reward[0])
-                nearby = self._neighbours(place[None])
-                nearby = nearby[(nearby == place)[:, kept].all(axis=1)]
-                if len(nearby):
-                    higher = nearby[int(self._by_prior_alone(nearby).argmax())]
-            wanted = self.space.canonical(Architecture(place.tolist()))
+            kept = self.rng.random(len(place)) < (self.rng.uniform(0, 0.5) if share is None else share)
+            place = place if start is None else np.where(kept, place, start)
+            found = self._nearby.climb(place, kept, scores)
+            wanted = self.space.canonical(Architecture(found.tolist()))
             if wanted not in self._proposed:
                 return wanted
         return self._fresh()

@@ -294,7 +294,9 @@ def test_those_that_bounds_leave_out_are_none_of_the_best():
     controller, rng = PredictorGuided(SPACE, 0, objective), np.random.default_rng(3)
     crowded(controller, 60, 50, rng)
     _, model = controller._model()
-    rows = np.concatenate([rng.integers(SIZES, size=(200, len(SIZES))), controller._neighbours(model.top(3))])
+    rows = np.concatenate(
+        [rng.integers(SIZES, size=(200, len(SIZES))), controller._nearby.around(model.top(3))]
+    )
     counted, deviation = [], Predictor.deviation
     model.predictor.deviation = lambda x, z: counted.append(len(x)) or deviation(model.predictor, x, z)
     found = model.leaders(rows, 3, model.log_improvement, 0.2)
@@ -373,7 +375,7 @@ def test_what_matters_under_other_choices_only_is_found():
     found = []
     for seed in range(6):
         controller = PredictorGuided(space, seed)
-        for _ in range(150):
+        for _ in range(200):
             proposal = controller.ask()
             controller.tell(proposal.id, score(proposal.architecture))
         found.append(controller._best[0])
