@@ -129,7 +129,8 @@ class PredictorGuided(Controller):
         self._values: list[float] = []
         self._next_fit = 0
         self._highest: float | None = None
-        self._improved = 0
+        self._improved, self._fruitless = 0, 0
+        self._asked_after: list[int] = []  # by id, the results until the last improvement then
         self._expected: dict[int, float] = {}
         self._compared: list[tuple[float, float]] = []
         self._forecast: float | None = None
@@ -197,9 +198,8 @@ class PredictorGuided(Controller):
 
     @property
     def _stagnant(self) -> bool:
-        """Whether no worthwhile improvement has come for long."""
-        count = len(self._values)
-        return count - self._improved >= max(_PATIENCE, count / 4)
+        """Whether no worthwhile improvement has come for long, of what was proposed since the last one."""
+        return self._fruitless >= max(_PATIENCE, len(self._values) / 4)
 
     def _elsewhere(self, model: Posterior) -> Architecture:
         """The most promising with half of its choices at random: from the best, a climb in the others."""
@@ -344,7 +344,9 @@ class PredictorGuided(Controller):
         self._seen.append(proposal.architecture)
         self._values.append(float((reward - offset[0]) / slope[0]))
         if self._highest is None or reward > self._highest + self.worthwhile * abs(self._highest):
-            self._highest, self._improved = reward, len(self._values)
+            self._highest, self._improved, self._fruitless = reward, len(self._values), 0
+        elif self._asked_after[proposal.id] == self._improved:
+            self._fruitless += 1
         expected = self._expected.pop(proposal.id, None)
         if expected is not None:
             self._compared = [*self._compared, (expected, reward)][-_WINDOW:]
@@ -354,6 +356,7 @@ class PredictorGuided(Controller):
 
     def _asked(self, proposal: Proposal) -> None:
         self._expected.pop(proposal.id, None)
+        self._asked_after[proposal.id :] = [self._improved, *self._asked_after[proposal.id + 1 :]]
         if self._forecast is not None:
             self._expected[proposal.id] = self._forecast
             self._forecast = None
@@ -367,7 +370,8 @@ class PredictorGuided(Controller):
             ],
             "views": [[view.predictor.parameters.tolist(), view.evidence] for view in self._views],
             "next_fit": self._next_fit,
-            "improved": [self._highest, self._improved],
+            "improved": [self._highest, self._improved, self._fruitless],
+            "asked_after": list(self._asked_after),
             "expected": [[id, value] for id, value in self._expected.items()],
             "compared": [list(pair) for pair in self._compared],
         }
@@ -381,6 +385,7 @@ class PredictorGuided(Controller):
         for view, (parameters, evidence) in zip(self._views, state["views"], strict=True):
             view.predictor.parameters, view.evidence = np.array(parameters), evidence
         self._next_fit = state["next_fit"]
-        self._highest, self._improved = state["improved"]
+        self._highest, self._improved, self._fruitless = state["improved"]
+        self._asked_after = list(state["asked_after"])
         self._expected = dict(state["expected"])
         self._compared = [(expected, seen) for expected, seen in state["compared"]]
