@@ -2,7 +2,7 @@
 
 A prior of correlation r is r parts of the accuracy itself, the rest those of the same function with all its
 choices relabelled, which has the same roughness and other peaks; `upside down` is the accuracy with its sign
-changed.
+changed. On `curves` there is ImageNet's surrogate too, as `nas search --prior imagenet` has it.
 
     python benchmarks/priors.py [SEEDS TRIALS PENDING] [ORACLE ...]
 """
@@ -18,17 +18,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from controller import make_controller
+from nas.benchmark.load import CURVES
+from nas.benchmark.prior import IMAGENET, Prior
 from nas.benchmark.source import OracleSource, make_oracle
 from nas.benchmark.surrogate import FAMILIES
 
-KINDS = {"none": None, "r .8": 0.8, "r .5": 0.5, "unrelated": 0.0, "upside down": -1.0}
+KINDS = {"none": None, IMAGENET: None, "r .8": 0.8, "r .5": 0.5, "unrelated": 0.0, "upside down": -1.0}
 GOALS = ("95%", "99%")
 FIRST_SEED = 3000
 
 
 @cache
 def oracle_of(name):
-    oracle = make_oracle(OracleSource(name, "surrogate" if name in FAMILIES else "synthetic"))
+    if name == CURVES:
+        source = OracleSource(name, "table", targets=(("macs", 400e6),))
+    else:
+        source = OracleSource(name, "surrogate" if name in FAMILIES else "synthetic")
+    oracle = make_oracle(source)
     return oracle, oracle.landmarks()
 
 
@@ -61,7 +67,9 @@ def run(task):
     """Results until each goal was reached; one more than there are trials where it wasn't."""
     name, kind, seed, trials, pending = task
     oracle, landmarks = oracle_of(name)
-    prior = None if KINDS[kind] is None else prior_of(oracle, KINDS[kind])
+    prior = Prior(IMAGENET, oracle.space) if kind == IMAGENET else None
+    if KINDS[kind] is not None:
+        prior = prior_of(oracle, KINDS[kind])
     controller = make_controller("predictor", oracle.space, seed, None, oracle.objective, prior)
     goals, rng = np.array([landmarks.goals[goal] for goal in GOALS]), np.random.default_rng([seed, 1])
     waiting, reached, best = [], np.full(len(goals), trials + 1), -math.inf
@@ -80,24 +88,21 @@ def run(task):
 
 def main(seeds=20, trials=250, pending=1, *names):
     seeds, trials, pending = int(seeds), int(trials), int(pending)
-    print(f"median (most) over {seeds} seeds from {FIRST_SEED}, {pending} pending; > {trials}: not reached")
+    print(f"median (most) over {seeds} seeds from {FIRST_SEED}, {pending} pending; {trials + 1}: not reached")
     print(f"{'oracle':14s} {'goal':5s}" + "".join(f"{kind:>15s}" for kind in KINDS))
     with ProcessPoolExecutor(2) as processes:
-        for name in names or (*FAMILIES, "ordered", "shuffled", "unordered", "conditional"):
-            found = {
-                kind: np.array(
-                    list(
-                        processes.map(
-                            run, [(name, kind, FIRST_SEED + s, trials, pending) for s in range(seeds)]
-                        )
-                    )
-                )
-                for kind in KINDS
-            }
+        for name in names or (*FAMILIES, CURVES, "ordered", "shuffled", "unordered", "conditional"):
+            found = {}
+            for kind in KINDS:
+                if kind != IMAGENET or name == CURVES:
+                    tasks = [(name, kind, FIRST_SEED + s, trials, pending) for s in range(seeds)]
+                    found[kind] = np.array(list(processes.map(run, tasks)))
             for place, goal in enumerate(GOALS):
                 cells = [
-                    f"{np.median(counts[:, place]):.0f} ({counts[:, place].max()})"
-                    for counts in found.values()
+                    f"{np.median(found[kind][:, place]):.0f} ({found[kind][:, place].max()})"
+                    if kind in found
+                    else ""
+                    for kind in KINDS
                 ]
                 print(f"{name:14s} {goal:5s}" + "".join(f"{cell:>15s}" for cell in cells), flush=True)
 

@@ -88,8 +88,7 @@ class Posterior:
     def expected(self, architectures: NDArray[np.int64]) -> Floats:
         """The rewards to expect of architectures (n, decisions), shape (n,)."""
         x, z, slope, offset = self.describe(architectures)
-        mean, _ = self.predictor.predict_from_seen(x, z)
-        rewards: Floats = slope * (mean * self.scale + self.shift) + offset
+        rewards: Floats = slope * (self.predictor.mean(x, z) * self.scale + self.shift) + offset
         return rewards
 
     def leaders(

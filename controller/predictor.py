@@ -194,6 +194,11 @@ class Predictor:
         mean, deviation = self.predict_from_seen(x, z)
         return mean, deviation if self._whole is None else self.deviation(x, z)
 
+    def mean(self, x: Floats, z: Floats) -> Floats:
+        """Expected targets, shape (n,)."""
+        expected: Floats = self._weights @ self._kernel(self._seen, x, z)
+        return expected
+
     def predict_from_seen(self, x: Floats, z: Floats) -> tuple[Floats, Floats]:
         """As `predict`, but as unsure as if nothing were pending: at least as unsure as it is."""
         kernel = self._kernel(self._seen, x, z)

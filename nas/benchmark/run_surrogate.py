@@ -114,7 +114,8 @@ class RunSurrogate:
 
     def top1(self, architectures: ArrayLike, family: str = FAMILY) -> NDArray[np.float64]:
         """Predicted accuracy in points (0 to 100), shape (n,), of choice indices (n, decisions)."""
-        mean: NDArray[np.float64] = 100 * self._predict(architectures)[0]
+        inputs = self._inputs(np.asarray(architectures, dtype=np.int64))
+        mean: NDArray[np.float64] = 100 * (self._predictor.mean(*inputs) * self._scale + self._shift)
         return mean
 
     @property
@@ -135,7 +136,7 @@ class RunSurrogate:
         """
         inputs = self._inputs(np.asarray(architectures, dtype=np.int64))
         columns = [
-            100 * (predictor.predict(*inputs)[0] * scale + shift) for predictor, shift, scale in self._earlier
+            100 * (predictor.mean(*inputs) * scale + shift) for predictor, shift, scale in self._earlier
         ]
         return np.stack([*columns, self.top1(architectures)], axis=1)
 
@@ -146,12 +147,9 @@ class RunSurrogate:
 
     def top1_std(self, architectures: ArrayLike) -> NDArray[np.float64]:
         """Standard deviation of what is predicted, points, shape (n,)."""
-        deviation: NDArray[np.float64] = 100 * self._predict(architectures)[1]
+        inputs = self._inputs(np.asarray(architectures, dtype=np.int64))
+        deviation: NDArray[np.float64] = 100 * self._predictor.predict(*inputs)[1] * self._scale
         return deviation
-
-    def _predict(self, architectures: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        mean, deviation = self._predictor.predict(*self._inputs(np.asarray(architectures, dtype=np.int64)))
-        return mean * self._scale + self._shift, deviation * self._scale
 
     def measured(self, architectures: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """No costs but those that are computed; who asks for another one is told so."""

@@ -73,6 +73,9 @@ def benchmark_command(sources: tuple[str, ...], target: str, as_json: bool) -> N
         if noise is None
         else f"two trainings of one network differ by a standard deviation of {noise:.2f} points (--noise)"
     )
+    if trained.epochs > 1:
+        kept = "" if trained.curves else " not (they are too many)"
+        _say(f"the accuracies after each of {trained.epochs} epochs are{kept} in it")
     search = shell_command("nas", "search", "--evaluator", "benchmark", "--benchmark-data", target)
     _say(f"wrote {target}: {made.about['networks']} networks, {si(Path(target).stat().st_size)}B")
     _say(f"use it: {compare}\n        {search}")

@@ -26,6 +26,8 @@ from search_spaces.mbconv import StagedSpace
 from search_spaces.quoting import csv_table
 
 _FOLDS = 5
+_MOST_POINTS = 50_000
+"""Accuracies after an epoch that are kept: the file stays one that can be read again."""
 
 
 class RunTrainings:
@@ -39,7 +41,8 @@ class RunTrainings:
         space: theirs.
         networks: the first record of each different network, in their order.
         accuracies: of each network's trainings.
-        curves: their accuracies after every epoch; None: one epoch, or not as many of each.
+        epochs: of each training; 0: not the same of all.
+        curves: their accuracies after every epoch; None: there is one epoch, or too many.
         sources: the runs' folders.
         targets: of the first run.
         accuracy_of: what the accuracies are of.
@@ -69,8 +72,9 @@ class RunTrainings:
         curves = [
             [[row["accuracy"] for row in record.measurements] for record in records] for records in seeds
         ]
-        lengths = {len(curve) for of_one in curves for curve in of_one}
-        self.curves = curves if len(lengths) == 1 and max(lengths) > 1 else None
+        lengths = [len(curve) for of_one in curves for curve in of_one]
+        self.epochs = max(lengths, default=0) if len(set(lengths)) == 1 else 0
+        self.curves = curves if self.epochs > 1 and sum(lengths) <= _MOST_POINTS else None
 
     def _check_alike(self, first: Run, other: Run) -> None:
         if other.space.to_document() != first.space.to_document():

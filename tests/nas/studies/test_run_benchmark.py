@@ -15,6 +15,7 @@ from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.placement import Placement
 from nas.session import start_search
+from nas.studies import run_benchmark
 from nas.studies.run_benchmark import RunTrainings, held_out_sheet
 from search_spaces import InputError
 from tests.command import good, nas, refused
@@ -181,3 +182,22 @@ def test_a_damaged_file_is_refused(benchmark, tmp_path):
         with pytest.raises(InputError, match=words):
             read_run_surrogate(tmp_path / "bad.json")
     assert make_oracle(OracleSource(str(path), "table")).noise is None
+
+
+def test_epochs_are_kept_and_left_out_where_they_are_too_many(runs, tmp_path, monkeypatch):
+    """Of trainings that tell every epoch."""
+    records = runs["a"].records()
+    longer = [
+        replace(
+            record, measurements=[{"epoch": 1, "accuracy": 0.1}, {"epoch": 2, "accuracy": record.accuracy}]
+        )
+        for record in records
+    ]
+    monkeypatch.setattr(Run, "records", lambda self, *said: longer)
+    said = good("benchmark", "--from", runs["a"].folder, "--out", tmp_path / "both.json")
+    assert "the accuracies after each of 2 epochs are in it" in said
+    assert read_run_surrogate(tmp_path / "both.json").epochs == 2
+    monkeypatch.setattr(run_benchmark, "_MOST_POINTS", 79)
+    said = good("benchmark", "--from", runs["a"].folder, "--out", tmp_path / "last.json")
+    assert "the accuracies after each of 2 epochs are not (they are too many) in it" in said
+    assert read_run_surrogate(tmp_path / "last.json").epochs == 1
