@@ -113,14 +113,14 @@ def test_the_embedded_one_is_what_it_says():
     assert run_benchmark_file(CURVES).stat().st_size < 1 << 20
     trainings = made.trainings
     assert len(trainings.rows) >= 500
-    assert sum(len(values) >= 3 for values in trainings.accuracies) >= 50
+    assert sum(len(values) >= 2 for values in trainings.accuracies) >= 50
     assert made.epochs == 8
     assert made.about["noise"] == pytest.approx(100 * trainings.noise)
     assert made.about["networks"] == len(trainings.rows)
     assert made.about["trainings"] == sum(map(len, trainings.accuracies))
     assert made.space.exportable.to == ("timm", "onnx")
     means = trainings.means
-    assert means.std() > 5 * trainings.noise / 2  # it tells networks apart
+    assert means.std() > 2 * trainings.noise  # it tells networks apart
 
 
 def test_a_search_on_the_embedded_one(tmp_path):
