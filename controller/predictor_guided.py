@@ -160,7 +160,7 @@ class PredictorGuided(Controller):
             return self._fresh()
         _, model = self._model(fit=True)
         if self._stagnant and self.rng.random() < _ELSEWHERE:
-            return self._elsewhere(model)
+            return self._noted(model, model.leaders(np.array([self._elsewhere(model)]), 1, upper_bound))
         stepping = self.rng.random() < self.local
         candidates = self._unseen(self._nearby.around(model.top(3)) if stepping else self._pool(model))
         if not len(candidates):
@@ -168,6 +168,10 @@ class PredictorGuided(Controller):
         if not len(candidates):
             return self._fresh()
         found = model.leaders(candidates, 1, upper_bound) if stepping else self._climb(model, candidates)
+        return self._noted(model, found)
+
+    def _noted(self, model: Posterior, found: Leaders) -> Architecture:
+        """The first of those, with what the model says of it as metrics."""
         self._forecast = float(found.means[0])
         goal = model.best + self.worthwhile * abs(model.best)
         chance = float(ndtr((found.means[0] - goal) / found.deviations[0]))

@@ -100,13 +100,13 @@ def resume_search(
     run = Run.open(folder)
     check_run_links(folder)
     check_unused(folder)  # before data are read and Ray is started
+    placement = placement.kept_in(folder)
     elsewhere = placement.storage or placement.log or data or data_root or (folder / STORAGE).is_file()
     if not elsewhere and run.is_over(trials or run.settings.trials):
         console.print(f"search in {folder}: has ended, all is there", highlight=False, markup=False)
         return run
     run.settings = replace(run.settings, evaluator=run.settings.evaluator.moved(data, data_root))
     run.settings.check()
-    placement = placement.kept_in(folder)
     placement = replace(placement, storage=kept_copy(folder, placement.storage))
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
 

@@ -13,6 +13,7 @@ from search_spaces import get_space
 
 # before torch is loaded: the processes that share the cores here would wait for one another's threads
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_worker_niceness", "0")  # who waits for a worker waits for all that is not nice
 os.environ.pop("RAY_ADDRESS", None)  # the tests start Ray themselves, whatever else runs here
 
 ROOT = Path(__file__).parent.parent
