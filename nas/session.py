@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
+from controller.registry import CONTROLLERS
 from nas.benchmark.load import keep_loaded
+from nas.benchmark.prior import EMBEDDED
 from nas.errors import HeadLostError
 from nas.export.exportable import describe_space
 from nas.runs.folder import Run, check_run_links, is_untouched, sweep
@@ -48,10 +50,10 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     Raises:
         InputError: a setting, the data, the cluster or the folder.
     """
-    if settings.prior is not None and Run.is_run(Path(settings.prior)):
+    if settings.prior not in (None, *EMBEDDED) and Run.is_run(Path(str(settings.prior))):
         console.print(f"learning from {settings.prior} ...", style="dim", markup=False, highlight=False)
-        trained = RunTrainings([Run.open(Path(settings.prior))], "prior")
-        keep_loaded(settings.prior, make_run_benchmark(trained)[0])
+        trained = RunTrainings([Run.open(Path(str(settings.prior)))], "prior")
+        keep_loaded(str(settings.prior), make_run_benchmark(trained)[0])
     space = replace(settings.space, document=settings.make_space().to_document())
     settings = replace(settings, space=space)
     settings.check(lambda text: console.print(text, style="dim"))
@@ -100,8 +102,10 @@ def resume_search(
     run = Run.open(folder)
     check_run_links(folder)
     check_unused(folder)  # before data are read and Ray is started
-    placement = placement.kept_in(folder)
-    elsewhere = placement.storage or placement.log or data or data_root or (folder / STORAGE).is_file()
+    said, placement = placement.log is not None, placement.kept_in(folder)
+    elsewhere = (
+        said or placement.log or placement.storage or data or data_root or (folder / STORAGE).is_file()
+    )
     if not elsewhere and run.is_over(trials or run.settings.trials):
         console.print(f"search in {folder}: has ended, all is there", highlight=False, markup=False)
         return run
@@ -190,7 +194,8 @@ def _run(
 
         try:
             loop = run.loop(journal, trials, (progress, events, keeper, tracked, snapshots), costs)
-            snapshots.loop = loop
+            if settings.controller.name in CONTROLLERS.built_in:  # others' states are their own affair
+                snapshots.loop = loop
             exact = loop.retraced
             if not exact:
                 say(_NOT_RETRACED)
@@ -213,7 +218,7 @@ def _run(
                 console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
         except BaseException as error:
             # written as far as it goes; what is reported is why the search ended
-            for write in (events.close, lambda: run.write_results(results, incumbent), snapshots.close):
+            for write in (events.close, lambda: run.write_results(results, incumbent)):
                 with suppress(InputError, OSError):
                     write()
             tracked.close(5)

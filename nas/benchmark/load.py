@@ -16,7 +16,7 @@ CURVES = "curves"
 """The embedded benchmark of recorded trainings, epoch by epoch."""
 _CURVES_FILE = Path(__file__).with_name("curves.json")
 
-_loaded: dict[str | None, AccuracyModel] = {}
+_loaded: dict[tuple[str | None, object], AccuracyModel] = {}
 
 
 def load_surrogate(data: str | None = None, progress: Callable[[str], None] | None = None) -> AccuracyModel:
@@ -30,9 +30,18 @@ def load_surrogate(data: str | None = None, progress: Callable[[str], None] | No
     Raises:
         InputError: the data are missing, damaged, or no records.
     """
-    if data not in _loaded:
-        _loaded[data] = _load(data, progress)
-    return _loaded[data]
+    key = data, _stamp(data)
+    if key not in _loaded:
+        _loaded[key] = _load(data, progress)
+    return _loaded[key]
+
+
+def _stamp(data: str | None) -> object:
+    """What tells a file from the one that was there before; None of anything else."""
+    if data is None or not Path(data).is_file():
+        return None
+    known = Path(data).stat()
+    return known.st_mtime_ns, known.st_size, known.st_ino
 
 
 def _load(data: str | None, progress: Callable[[str], None] | None) -> AccuracyModel:
@@ -49,12 +58,12 @@ def _load(data: str | None, progress: Callable[[str], None] | None) -> AccuracyM
 
 def keep_loaded(data: str, surrogate: AccuracyModel) -> None:
     """Have `load_surrogate` give this one for `data`, which is no file of it."""
-    _loaded[data] = surrogate
+    _loaded[data, None] = surrogate
 
 
 def is_loaded(data: str) -> bool:
     """Whether `load_surrogate` has it."""
-    return data in _loaded
+    return (data, None) in _loaded
 
 
 def is_run_benchmark(data: str | None) -> bool:

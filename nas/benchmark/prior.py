@@ -64,7 +64,7 @@ class Prior:
 
 def prior_digest(name: str) -> str:
     """Of its file, which isn't understood for that; the embedded one goes by its name."""
-    if not Path(name).is_file():
+    if name in EMBEDDED or not Path(name).is_file():
         return Path(name).name
     return hashlib.sha256(read_regular(name, MAX_BYTES)).hexdigest()[:16]
 

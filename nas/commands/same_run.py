@@ -30,7 +30,7 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
     path = folder / SETTINGS
     kept = read_settings(read_document(path), str(path))
     settings = as_measured(settings, folder)
-    elsewhere = ["trials", "document", "data_digest", "surrogate_digest", "latency_table", "prior", "code"]
+    elsewhere = ["trials", "document", "data_digest", "surrogate_digest", "latency_table", "code"]
     # where it is left to us, a run has what was decided
     if getattr(settings.evaluator, "cache", None) not in ("on", "off"):
         elsewhere.append("cache")

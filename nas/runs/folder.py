@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from controller.registry import CONTROLLERS
 from nas.benchmark.prior import EMBEDDED, read_prior
 from nas.benchmark.run_surrogate import RunSurrogate
 from nas.network.cost_words import costs_text
@@ -36,7 +37,7 @@ from nas.search.loop import Observer, SearchLoop
 from nas.search.own_cost import OwnCost
 from nas.search.results import Results
 from nas.search.reward import AUTO
-from nas.search.snapshot import SNAPSHOT, read_snapshot
+from nas.search.snapshot import SNAPSHOT, read_snapshot, results_digest
 from nas.search.trial import Record, Scored, package_versions
 from search_spaces.document import (
     check_links,
@@ -269,9 +270,15 @@ class Run:
         settings, controller = self.settings, self.settings.make_controller()
         convergence = Convergence(settings.price) if settings.until == "converged" else None
         begun = (0, 0, True)
-        snapshot = read_snapshot(self.folder, self.steering, journal.records, journal.proposals)
-        if snapshot is not None and snapshot.restore(controller, convergence):
-            begun = snapshot.asked, snapshot.told, snapshot.exact
+        snapshot = None
+        if settings.controller.name in CONTROLLERS.built_in:
+            snapshot = read_snapshot(self.folder, self.steering, journal.records, journal.proposals)
+        if snapshot is not None:
+            if snapshot.restore(controller, convergence):
+                begun = snapshot.asked, snapshot.told, snapshot.exact
+            else:
+                controller = settings.make_controller()
+                convergence = convergence and Convergence(settings.price)
         return SearchLoop(
             controller,
             settings.make_reward(),
@@ -303,12 +310,12 @@ class Run:
         records, proposals = found.records, found.proposals
         if found.remarks or not all(found.in_order.values()) or len(records) != len(proposals):
             return False
-        if not all((self.folder / name).is_file() for name in (BEST, PARETO)):
+        if trials != self.settings.trials or not any(self.folder.glob("events.out.tfevents.*")):
             return False
         snapshot = read_snapshot(self.folder, self.steering, records, proposals)
         if snapshot is None or not snapshot.trials or (snapshot.asked, snapshot.told) != (len(records),) * 2:
             return False
-        return trials in (snapshot.trials, len(records))
+        return trials == snapshot.trials and snapshot.results == results_digest(self.folder)
 
     def results(self, records: Iterable[Record]) -> Results:
         """What these trials found, by the costs that the run's reward weighs."""

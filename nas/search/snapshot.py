@@ -15,14 +15,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from controller.base import Controller, ControllerError
+from controller.base import Controller
 from nas.search.convergence import Convergence
 from nas.search.journal_file import Proposals
 from nas.search.loop import SearchLoop
 from nas.search.trial import Measurement, Record, Trial
 from search_spaces.document import write_atomically
 from search_spaces.errors import InputError
-from search_spaces.parsing import parse_json
 from search_spaces.reading import read_regular
 
 SNAPSHOT = "controller.json"
@@ -40,7 +39,8 @@ class Snapshot:
         journal: digest of those.
         basis: digest of what decides its proposals beside them.
         exact: whether it had repeated the journal's proposals by itself.
-        trials: how many the search was to have, if it ended by itself here; else 0.
+        trials: how many the search was to have, if it ended by itself here and left all its results; else 0.
+        results: digest of those.
         state: the controller's.
         convergence: of the search, if it stops by itself.
     """
@@ -51,20 +51,19 @@ class Snapshot:
     basis: str
     exact: bool
     trials: int
+    results: str
     state: Mapping[str, Any]
     convergence: Mapping[str, Any] | None = None
 
     def restore(self, controller: Controller, convergence: Convergence | None) -> bool:
-        """Bring a fresh controller to where it was; False: this is no state of it, and nothing is changed."""
-        before = controller.state_dict()
+        """Bring a fresh controller to where it was; False: it is no state of it, and both are spoilt."""
         if (convergence is None) != (self.convergence is None):
             return False
         try:
             controller.load_state_dict(self.state)
             if convergence is not None and self.convergence is not None:
                 convergence.load_state_dict(self.convergence)
-        except (ControllerError, LookupError, TypeError, ValueError):
-            controller.load_state_dict(before)
+        except Exception:  # whatever a state of another version breaks
             return False
         return True
 
@@ -81,7 +80,6 @@ class Snapshots:
         self.path, self._basis = folder / SNAPSHOT, basis
         self.loop: SearchLoop | None = None
         self._next = time.monotonic() + _EVERY
-        self._asked = -1
 
     def started(self, trial: Trial) -> None:
         """Nothing has been learned."""
@@ -90,20 +88,19 @@ class Snapshots:
         """Nothing has been learned."""
 
     def ended(self, record: Record) -> None:
-        """The controller has learned; write its state if it is time to."""
-        if self.loop is None or not self.loop.caught_up:
-            return
-        self._asked = len(self.loop.journal.proposals)
-        if time.monotonic() >= self._next:
-            self._write()
+        """The controller has learned and the journal has it: write the state, if it is time to."""
+        if self.loop is not None and self.loop.caught_up and time.monotonic() >= self._next:
+            self._write(0)
 
     def close(self) -> None:
-        """Write the last state, unless the controller has been asked since it last learned."""
-        loop = self.loop
-        if loop is not None and (loop.complete or self._asked == len(loop.journal.proposals)):
-            self._write()
+        """The search has ended by itself, and all that it leaves is there.
 
-    def _write(self) -> None:
+        Where it ends otherwise nothing is written: the controller may have learned what the journal lacks.
+        """
+        if self.loop is not None and self.loop.complete:
+            self._write(self.loop.trials)
+
+    def _write(self, trials: int) -> None:
         loop, began = self.loop, time.monotonic()
         assert loop is not None
         records, proposals = loop.records, loop.journal.proposals
@@ -113,12 +110,13 @@ class Snapshots:
             _digest(records, proposals),
             self._basis,
             loop.retraced,
-            loop.trials if loop.complete else 0,
+            trials,
+            results_digest(self.path.parent) if trials else "",
             loop.controller.state_dict(),
             None if loop.convergence is None else loop.convergence.state_dict(),
         )
         with suppress(InputError):  # a full disk: what counts is in the journal
-            write_atomically(self.path, json.dumps(asdict(snapshot), separators=(",", ":")) + "\n")
+            write_atomically(self.path, _sealed(json.dumps(asdict(snapshot), separators=(",", ":")).encode()))
         ended = time.monotonic()
         self._next = ended + max(_EVERY, (ended - began) / _SHARE)
 
@@ -135,7 +133,11 @@ def read_snapshot(
         proposals: by trial.
     """
     try:
-        document = parse_json(read_regular(folder / SNAPSHOT, _LONGEST), SNAPSHOT)
+        content = read_regular(folder / SNAPSHOT, _LONGEST)
+        body = content.partition(b"\n")[0]
+        if content != _sealed(body):
+            return None
+        document = json.loads(body)  # ours, as it was written: of any size
         if not isinstance(document, dict) or set(document) != {field.name for field in fields(Snapshot)}:
             return None
         found = Snapshot(**document)
@@ -145,9 +147,24 @@ def read_snapshot(
             and found.asked <= len(proposals)
             and found.journal == _digest(records[: found.told], _first(proposals, found.asked))
         )
-    except (OSError, InputError, TypeError, KeyError):
+    except (OSError, InputError, TypeError, KeyError, ValueError, RecursionError):
         return None
     return found if fits else None
+
+
+def results_digest(folder: Path) -> str:
+    """Of the winner and the front in a run's folder."""
+    found = hashlib.sha256()
+    for name in ("best.yaml", "pareto.csv"):
+        path = folder / name
+        found.update(read_regular(path, _LONGEST) if path.is_file() else b"none")
+        found.update(b"\0")
+    return found.hexdigest()
+
+
+def _sealed(body: bytes) -> bytes:
+    """A line and its digest."""
+    return body + b"\n" + hashlib.sha256(body).hexdigest().encode() + b"\n"
 
 
 def _first(proposals: Proposals, count: int) -> Proposals:
@@ -156,6 +173,6 @@ def _first(proposals: Proposals, count: int) -> Proposals:
 
 def _digest(records: Sequence[Record], proposals: Proposals) -> str:
     """Of what a controller was asked and told; raises `KeyError` where a proposal is missing."""
-    told = [[record.trial, record.reward, record.ended_after] for record in records]
+    told = [[r.trial, r.state, r.reward, r.accuracy, r.costs, r.ended_after] for r in records]
     asked = [[trial, *proposals[trial]] for trial in range(len(proposals))]
     return hashlib.sha256(json.dumps([told, asked]).encode()).hexdigest()

@@ -26,8 +26,8 @@ from search_spaces.mbconv import StagedSpace
 from search_spaces.quoting import csv_table
 
 _FOLDS = 5
-_MOST_POINTS = 50_000
-"""Accuracies after an epoch that are kept: the file stays one that can be read again."""
+_MOST_POINTS = 80_000
+"""Accuracies after an epoch, and choices, that are kept together: the file can be read again."""
 
 
 class RunTrainings:
@@ -74,7 +74,8 @@ class RunTrainings:
         ]
         lengths = [len(curve) for of_one in curves for curve in of_one]
         self.epochs = max(lengths, default=0) if len(set(lengths)) == 1 else 0
-        self.curves = curves if self.epochs > 1 and sum(lengths) <= _MOST_POINTS else None
+        points = sum(lengths) + len(seeds) * len(self.space.decisions)
+        self.curves = curves if self.epochs > 1 and points <= _MOST_POINTS else None
 
     def _check_alike(self, first: Run, other: Run) -> None:
         if other.space.to_document() != first.space.to_document():

@@ -12,9 +12,10 @@ from nas.runs.flat import make_settings
 from nas.runs.folder import SETTINGS, Run
 from nas.runs.placement import Placement
 from nas.search import snapshot as snapshots
-from nas.search.journal import PROPOSALS, TRIALS
+from nas.search.journal import PROPOSALS, TRIALS, Journal
 from nas.search.snapshot import SNAPSHOT
 from nas.session import resume_search, start_search
+from search_spaces import InputError
 from search_spaces.document import read_document, write_document
 from tests.command import nas
 
@@ -35,6 +36,14 @@ def search(folder, trials=COUNT, **more):
 def resumed(folder, trials=MORE):
     resume_search(folder, Placement(), Console(quiet=True), trials)
     return lines(folder)
+
+
+def read(folder):
+    return json.loads((folder / SNAPSHOT).read_text().splitlines()[0])
+
+
+def rewrite(folder, document):
+    (folder / SNAPSHOT).write_bytes(snapshots._sealed(json.dumps(document).encode()))
 
 
 def lines(folder):
@@ -84,9 +93,21 @@ def spoil_text(folder):
 
 def spoil_state(folder):
     """Of another version, say: a part is missing."""
-    document = json.loads((folder / SNAPSHOT).read_text())
+    document = read(folder)
     del document["state"]["views"]
-    (folder / SNAPSHOT).write_text(json.dumps(document))
+    rewrite(folder, document)
+
+
+def spoil_one_number(folder):
+    """Of the state: what it says is not what was written."""
+    text = (folder / SNAPSHOT).read_text()
+    (folder / SNAPSHOT).write_text(text.replace('"next_fit":', '"next_fit":1', 1))
+
+
+def spoil_costs(folder):
+    """Another cost of the same reward is another lesson for some."""
+    document = read(folder)
+    rewrite(folder, document | {"journal": "0" * 64})
 
 
 def spoil_rewards(folder):
@@ -113,7 +134,17 @@ def spoil_proposals(folder):
 
 
 @pytest.mark.parametrize(
-    "spoil", [spoil_text, spoil_state, spoil_rewards, spoil_seed, spoil_trials, spoil_proposals]
+    "spoil",
+    [
+        spoil_text,
+        spoil_state,
+        spoil_one_number,
+        spoil_costs,
+        spoil_rewards,
+        spoil_seed,
+        spoil_trials,
+        spoil_proposals,
+    ],
 )
 def test_one_that_does_not_fit_is_not_used(spoil, run, asks):
     alone = run.parent / "alone"
@@ -144,7 +175,7 @@ def test_it_is_written_as_the_search_goes(tmp_path, monkeypatch):
     monkeypatch.setattr(
         snapshots,
         "write_atomically",
-        lambda path, text: written.append(json.loads(text)) or write(path, text),
+        lambda path, text: written.append(json.loads(text.splitlines()[0])) or write(path, text),
     )
     search(tmp_path / "run", 5)
     assert [kept["told"] for kept in written] == [1, 2, 3, 4, 5, 5]
@@ -164,7 +195,7 @@ def test_a_search_until_it_has_converged_goes_on_as_it_would(tmp_path):
 def test_every_controller_goes_on_from_it(controller, tmp_path):
     whole = lines(search(tmp_path / "whole", 14, controller=controller))
     search(tmp_path / "run", 9, controller=controller)
-    assert json.loads((tmp_path / "run" / SNAPSHOT).read_text())["told"] == 9
+    assert read(tmp_path / "run")["told"] == 9
     assert resumed(tmp_path / "run", 14) == whole
 
 
@@ -189,7 +220,37 @@ def test_one_that_is_not_whole_is_gone_on_with(run):
 
 def test_a_killed_one_is_not_finished(run):
     """It has all its trials, but died before it wrote what it leaves."""
-    document = json.loads((run / SNAPSHOT).read_text())
-    (run / SNAPSHOT).write_text(json.dumps(document | {"trials": 0}))
+    rewrite(run, read(run) | {"trials": 0})
     assert not Run.open(run).is_over(COUNT)
     assert "has ended" not in nas("resume", run).stderr
+
+
+def test_what_the_journal_could_not_take_is_in_no_snapshot(run, whole, monkeypatch):
+    """The controller had learned it when the disk was full: the trial is run again."""
+    append = Journal._write_record
+
+    def full(self, record):
+        if record.trial == 27:
+            raise InputError("the disk is full")
+        append(self, record)
+
+    monkeypatch.setattr(snapshots, "_EVERY", 0.0)
+    monkeypatch.setattr(snapshots, "_SHARE", 1e9)
+    with monkeypatch.context() as struck:
+        struck.setattr(Journal, "_write_record", full)
+        with pytest.raises(InputError, match="full"):
+            resumed(run)
+    assert read(run)["told"] == 27
+    assert resumed(run) == whole
+
+
+@pytest.mark.parametrize("name", ["best.yaml", "pareto.csv", "events"])
+def test_a_finished_run_that_has_lost_a_result_makes_it_again(name, run):
+    path = next(run.glob("events.out.tfevents.*")) if name == "events" else run / name
+    before = path.read_bytes()
+    path.write_bytes(b"")
+    if name == "events":
+        path.unlink()
+    assert "has ended" not in nas("resume", run).stderr
+    assert name == "events" or path.read_bytes() == before
+    assert any(run.glob("events.out.tfevents.*"))
