@@ -49,7 +49,7 @@ def main(folder, networks=500, again=50):
     )
     run, first = trained(folder / "first", settings)
     first.sort(key=lambda record: record.trial)
-    # spread over the trainings, those that hardly learned too: their noise is another
+    # as random as all of them, those that hardly learned too: their noise is another
     names = {str(record.trial): run.spec(record) for record in first[: int(again)]}
     of_one = {record.digest: [record] for record in first}
     for seed in SEEDS if names else ():

@@ -93,10 +93,10 @@ class Predictor:
 
     x_d the contrasts of decision d and z the logarithm of the cost factor, which is known exactly and
     explains much of the accuracy from the first sample on; further inputs come in as z does. The contrasts'
-    sizes follow from order parameters
-    o + o_d (`Encoding.sizes`), o common to all decisions: high where choices are equally far from each other,
-    as operations are, low where those that are near are much alike. The logarithms of a, l, v, b and the
-    noise, and o and o_d, have normal priors and are set to their most probable values.
+    sizes follow from order parameters o + o_d (`Encoding.sizes`), o common to all decisions: high where
+    choices are equally far from each other, as operations are, low where those that are near are much alike.
+    The logarithms of a, l, v, b and the noise, and o and o_d, have normal priors and are set to their most
+    probable values.
 
     Args:
         encoding: of the space.

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -104,10 +105,9 @@ def spoil_one_number(folder):
     (folder / SNAPSHOT).write_text(text.replace('"next_fit":', '"next_fit":1', 1))
 
 
-def spoil_costs(folder):
-    """Another cost of the same reward is another lesson for some."""
-    document = read(folder)
-    rewrite(folder, document | {"journal": "0" * 64})
+def spoil_digest(folder):
+    """It is of another journal."""
+    rewrite(folder, read(folder) | {"journal": "0" * 64})
 
 
 def spoil_rewards(folder):
@@ -139,7 +139,7 @@ def spoil_proposals(folder):
         spoil_text,
         spoil_state,
         spoil_one_number,
-        spoil_costs,
+        spoil_digest,
         spoil_rewards,
         spoil_seed,
         spoil_trials,
@@ -254,3 +254,15 @@ def test_a_finished_run_that_has_lost_a_result_makes_it_again(name, run):
     assert "has ended" not in nas("resume", run).stderr
     assert name == "events" or path.read_bytes() == before
     assert any(run.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"accuracy": 0.4}, {"costs": {"macs": 1e6}}, {"reward": 0.1}, {"state": "stopped"}]
+)
+def test_all_that_a_controller_is_told_is_in_the_digest(change, run):
+    kept = Run.open(run)
+    records = kept.records()
+    proposals = {record.trial: (record.asked_after, record.architecture) for record in records}
+    digest = snapshots._digest(records, proposals)
+    assert digest == read(run)["journal"]
+    assert digest != snapshots._digest([*records[:-1], replace(records[-1], **change)], proposals)
