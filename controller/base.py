@@ -60,8 +60,11 @@ class Controller(ABC):
         seed: of all the controller's randomness.
 
     Attributes:
+        judges: whether it has a say in which evaluations go on (`goes_on`).
         metrics: figures of the controller's own last update (`losses/policy` ...), for observers.
     """
+
+    judges = False
 
     def __init__(self, space: SearchSpace, seed: int = 0) -> None:
         self.space = space
@@ -99,7 +102,8 @@ class Controller(ABC):
         Args:
             id: of the proposal.
             reward: finite; higher is better.
-            metrics: further measurements (`accuracy`, costs), for controllers that use them.
+            metrics: further measurements (`accuracy`, costs), for controllers that use them; of an
+                evaluation that was ended early `fidelity`, the share of it that was done.
 
         Raises:
             UnknownProposalError: the proposal was never asked, or already has a result.
@@ -112,6 +116,36 @@ class Controller(ABC):
         if self._best is None or (reward, -id) > (self._best[0], -self._best[1]):
             self._best = float(reward), id
         self._observe(proposal, float(reward), dict(metrics or {}))
+
+    def report(self, id: int, reward: float, fidelity: float) -> None:
+        """Report a pending proposal's reward after a part of its evaluation, which is told at its end.
+
+        Args:
+            id: of the proposal.
+            reward: finite; higher is better.
+            fidelity: the share of the evaluation that was done, above 0 and below 1.
+
+        Raises:
+            UnknownProposalError: the proposal was never asked, or already has a result.
+            ControllerError: the reward is not finite, or the fidelity is no such share.
+        """
+        self._check_pending(id)
+        if not math.isfinite(reward) or not 0 < fidelity < 1:
+            raise ControllerError(f"proposal {id}: reward {reward} at fidelity {fidelity}")
+        self._observe_part(Proposal(id, self._pending[id]), float(reward), float(fidelity))
+
+    def goes_on(self, id: int, rewards: Mapping[float, float]) -> bool:
+        """Whether a pending proposal's evaluation is worth being continued; changes nothing.
+
+        Args:
+            id: of the proposal.
+            rewards: so far, by the share of the evaluation that was done, at least one.
+
+        Raises:
+            UnknownProposalError: the proposal was never asked, or already has a result.
+        """
+        self._check_pending(id)
+        return True
 
     def incumbent(self) -> int | None:
         """The id of the proposal believed to be the best of those with a result; None if there is none.
@@ -182,6 +216,9 @@ class Controller(ABC):
     @abstractmethod
     def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
         """Learn from a result."""
+
+    def _observe_part(self, proposal: Proposal, reward: float, fidelity: float) -> None:
+        """Learn from a part of an evaluation; by default nothing."""
 
     def _observe_failure(self, proposal: Proposal, reason: str) -> None:
         """Learn from a failure; by default nothing."""

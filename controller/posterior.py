@@ -59,10 +59,13 @@ class Posterior:
         seen: the evaluated architectures, shape (n, decisions), in the predictor's order.
         slope, offset: theirs, shape (n,).
         shift, scale: of the targets.
+        ends: which of those stand for an evaluation each, shape (m,); None: each does.
+        whole: which of the evaluations came to their end, shape (m,); None: all did.
 
     Attributes:
-        means: of the evaluated architectures' rewards, shape (n,).
-        best: the highest of them.
+        means: of the evaluations' rewards, shape (m,).
+        leader: the highest of those that came to their end; of all where none did.
+        best: the leader's.
     """
 
     def __init__(
@@ -74,11 +77,17 @@ class Posterior:
         offset: Floats,
         shift: float,
         scale: float,
+        ends: NDArray[np.int64] | None = None,
+        whole: NDArray[np.bool_] | None = None,
     ) -> None:
         self.predictor, self.describe, self.seen = predictor, describe, seen
         self.shift, self.scale = shift, scale
         self.means = slope * (predictor.seen_means * scale + shift) + offset
-        self.best = float(self.means.max())
+        if ends is not None:
+            self.seen, self.means = seen[ends], self.means[ends]
+        counting = self.means if whole is None or not whole.any() else np.where(whole, self.means, -np.inf)
+        self.leader = int(np.argmax(counting))
+        self.best = float(self.means[self.leader])
 
     def top(self, count: int) -> NDArray[np.int64]:
         """The evaluated architectures with the highest posterior means, best first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ _CONSTANT = 4.0
 _JITTER = 1e-5
 # medians of the parameters before anything is seen, for targets of variance one
 _LINEAR, _ROUGH, _NONLINEAR, _COST, _FURTHER, _NOISE = 0.03, 0.03, 0.3, 0.5, 1.0, 1e-3
-_SPREAD, _COMMON_SPREAD, _NOISE_SPREAD = 1.0, 4.0, 1.5
+_SPREAD, _COMMON_SPREAD, _NOISE_SPREAD, _ADDED_SPREAD = 1.0, 4.0, 1.5, 1.5
 _UNORDERED = 5.0
 """The order parameter that the decisions have in common, where a fit also starts from: none is ordered."""
 
@@ -58,9 +58,14 @@ class Points:
     def __getitem__(self, rows: NDArray[np.int64]) -> Points:
         return Points([self.keys[row] for row in rows.tolist()], self.x[rows], self.z[rows])
 
+    def joined(self, more: Points) -> Points:
+        """These and, behind them, some more."""
+        keys = [*self.keys, *more.keys]
+        return Points(keys, np.concatenate([self.x, more.x]), np.concatenate([self.z, more.z]))
+
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """Points as factors of the kernel's two parts, so that little is left to do for each pair.
 
     The linear part is `left @ right'`, the nonlinear one `exp(min(left_log @ right_log', highest))`.
@@ -72,12 +77,21 @@ class _Prepared:
     right_log: Floats
     highest: float
 
-    def __getitem__(self, rows: slice) -> _Prepared:
-        return _Prepared(
-            self.left[rows], self.right[rows], self.left_log[rows], self.right_log[rows], self.highest
+    @property
+    def noise(self) -> Floats | float:
+        """Variance that each has beyond the noise of all, shape (n,)."""
+        return 0.0
+
+    def __getitem__(self, rows: slice) -> Prepared:
+        return replace(
+            self,
+            left=self.left[rows],
+            right=self.right[rows],
+            left_log=self.left_log[rows],
+            right_log=self.right_log[rows],
         )
 
-    def kernels(self, other: _Prepared) -> tuple[Floats, Floats]:
+    def kernels(self, other: Prepared) -> tuple[Floats, Floats]:
         """(linear part, nonlinear part), each of shape (n, n of the other)."""
         linear: Floats = self.left @ other.right.T
         rough: Floats = self.left_log @ other.right_log.T
@@ -101,17 +115,20 @@ class Predictor:
     Args:
         encoding: of the space.
         further: how many inputs there are beside z.
+        added: medians of the parameters of a subclass's own terms.
     """
 
-    def __init__(self, encoding: Encoding, further: int = 0) -> None:
+    def __init__(self, encoding: Encoding, further: int = 0, added: Sequence[float] = ()) -> None:
         self.encoding = encoding
         count = encoding.decisions
         self._count, self._further = count, slice(3 * count, 3 * count + further)
+        self._added = slice(self._further.stop, self._further.stop + len(added))
         medians = [_LINEAR] * count + [_ROUGH] * count + [1.0] * count + [_FURTHER] * further
-        medians += [1.0, _NONLINEAR, _COST, _NOISE]
+        medians += [*added, 1.0, _NONLINEAR, _COST, _NOISE]
         self._prior = np.log(medians)
         self._spread = np.full(len(medians), _SPREAD)
         self._order = slice(2 * count, 3 * count)
+        self._spread[self._added] = _ADDED_SPREAD
         self._spread[_COMMON] = _COMMON_SPREAD
         self._spread[-1] = _NOISE_SPREAD
         far = _FAR * self._spread
@@ -120,7 +137,7 @@ class Predictor:
         self._seen_factor, self._whole_factor = RowFactor(), RowFactor()
         self._factored = self.parameters
         self._whole: Points | None = None
-        self._whole_points: _Prepared | None = None
+        self._whole_points: Prepared | None = None
 
     @property
     def noise(self) -> float:
@@ -216,36 +233,52 @@ class Predictor:
     def _left(self, x: Floats, z: Floats, known: Floats) -> Floats:
         """The deviation that is left of a point's own, of what is known of it in L^-1 k."""
         sizes, _, nonlinear, cost = self._split(self.parameters)
-        z = _columns(z)
+        z = self._inputs(z)
         own = (x * x) @ sizes + (z * z) @ cost + _CONSTANT + nonlinear
         return np.asarray(np.sqrt(np.maximum(own - np.einsum("ij,ij->j", known, known), 1e-10)))
 
-    def _kernel(self, points: _Prepared, x: Floats, z: Floats) -> Floats:
+    def _kernel(self, points: Prepared, x: Floats, z: Floats) -> Floats:
         linear, rough = points.kernels(self._prepared(x, z))
         linear += rough
         return linear
 
-    def _update(self, factor: RowFactor, keys: Sequence[Hashable], points: _Prepared) -> None:
+    def _update(self, factor: RowFactor, keys: Sequence[Hashable], points: Prepared) -> None:
         def kernel(rows: slice, columns: slice) -> Floats:
             linear, rough = points[rows].kernels(points[columns])
             linear += rough
-            linear[np.arange(len(linear)), np.arange(rows.start, rows.stop)] += self.noise
+            own = np.arange(len(linear)), np.arange(rows.start, rows.stop)
+            linear[own] += self.noise + points[rows].noise
             return linear
 
         factor.update(keys, kernel)
 
-    def _prepared(self, x: Floats, z: Floats, parameters: Floats | None = None) -> _Prepared:
+    def _prepared(self, x: Floats, z: Floats, parameters: Floats | None = None) -> Prepared:
         parameters = self.parameters if parameters is None else parameters
         sizes, scales, _, cost = self._split(parameters)
-        log_nonlinear, one, z = parameters[-3], np.ones(len(x)), _columns(z)
+        log_nonlinear, one, z = parameters[-3], np.ones(len(x)), self._inputs(z)
         half = 0.5 * ((x * x) @ scales)
-        return _Prepared(
+        return Prepared(
             np.column_stack([x * sizes, cost * z, _CONSTANT * one]),
             np.column_stack([x, z, one]),
             np.column_stack([x * scales, log_nonlinear - half, one]),
             np.column_stack([x, one, -half]),
             float(log_nonlinear),
         )
+
+    def _inputs(self, z: Floats) -> Floats:
+        """Those of a point's z that come in linearly, shape (n, 1 + further)."""
+        return _columns(z)
+
+    def _added_gradient(
+        self, parameters: Floats, x: Floats, z: Floats, outer: Floats
+    ) -> tuple[Sequence[float], Floats | float]:
+        """(the loss's gradient in the added parameters, by column what order parameters change of them).
+
+        Args:
+            parameters, x, z: as of the loss.
+            outer: derivative of the loss in each entry of the kernel, shape (n, n).
+        """
+        return (), 0.0
 
     def _orders(self, parameters: Floats) -> Floats:
         return np.asarray(parameters[_COMMON] + parameters[self._order])
@@ -265,7 +298,7 @@ class Predictor:
         points = self._prepared(x, z, parameters)
         linear, rough = points.kernels(points)
         kernel = linear + rough
-        kernel[np.diag_indices_from(kernel)] += values[-1] + _JITTER
+        kernel[np.diag_indices_from(kernel)] += values[-1] + _JITTER + points.noise
         try:
             factor = np.linalg.cholesky(kernel)
         except np.linalg.LinAlgError:  # parameters far out, where rounding wins: the step is taken back
@@ -283,10 +316,12 @@ class Predictor:
         gradient[:count] = np.bincount(decision, linear_part, count)
         gradient[count : 2 * count] = np.bincount(decision, rough_part, count)
         _, change = self.encoding.sizes(self._orders(parameters))
-        gradient[self._order] = np.bincount(decision, (linear_part + rough_part) * change, count)
+        gradient[self._added], added_part = self._added_gradient(parameters, x, z, outer)
+        by_order = (linear_part + rough_part + added_part) * change
+        gradient[self._order] = np.bincount(decision, by_order, count)
         gradient[_COMMON] = gradient[self._order].sum()
         gradient[-3] = inner.sum()
-        inputs, (_, _, _, cost) = _columns(z), self._split(parameters)
+        inputs, (_, _, _, cost) = self._inputs(z), self._split(parameters)
         gradient[-2], *further = cost * ((outer @ inputs) * inputs).sum(0)
         gradient[self._further] = further
         gradient[-1] = values[-1] * np.trace(outer)

@@ -8,7 +8,7 @@ that is simple. Both are learned, and each is believed as far as it explains wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -18,22 +18,13 @@ from scipy.stats import spearmanr
 from threadpoolctl import ThreadpoolController
 
 from controller.base import Controller, PriorAccuracy, Proposal, RewardLine
-from controller.encoded import EncodedArchitectures
-from controller.encoding import Encoding
 from controller.neighbourhood import Neighbourhood, Rows
 from controller.posterior import LOG_SLACK, Leaders, Posterior, upper_bound
-from controller.predictor import Predictor, without_tail
+from controller.reward_model import RewardModel
 from controller.row_factor import Floats
-from controller.view import View, chances
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.space import SearchSpace
-
-_MOST = 600
-"""Results that a proposal is conditioned on; of more, the best and the latest. Bounds the time to ask."""
-
-_STEP = 64
-"""Results after which the best and the latest are chosen anew; until then new ones are added to them."""
 
 _FIT_ON = 300
 _CLIMBS = 3
@@ -41,6 +32,10 @@ _DRAWS = 8
 """Attempts at a proposal by a climb that is a new one."""
 _PATIENCE, _ELSEWHERE = 20, 0.5
 """After so many results without an improvement, a quarter of all at least, a part of proposals leads away."""
+_WHOLE, _SURE = 4, 0.65
+"""Evaluations to their end before any is ended early; how probably one that goes on is better."""
+_EARLY, _TOP = 12, 0.8
+"""After so many in a row that ended early, one goes on that is expected to be among the best of those."""
 _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
@@ -64,6 +59,10 @@ class PredictorGuided(Controller):
     architecture: near the best, what matters under other choices looks as if it never did. The best is
     the highest posterior mean of what was evaluated, so that lucky noise is not chased.
 
+    An evaluation that was ended early tells of its end as far as others, which showed as much and came to
+    theirs, let expect (`FidelityPredictor`). Asked whether one should go on (`goes_on`), it says so of those
+    that are probably better than the best, and of a few others, to learn what becomes of such.
+
     What is known from another task (`prior`) is one more input of the process, which finds out with the first
     results what it is worth here, and chooses every other architecture until then.
 
@@ -84,6 +83,8 @@ class PredictorGuided(Controller):
     Raises:
         InputError: a setting out of its range.
     """
+
+    judges = True
 
     def __init__(
         self,
@@ -106,42 +107,42 @@ class PredictorGuided(Controller):
         self.objective, self.initial, self.local, self.worthwhile = objective, initial, local, worthwhile
         self._sizes = np.array([len(decision) for decision in space.decisions])
         self._nearby = Neighbourhood(space, self.rng)
-        self._encoding, self._prior = Encoding(space), prior
+        self._prior = prior
         self._design = self._balanced(initial)
-        # the cost factor's logarithm in units of its spread over the space, the same in every process
-        sample = np.random.default_rng(0).integers(self._sizes, size=(512, len(self._sizes)))
-        self._log_scale, self._log_shift = 1.0, 0.0
-        logarithms = self._log_factor(sample, self._line(sample)[0])
-        self._log_shift, self._log_scale = float(logarithms.mean()), float(logarithms.std()) or 1.0
-        lines = self._line(sample)
-        expected = self._expectations(sample, *lines)
-        self._shifts, self._scales = expected.mean(0), np.where(expected.std(0) > 0, expected.std(0), 1.0)
-        self._encoded = EncodedArchitectures(self._describe)
-        same = all(np.ptp(part) == 0 for part in lines)  # then the one is the other
-        self._views = [
-            View(Predictor(self._encoding, len(further)), direct, [0, *further])
-            for direct in ((True,) if same else (False, True))
-            for further in ([], [1 + direct])[: 1 if prior is None else 2]
-        ]
-        self._chosen: tuple[int, Rows] | None = None
-        self._ids: list[int] = []
-        self._seen: list[Architecture] = []
-        self._values: list[float] = []
-        self._next_fit = 0
+        self._rewards = RewardModel(space, objective, prior)
+        self._parts: dict[int, dict[float, float]] = {}  # by pending proposal, rewards by fidelity
         self._highest: float | None = None
-        self._improved, self._fruitless = 0, 0
+        self._improved, self._fruitless = 0, 0.0
         self._asked_after: list[int] = []  # by id, the results until the last improvement then
         self._expected: dict[int, float] = {}
         self._compared: list[tuple[float, float]] = []
         self._forecast: float | None = None
 
     def incumbent(self) -> int | None:
-        """The id of the evaluated proposal with the highest posterior mean of its reward."""
-        if len(self._values) < self.initial:
+        """The id of the evaluated proposal with the highest posterior mean of its reward.
+
+        Of those whose evaluation came to its end, if any did.
+        """
+        if len(self._rewards.results) < self.initial and not self._rewards.results.early:
             return super().incumbent()
         with _blas().limit(limits=1):
             rows, model = self._model()
-        return self._ids[int(rows[int(np.argmax(model.means))])]
+        return self._rewards.results.ids[int(rows[model.leader])]
+
+    def goes_on(self, id: int, rewards: Mapping[float, float]) -> bool:
+        """Whether it is probably better than the best, or is one that something is learned from."""
+        super().goes_on(id, rewards)
+        known = self._rewards.results.trainings
+        if sum(map(known.whole, known.values)) < _WHOLE:
+            return True
+        with _blas().limit(limits=1):
+            judged, model = self._rewards.posterior_with(id, self._pending[id], rewards)
+            found = model.leaders(model.seen[-1:], 1, upper_bound)
+        mean = float(model.means[-1])
+        if float(ndtr((mean - model.best) / found.deviations[0])) >= _SURE:
+            return True
+        others = np.isin(judged, known.ended_early)
+        return int(others.sum()) >= _EARLY and mean >= float(np.quantile(model.means[others], _TOP))
 
     def _propose(self) -> Architecture:
         # matrices this small lose time to threads, and one thread adds up the same in every process
@@ -150,7 +151,7 @@ class PredictorGuided(Controller):
 
     def _guided(self) -> Architecture:
         self._forecast = None
-        if len(self._values) < self.initial:
+        if len(self._rewards.results) < self.initial:
             if self._prior is not None and self._next_id % 2:
                 return self._by_prior()
             if self._next_id < len(self._design):
@@ -203,7 +204,7 @@ class PredictorGuided(Controller):
     @property
     def _stagnant(self) -> bool:
         """Whether no worthwhile improvement has come for long, of what was proposed since the last one."""
-        return self._fruitless >= max(_PATIENCE, len(self._values) / 4)
+        return self._fruitless >= max(_PATIENCE, len(self._rewards.results) / 4)
 
     def _elsewhere(self, model: Posterior) -> Architecture:
         """The most promising with half of its choices at random: from the best, a climb in the others."""
@@ -235,7 +236,7 @@ class PredictorGuided(Controller):
 
         What is shared, up to half of the decisions, keeps such proposals apart from each other.
         """
-        return self._climbed(self._by_prior_alone, None, None)
+        return self._climbed(self._rewards.by_prior, None, None)
 
     def _climbed(
         self, scores: Callable[[Rows], Floats], share: float | None, start: Rows | None
@@ -257,106 +258,33 @@ class PredictorGuided(Controller):
                 return wanted
         return self._fresh()
 
-    def _by_prior_alone(self, architectures: Rows) -> Floats:
-        """The rewards that the prior lets expect, shape (n,)."""
-        return self._expectations(architectures, *self._line(architectures))[:, 1]
-
     def _balanced(self, count: int) -> Rows:
         """A first design in which the choices of every decision are equally frequent."""
         columns = [self.rng.permutation(np.resize(self.rng.permutation(size), count)) for size in self._sizes]
         return self.space.canonical_rows(np.stack(columns, axis=1))
 
     def _model(self, fit: bool = False) -> tuple[Rows, Posterior]:
-        """(the results that it is conditioned on, the rewards to expect).
+        """(the results that it is conditioned on, the rewards to expect); with `fit` as for a proposal."""
+        return self._rewards.posterior(self._pending, self.rng if fit else None)
 
-        With `fit` after a fit if one is due, by a view drawn by its probability; else by the likeliest.
-        """
-        base, rows = self._kept()
-        seen = [self._seen[row] for row in rows.tolist()]
-        points, slope, offset = self._encoded(seen)
-        # of the reward and not of the accuracy: what is cheap may have a low accuracy and still be good
-        rewards = without_tail(slope * np.array([self._values[row] for row in rows.tolist()]) + offset)
-        total = len(self._values)
-        if fit and total >= self._next_fit:
-            some = np.arange(len(seen))
-            if len(seen) > _FIT_ON:
-                better = np.argsort(-rewards, kind="stable")
-                rest = self.rng.choice(better[_FIT_ON // 2 :], _FIT_ON // 2, replace=False)
-                some = np.sort(np.concatenate([better[: _FIT_ON // 2], rest]))
-            for view in self._views:
-                view.fit(points[some], rewards[some], slope[some], offset[some], 60 if total < 40 else 25)
-            self._next_fit = max(total + 4, int(total * 1.15))
-        odds = chances(self._views)
-        chosen = int(self.rng.choice(len(odds), p=odds)) if fit and len(odds) > 1 else int(np.argmax(odds))
-        whole = self._encoded(self._whole(base, rows))[0] if self._pending else None
-        view = self._views[chosen]
-        return rows, view.posterior(points, seen, rewards, slope, offset, whole, self._describe)
-
-    def _kept(self) -> tuple[int, Rows]:
-        """Which results to condition on: all, or the better half of the limit and the latest.
-
-        (count, rows): the results up to that count were chosen from, all later ones are there.
-        """
-        count = len(self._values)
-        if count <= _MOST:
-            return 0, np.arange(count)
-        base = count - (count - _MOST) % _STEP
-        if self._chosen is None or self._chosen[0] != base:
-            rows = np.array(self._seen[:base])
-            slope, offset = self._line(rows)
-            order = np.argsort(-(slope * np.array(self._values[:base]) + offset), kind="stable")
-            order = order[: _MOST * 2 // 3]
-            latest = np.setdiff1d(np.arange(base), order)[-(_MOST - len(order)) :]
-            self._chosen = base, np.sort(np.concatenate([order, latest]))
-        return base, np.concatenate([self._chosen[1], np.arange(base, count)])
-
-    def _whole(self, base: int, rows: Rows) -> Sequence[Architecture]:
-        """What was chosen of the results up to `base`, and all that was asked since, in that order.
-
-        So a proposal is a new last one, and its result changes nothing.
-        """
-        later = dict(zip(self._ids[base:], self._seen[base:], strict=True)) | self._pending
-        chosen = [self._seen[row] for row in rows[: len(rows) - (len(self._seen) - base)].tolist()]
-        return chosen + [later[id] for id in sorted(later)]
-
-    def _line(self, architectures: Rows) -> tuple[Floats, Floats]:
-        """(slope, offset) of the reward in what is learned."""
-        if self.objective is None:
-            return np.ones(len(architectures)), np.zeros(len(architectures))
-        slope, offset = self.objective(architectures)
-        return np.asarray(slope, dtype=np.float64), np.asarray(offset, dtype=np.float64)
-
-    def _log_factor(self, architectures: Rows, slope: Floats) -> Floats:
-        return (np.log(np.maximum(slope, 1e-300)) - self._log_shift) / -self._log_scale
-
-    def _expectations(self, architectures: Rows, slope: Floats, offset: Floats) -> Floats:
-        """The prior's accuracies and rewards, shape (n, 2); without a prior (n, 0)."""
-        if self._prior is None:
-            return np.empty((len(architectures), 0))
-        accuracies = np.asarray(self._prior(architectures), dtype=np.float64)
-        return np.stack([accuracies, slope * accuracies + offset], axis=1)
-
-    def _describe(self, architectures: Rows) -> tuple[Floats, Floats, Floats, Floats]:
-        slope, offset = self._line(architectures)
-        expected = (self._expectations(architectures, slope, offset) - self._shifts) / self._scales
-        z = np.column_stack([self._log_factor(architectures, slope), expected])
-        return self._encoding(architectures), z, slope, offset
+    def _observe_part(self, proposal: Proposal, reward: float, fidelity: float) -> None:
+        self._parts.setdefault(proposal.id, {})[fidelity] = reward
 
     def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
-        slope, offset = self._line(np.array([proposal.architecture]))
-        self._ids.append(proposal.id)
-        self._seen.append(proposal.architecture)
-        self._values.append(float((reward - offset[0]) / slope[0]))
+        fidelity = metrics.get("fidelity", 1.0)
+        rewards = self._parts.pop(proposal.id, {}) | {fidelity: reward}
+        self._rewards.add(proposal.id, proposal.architecture, rewards)
         if self._highest is None or reward > self._highest + self.worthwhile * abs(self._highest):
-            self._highest, self._improved, self._fruitless = reward, len(self._values), 0
+            self._highest, self._improved, self._fruitless = reward, len(self._rewards.results), 0.0
         elif self._asked_after[proposal.id] == self._improved:
-            self._fruitless += 1
+            self._fruitless += fidelity
         expected = self._expected.pop(proposal.id, None)
         if expected is not None:
             self._compared = [*self._compared, (expected, reward)][-_WINDOW:]
 
     def _observe_failure(self, proposal: Proposal, reason: str) -> None:
         self._expected.pop(proposal.id, None)
+        self._parts.pop(proposal.id, None)
 
     def _asked(self, proposal: Proposal) -> None:
         self._expected.pop(proposal.id, None)
@@ -368,12 +296,8 @@ class PredictorGuided(Controller):
     def _state(self) -> dict[str, Any]:
         return {
             "design": self._design.tolist(),
-            "results": [
-                [id, list(architecture), value]
-                for id, architecture, value in zip(self._ids, self._seen, self._values, strict=True)
-            ],
-            "views": [[view.predictor.parameters.tolist(), view.evidence] for view in self._views],
-            "next_fit": self._next_fit,
+            **self._rewards.state(),
+            "parts": [[id, sorted(rewards.items())] for id, rewards in self._parts.items()],
             "improved": [self._highest, self._improved, self._fruitless],
             "asked_after": list(self._asked_after),
             "expected": [[id, value] for id, value in self._expected.items()],
@@ -382,13 +306,8 @@ class PredictorGuided(Controller):
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
         self._design = np.array(state["design"], dtype=np.int64)
-        self._ids = [id for id, _, _ in state["results"]]
-        self._seen = [Architecture(architecture) for _, architecture, _ in state["results"]]
-        self._values = [value for _, _, value in state["results"]]
-        self._chosen = None
-        for view, (parameters, evidence) in zip(self._views, state["views"], strict=True):
-            view.predictor.parameters, view.evidence = np.array(parameters), evidence
-        self._next_fit = state["next_fit"]
+        self._rewards.load_state(state)
+        self._parts = {id: dict(rewards) for id, rewards in state["parts"]}
         self._highest, self._improved, self._fruitless = state["improved"]
         self._asked_after = list(state["asked_after"])
         self._expected = dict(state["expected"])

@@ -59,6 +59,8 @@ class View:
         offset: Floats,
         whole: Points | None,
         describe: Describe,
+        ends: NDArray[np.int64] | None = None,
+        ended: NDArray[np.bool_] | None = None,
     ) -> Posterior:
         """The rewards to expect.
 
@@ -69,6 +71,7 @@ class View:
             slope, offset: of the rewards in the accuracy, shape (n,).
             whole: those and the pending ones, as `Predictor.condition` takes it.
             describe: encodes architectures and gives their slope and offset.
+            ends, ended: as `Posterior` takes `ends` and `whole`.
         """
         slope, offset = self._line(slope, offset)
         values, shift, scale = standardised((rewards - offset) / slope)
@@ -78,7 +81,7 @@ class View:
             x, z, *line = describe(rows)
             return x, z[:, self._inputs], *self._line(*line)
 
-        return Posterior(self.predictor, described, np.array(seen), slope, offset, shift, scale)
+        return Posterior(self.predictor, described, np.array(seen), slope, offset, shift, scale, ends, ended)
 
     def _own(self, points: Points) -> Points:
         return Points(points.keys, points.x, points.z[:, self._inputs])

@@ -173,8 +173,9 @@ def test_predictor_beats_evolution_early():
 def test_it_learns_the_accuracy_and_computes_the_reward():
     controller = PredictorGuided(SPACE, 0, objective)
     drive(controller, 30)
-    rows = np.array(controller._seen)
-    assert np.array(controller._values) == pytest.approx(smooth(rows))
+    results = controller._rewards.results
+    values = [results.trainings.values[id][0.0] for id in results.ids]
+    assert np.array(values) == pytest.approx(smooth(np.array(results.seen)))
 
 
 @pytest.mark.parametrize("sizes", [(1, 3, 1), (4, 1), (300, 2)])
@@ -183,7 +184,7 @@ def test_decisions_of_one_choice_and_of_very_many(sizes, recwarn):
     controller = PredictorGuided(space, 0, initial=3)
     for reward in np.linspace(0.5, 0.6, min(int(np.prod(sizes)), 16)):
         controller.tell(controller.ask().id, reward)
-    parameters = controller._views[0].predictor.parameters
+    parameters = controller._rewards._views[0].predictor.parameters
     assert len(parameters) == Predictor.parameter_count(len(sizes))
     assert not recwarn.list
 
@@ -204,7 +205,7 @@ def test_what_is_simple_is_learned_accuracy_or_reward(direct):
         proposal = controller.ask()
         row = np.array([proposal.architecture])
         controller.tell(proposal.id, smooth(row)[0] * (1.0 if direct else lines(row)[0][0]))
-    believed = chances(controller._views)[1]
+    believed = chances(controller._rewards._views)[1]
     assert believed > 0.9 if direct else believed < 0.1
 
 
@@ -218,15 +219,16 @@ def test_without_an_objective_it_learns_the_reward():
 def test_a_lucky_measurement_is_not_the_incumbent(seed):
     controller = PredictorGuided(SPACE, seed, objective)
     drive(controller, 80, noise=0.01)
-    poor = int(np.argmin(smooth(np.array(controller._seen)[:10])))
+    results = controller._rewards.results
+    seen = np.array(results.seen)
+    poor = int(np.argmin(smooth(seen[:10])))
     # as if a poor network had once been so lucky that it has the highest reward seen
-    seen = np.array(controller._seen)
-    highest = (objective(seen)[0] * np.array(controller._values)).max()
-    controller._values[poor] = (highest + 1e-3) / objective(seen[poor : poor + 1])[0][0]
-    assert controller.incumbent() != controller._ids[poor]
-    seen = np.array(controller._seen)
+    values = np.array([results.trainings.values[id][0.0] for id in results.ids])
+    highest = (objective(seen)[0] * values).max()
+    results.trainings.values[results.ids[poor]][0.0] = (highest + 1e-3) / objective(seen[[poor]])[0][0]
+    assert controller.incumbent() != results.ids[poor]
     true = objective(seen)[0] * smooth(seen)
-    assert true[controller._ids.index(controller.incumbent())] > np.quantile(true, 0.8)
+    assert true[results.ids.index(controller.incumbent())] > np.quantile(true, 0.8)
 
 
 def test_the_first_design_is_balanced():
@@ -283,7 +285,7 @@ def test_many_pending_are_resumed_to_the_bit(few):
     both = [crowded(c, 120, 12, np.random.default_rng(1)) for c in (controller, again)]
     assert both[0] == both[1]
     assert controller.state_dict() == again.state_dict()
-    for view, same in zip(controller._views, again._views, strict=True):
+    for view, same in zip(controller._rewards._views, again._views, strict=True):
         lower, other = view.predictor._whole_factor, same.predictor._whole_factor
         rows = min(len(lower), len(other))  # of the view that wasn't asked last fewer may be there
         assert np.array_equal(lower.dense()[:rows, :rows], other.dense()[:rows, :rows])
