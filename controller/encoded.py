@@ -34,16 +34,16 @@ class EncodedArchitectures:
         """(points, slope, offset) of these."""
         places = list(map(self._places.get, architectures))
         if None in places:
-            places = [
-                self._add(architecture) if place is None else place
-                for architecture, place in zip(architectures, places, strict=True)
-            ]
+            for architecture in architectures:
+                if architecture not in self._places:  # some may be listed several times
+                    self._add(architecture)
+            places = [self._places[architecture] for architecture in architectures]
         rows = self._table[np.array(places, dtype=np.int64)]
         inputs = -2 - self._inputs
         points = Points(architectures, np.ascontiguousarray(rows[:, :inputs]), rows[:, inputs:-2].copy())
         return points, rows[:, -2].copy(), rows[:, -1].copy()
 
-    def _add(self, architecture: Architecture) -> int:
+    def _add(self, architecture: Architecture) -> None:
         x, z, slope, offset = self._describe(np.array([architecture], dtype=np.int64))
         self._inputs = z.size
         row = np.concatenate([x[0], z.ravel(), slope, offset])
@@ -54,4 +54,3 @@ class EncodedArchitectures:
             self._table = larger
         self._table[count] = row
         self._places[architecture] = count
-        return count

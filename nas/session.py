@@ -193,7 +193,9 @@ def _run(
                 mirror.check()
 
         try:
-            loop = run.loop(journal, trials, (progress, events, keeper, tracked, snapshots), costs)
+            loop = run.loop(
+                journal, trials, (progress, events, keeper, tracked, snapshots), costs, evaluator.epochs
+            )
             if settings.controller.name in CONTROLLERS.built_in:  # others' states are their own affair
                 snapshots.loop = loop
             exact = loop.retraced

@@ -49,12 +49,13 @@ class BenchmarkEvaluator(Evaluator):
         """
         row = [self.surrogate.space.encode(spec)]
         rng = np.random.default_rng(seed)
-        noise = self.noise * float(rng.normal()) if self.noise else 0.0
-        answers = [float(self.surrogate.top1(row, self.family)[0]) + noise]
+        top1 = float(self.surrogate.top1(row, self.family)[0])
+        answers = [top1 + (self.noise * float(rng.normal()) if self.noise else 0.0)]
         if isinstance(self.surrogate, RunSurrogate) and self.epochs > 1:
             earlier = self.surrogate.curve(row)[0, :-1]
             if self.noise:
-                earlier = earlier + self.surrogate.curve_noise[:-1] * rng.normal(size=self.epochs - 1)
+                errors = self.surrogate.draw_errors(np.random.default_rng(seed))
+                earlier = earlier + errors[:-1]
             answers = [*earlier.tolist(), *answers]
         return _Answer([min(max(top1 / 100, 0.0), 1.0) for top1 in answers])
 

@@ -30,6 +30,8 @@ FAMILY = "gp"
 MOST, FEWEST_NETWORKS = 3000, 20
 """Networks that a process is conditioned on; fewer than these are no benchmark."""
 _FIT_ON, _ITERATIONS = 300, 60
+_PAIRS, _SHRUNK = 10, 0.02
+"""Networks trained twice that tell how the errors of epochs go together; what is taken off of that."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ class Trainings:
         """Those of some networks."""
         curves = None if self.curves is None else [self.curves[place] for place in places]
         return Trainings(self.space, self.rows[places], [self.accuracies[place] for place in places], curves)
+
+
+def _several(trainings: Sequence[object]) -> bool:
+    return len(trainings) > 1
 
 
 def _pooled(trainings: Sequence[Sequence[float]]) -> float | None:
@@ -139,6 +145,28 @@ class RunSurrogate:
             100 * (predictor.mean(*inputs) * scale + shift) for predictor, shift, scale in self._earlier
         ]
         return np.stack([*columns, self.top1(architectures)], axis=1)
+
+    def draw_errors(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """What a training's accuracies are off by after every epoch, points, shape (epochs,).
+
+        The epochs of a training err alike, as those of the networks that were trained twice do; the last
+        one's error is drawn first. 0 where nothing was trained twice.
+        """
+        return self.curve_noise * (self._error_factor @ rng.normal(size=self.epochs))[::-1]
+
+    @cached_property
+    def _error_factor(self) -> NDArray[np.float64]:
+        """Cholesky factor of the errors' correlations, from the last epoch to the first."""
+        twice = [np.array(a) - np.array(b) for a, b, *_ in filter(_several, self.trainings.curves or ())]
+        alone = np.eye(self.epochs)
+        if len(twice) < _PAIRS:
+            return alone
+        differences = np.array(twice)[:, ::-1]
+        spread = np.sqrt(np.mean(differences**2, axis=0))
+        scaled = np.divide(differences, spread, out=np.zeros_like(differences), where=spread > 0)
+        correlations = scaled.T @ scaled / len(twice)
+        np.fill_diagonal(correlations, 1.0)
+        return np.asarray(np.linalg.cholesky((1 - _SHRUNK) * correlations + _SHRUNK * alone))
 
     @cached_property
     def curve_noise(self) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ import ray
 from ray import tune
 
 from nas.cluster.bridge import LoopCallback, LoopSearch, Unpickled
+from nas.cluster.ending import check_scheduler, make_scheduler
 from nas.cluster.gauges import Gauges
 from nas.cluster.head import while_the_head_lives
 from nas.cluster.nodes import Resources, check_nodes, check_room
@@ -29,12 +30,11 @@ from nas.errors import HeadLostError
 from nas.runs.logs import LOGS, TrialLogs
 from nas.runs.status import RUNNING, Status
 from nas.runs.storage import Checkpoints
-from nas.runs.train_settings import SCHEDULERS
 from nas.search.evaluator import Evaluator
 from nas.search.loop import SearchLoop
 from search_spaces.block import WithOps
 from search_spaces.document import remove_matching
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError
 
 
 class Shared(NamedTuple):
@@ -83,7 +83,8 @@ def run_on_ray(
             its data from there.
         folder: of the run: trial logs, Ray's words (`logs/ray.log`) and `running.json` are written there.
         resources: of a trial, and how many at once; follows the cluster as nodes come and go.
-        scheduler: `none`, `asha` or `median`: ends trials early by their reward so far.
+        scheduler: `none`, `asha` or `median`: ends trials early by their reward so far; `predictor`: by what
+            the controller makes of it.
         retries: how often a trial whose worker died starts again without getting an epoch further.
             A lost node doesn't count.
         tick: called often, in this process, e.g. to redraw a table.
@@ -107,7 +108,7 @@ def run_on_ray(
     if isinstance(evaluator, Evaluator):
         evaluator = share(evaluator)
     evaluator, stored = evaluator
-    ender = make_scheduler(scheduler, evaluator.epochs)
+    check_scheduler(scheduler, evaluator.epochs)
     checkpoints = Checkpoints(storage or str(folder / "checkpoints"))
 
     def check() -> None:
@@ -122,6 +123,7 @@ def run_on_ray(
         gauges.set(status, loop.records)
 
     search = LoopSearch(loop, resources, evaluator.epochs, report, dashboard)
+    ender = make_scheduler(scheduler, evaluator.epochs, search)
     trainable = tune.with_parameters(
         EvaluatorTrainable,
         evaluator=[stored],
@@ -251,19 +253,3 @@ def _gentle_stop(loop: SearchLoop, say: Callable[[str], None]) -> Iterator[None]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def make_scheduler(name: str, epochs: int) -> Any:
-    """Tune's scheduler of that name, judging by reward; None for `none`."""
-    if name not in SCHEDULERS:
-        raise unknown("scheduler", name, SCHEDULERS)
-    if name == "none":
-        return None
-    grace = max(1, epochs // 3)
-    if name == "asha":
-        return tune.schedulers.ASHAScheduler("epoch", "reward", "max", max_t=epochs, grace_period=grace)
-    # of few trials it would pause each in turn, which takes a checkpoint of Tune's and a new worker
-    never = float("inf")
-    return tune.schedulers.MedianStoppingRule(
-        "epoch", "reward", "max", grace_period=grace, min_time_slice=never
-    )

@@ -146,7 +146,11 @@ _USUAL = RewardSettings()
     help="Proxy task, data and recipe from a file by `nas proxy`.",
 )
 @options(*TRAINING)
-@option("--scheduler", group="Training", help="none, asha or median: ends poor trials early. Default: none.")
+@option(
+    "--scheduler",
+    group="Training",
+    help="none, asha, median or predictor: ends poor trials early. Default: none.",
+)
 @options(*PLACE, "storage", "log")
 def search(folder: str | None, or_resume: bool, on_end: str | None, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""

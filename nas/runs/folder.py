@@ -265,6 +265,7 @@ class Run:
         trials: int,
         observers: Sequence[Observer],
         more_costs: Callable[[NetworkSpec], dict[str, float]] | None = None,
+        epochs: int = 1,
     ) -> SearchLoop:
         """The search loop over this run's journal, brought to where the journal ends."""
         settings, controller = self.settings, self.settings.make_controller()
@@ -289,6 +290,7 @@ class Run:
             more_costs,
             convergence,
             begun=begun,
+            epochs=epochs,
         )
 
     @property

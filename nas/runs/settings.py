@@ -195,6 +195,11 @@ class SearchSettings:
                 f"until 'converged': controller {self.controller.name!r} has no predictor to say so; "
                 "use --controller predictor"
             )
+        if self.evaluator.early_stopping == "predictor" and self.controller.name != "predictor":
+            raise InputError(
+                f"scheduler 'predictor': controller {self.controller.name!r} can't judge trials; "
+                "use --controller predictor"
+            )
         Convergence(self.price)
         for name in self.reward.targets:
             check_cost(name, self.evaluator, self.latency_table is not None, self.own_costs)

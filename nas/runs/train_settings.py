@@ -19,7 +19,7 @@ from nas.training.recipe import Recipe
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.quoting import printable
 
-SCHEDULERS = ("none", "asha", "median")
+SCHEDULERS = ("none", "asha", "median", "predictor")
 
 
 @dataclass(frozen=True)

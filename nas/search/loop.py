@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from controller.base import Controller, Proposal, SpaceExhaustedError
@@ -18,6 +19,7 @@ from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
 from nas.search.retrace import Replay
 from nas.search.reward import Reward
+from nas.search.rungs import rungs
 from nas.search.trial import (
     FAILED,
     FINISHED,
@@ -73,6 +75,7 @@ class SearchLoop:
         costs: of an architecture, all that count, from tables; None: computed from its network.
         begun: how many asks and tells of the journal the controller has had already, and whether it repeated
             them by itself.
+        epochs: measurements of one full evaluation.
 
     Attributes:
         running: the trials under evaluation, by id.
@@ -93,13 +96,14 @@ class SearchLoop:
         convergence: Convergence | None = None,
         costs: Callable[[Architecture], dict[str, float]] | None = None,
         begun: tuple[int, int, bool] = (0, 0, True),
+        epochs: int = 1,
     ) -> None:
         if trials < 1:
             raise InputError(f"trials {trials}: expected at least 1")
         self.controller, self.reward, self.journal = controller, reward, journal
         self.trials, self.seed, self.observers = trials, seed, observers
         self.more_costs, self.convergence = more_costs, convergence
-        self.costs = costs
+        self.costs, self.epochs = costs, epochs
         self.running: dict[int, Trial] = {}
         self.stopping = False
         self.ask_seconds: list[float] = []
@@ -234,6 +238,16 @@ class SearchLoop:
             seconds=seconds,
         )
 
+    def goes_on(self, trial: Trial, measurements: Sequence[Measurement]) -> bool:
+        """Whether a running trial is worth its next epoch, by what the controller makes of those so far.
+
+        It is asked after some epochs only (`nas.search.rungs`), of what the journal already says.
+        """
+        if not self._replay.over or measurements[-1]["epoch"] not in rungs(self.epochs):
+            return True
+        rewards = dict(self._parts(measurements, trial.costs))
+        return not rewards or self.controller.goes_on(trial.id, rewards)
+
     def again(self, trial: Trial) -> None:
         """Put a running trial, whose worker is gone, first in the queue; it keeps its checkpoint."""
         del self.running[trial.id]
@@ -297,7 +311,12 @@ class SearchLoop:
         if not isinstance(record, Scored):
             self.controller.fail(record.trial, record.reason or "")
         else:
+            *earlier, last = record.measurements or [{"epoch": self.epochs}]
+            for fidelity, reward in self._parts(earlier, record.costs):
+                self.controller.report(record.trial, reward, fidelity)
             metrics = {"accuracy": record.accuracy, **record.costs}
+            if record.state == STOPPED and 0 < last["epoch"] < self.epochs:
+                metrics["fidelity"] = last["epoch"] / self.epochs
             self.controller.tell(record.trial, record.reward, metrics)
         if self.convergence is not None:
             self.convergence.ended(record.reward)
@@ -305,6 +324,15 @@ class SearchLoop:
             return {}
         self._metrics_kept = self.controller.metrics
         return self._metrics_kept
+
+    def _parts(
+        self, measurements: Sequence[Measurement], costs: dict[str, float]
+    ) -> Iterator[tuple[float, float]]:
+        """(share of the evaluation that was done, reward then) after each epoch that a trial is judged at."""
+        for row in measurements:
+            if row["epoch"] in rungs(self.epochs):
+                with suppress(TrialFailedError):  # no reward yet, which says nothing of the next epoch
+                    yield row["epoch"] / self.epochs, self.reward(row["accuracy"], costs)
 
     def _settle(self, trial: Trial) -> bool:
         """End the trial at once if its network is known, or queue it behind one that is running."""

@@ -173,6 +173,10 @@ def _first(proposals: Proposals, count: int) -> Proposals:
 
 def _digest(records: Sequence[Record], proposals: Proposals) -> str:
     """Of what a controller was asked and told; raises `KeyError` where a proposal is missing."""
-    told = [[r.trial, r.state, r.reward, r.accuracy, r.costs, r.ended_after] for r in records]
+    told = [
+        [r.trial, r.state, r.reward, r.accuracy, r.costs, r.ended_after]
+        + [[m.get("epoch"), m.get("accuracy")] for m in r.measurements]
+        for r in records
+    ]
     asked = [[trial, *proposals[trial]] for trial in range(len(proposals))]
     return hashlib.sha256(json.dumps([told, asked]).encode()).hexdigest()

@@ -250,11 +250,9 @@ def test_metrics_of_the_predictor():
 @pytest.fixture
 def few(monkeypatch):
     """It conditions on fewer results than there are, and chooses them anew every few."""
-    import controller.predictor_guided as module
-
-    monkeypatch.setattr(module, "_MOST", 30)
-    monkeypatch.setattr(module, "_FIT_ON", 20)
-    monkeypatch.setattr(module, "_STEP", 8)
+    monkeypatch.setattr("controller.evaluated._MOST", 30)
+    monkeypatch.setattr("controller.reward_model._FIT_ON", 20)
+    monkeypatch.setattr("controller.evaluated._STEP", 8)
 
 
 def test_more_results_than_it_conditions_on(few):
@@ -285,7 +283,7 @@ def test_many_pending_are_resumed_to_the_bit(few):
     both = [crowded(c, 120, 12, np.random.default_rng(1)) for c in (controller, again)]
     assert both[0] == both[1]
     assert controller.state_dict() == again.state_dict()
-    for view, same in zip(controller._rewards._views, again._views, strict=True):
+    for view, same in zip(controller._rewards._views, again._rewards._views, strict=True):
         lower, other = view.predictor._whole_factor, same.predictor._whole_factor
         rows = min(len(lower), len(other))  # of the view that wasn't asked last fewer may be there
         assert np.array_equal(lower.dense()[:rows, :rows], other.dense()[:rows, :rows])
