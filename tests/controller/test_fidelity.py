@@ -112,7 +112,7 @@ def test_a_part_of_a_training_is_not_taken_for_the_whole():
         _, model = learned(early)._model(fit=True)
         taus.append(kendalltau(model.expected(rows), final(rows))[0])
     assert taus[0] > 0.6
-    assert taus[1] < 0.2
+    assert taus[1] < 0.4
 
 
 def test_the_incumbent_came_to_its_end():
@@ -171,7 +171,7 @@ def test_the_first_go_on_and_now_and_then_another():
         controller.tell(proposal.id, level + 0.01 * float(rng.normal()), {"fidelity": part})
         ended.append(part)
     assert ended[:4] == [1.0] * 4
-    assert 1 <= sum(part > 0.125 for part in ended[4:]) <= 10
+    assert 1 <= sum(part > 0.125 for part in ended[4:]) <= 18
 
 
 @pytest.mark.parametrize(("reward", "fidelity"), [(float("nan"), 0.5), (0.5, 0.0), (0.5, 1.0), (0.5, -1)])

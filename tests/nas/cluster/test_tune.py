@@ -38,7 +38,8 @@ TWO = Resources(2)
 def search(folder, evaluator, trials, resources=TWO, controller="evolution", **kwargs):
     with Journal(folder) as journal:
         made = make_controller(controller, get_space("mnasnet"), 0)
-        loop = SearchLoop(made, make_reward("soft", {"macs": "400M"}), journal, trials)
+        reward = make_reward("soft", {"macs": "400M"})
+        loop = SearchLoop(made, reward, journal, trials, epochs=evaluator.epochs)
         run_on_ray(loop, evaluator, folder, resources, **kwargs)
     return read_records(folder)
 
@@ -233,9 +234,10 @@ def test_a_node_without_the_data_or_the_storage_is_named(tmp_path):
         search(tmp_path, Noted(tmp_path), 2, storage="/proc/nowhere")
 
 
-@pytest.mark.parametrize("scheduler", ["asha", pytest.param("median", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scheduler", ["asha", "predictor", pytest.param("median", marks=pytest.mark.slow)])
 def test_schedulers_end_trials_early(tmp_path, scheduler):
-    records = search(tmp_path, Fake(epochs=9), 30, scheduler=scheduler, controller="random")
+    controller = "predictor" if scheduler == "predictor" else "random"
+    records = search(tmp_path, Fake(epochs=9), 30, scheduler=scheduler, controller=controller)
     states = [r.state for r in records]
     assert len(records) == 30
     assert states.count("stopped") > 3
@@ -244,6 +246,12 @@ def test_schedulers_end_trials_early(tmp_path, scheduler):
         assert record.reward is not None
         assert (len(record.measurements) == 9) == (record.state == "finished")
         assert "lost" not in log_path(tmp_path, record.trial).read_text()  # ended, not begun again
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median", "predictor"])
+def test_a_scheduler_that_has_nothing_to_end_is_refused(tmp_path, scheduler):
+    with pytest.raises(InputError, match=f"scheduler '{scheduler}': a trial of 1 epoch is over before"):
+        search(tmp_path, Fake(epochs=1), 2, scheduler=scheduler)
 
 
 def test_an_error_in_the_loop_ends_the_search_and_is_raised(tmp_path, monkeypatch):
