@@ -32,7 +32,7 @@ _DRAWS = 8
 """Attempts at a proposal by a climb that is a new one."""
 _PATIENCE, _ELSEWHERE = 20, 0.5
 """After so many results without an improvement, a quarter of all at least, a part of proposals leads away."""
-_WHOLE, _SURE = 4, 0.65
+_WHOLE, _SURE = 4, 0.5
 """Evaluations to their end before any is ended early; how probably one that goes on is better."""
 _EARLY, _TOP = 12, 0.8
 """After so many in a row that ended early, one goes on that is expected to be among the best of those."""

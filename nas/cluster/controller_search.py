@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 
 from controller.base import Controller, SpaceExhaustedError
 from nas.search.numeric import number
+from nas.search.rungs import rungs
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 
@@ -33,17 +34,29 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
         controller: asked and told.
         metric: the result's key that the controller maximises; None: the TuneConfig's, else `reward`.
         mode: `max`, or `min` to have it minimised; None: the TuneConfig's, else `max`.
+        epochs: results of a whole trial: the controller is told then what a trial that a scheduler ended
+            earlier had done of that (its `training_iteration`), and what it showed on its way. None: each
+            result at a trial's end is taken for that of a whole one.
 
     Raises:
-        InputError: an unknown mode; later, in a running Tuner, a TuneConfig that states another metric or
-            mode, since Tune would call another trial the best than the controller does.
+        InputError: an unknown mode, or no such number of epochs; later, in a running Tuner, a TuneConfig that
+            states another metric or mode, since Tune would call another trial the best than the controller
+            does.
     """
 
-    def __init__(self, controller: Controller, metric: str | None = None, mode: str | None = None) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        metric: str | None = None,
+        mode: str | None = None,
+        epochs: int | None = None,
+    ) -> None:
         if mode not in (None, "min", "max"):
             raise InputError(f"mode {mode!r}: expected 'min' or 'max'")
+        if epochs is not None and epochs < 1:
+            raise InputError(f"epochs {epochs}: expected at least 1")
         super().__init__(metric=metric, mode=mode or "max")
-        self.controller = controller
+        self.controller, self.epochs = controller, epochs
         self._stated: tuple[str | None, str | None] = (metric, mode)
         self._aim: tuple[str, str] | None = None
         self._proposals: dict[str, int] = {}
@@ -87,6 +100,20 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
         self._aim = (aim[0], aim[1])
         self._metric, self._mode = self._aim
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report a part of a trial, of a whole one's `epochs`."""
+        proposal, epochs = self._proposals.get(trial_id), self.epochs or 1
+        if proposal is None or result.get("training_iteration") not in rungs(epochs):
+            return
+        if self._aim is None:
+            self._agree(*_tunes_own())
+        assert self._aim is not None
+        metric, mode = self._aim
+        value = number(result.get(metric))
+        if value is not None and math.isfinite(value):
+            done = result["training_iteration"] / epochs
+            self.controller.report(proposal, value if mode == "max" else -value, done)
+
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
@@ -121,6 +148,9 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
             self.controller.amend(proposal, Architecture(again))
         found = {name: number(given) for name, given in (result or {}).items()}
         numbers = {name: one for name, one in found.items() if one is not None}
+        done = numbers.get("training_iteration", 0) / (self.epochs or 1)
+        if self.epochs is not None and 0 < done < 1:
+            numbers["fidelity"] = done
         self.controller.tell(proposal, value if mode == "max" else -value, numbers)
 
     def _fail(self, trial_id: str, proposal: int | None, reason: str, result: dict[str, Any] | None) -> None:

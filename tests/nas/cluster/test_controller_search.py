@@ -173,3 +173,21 @@ def test_failures_and_trials_started_again(tmp_path):
     assert known[tuple(config["a"]["architecture"])] == -0.125
     assert len(known) == 3
     assert again.controller.pending == ()
+
+
+def test_with_its_epochs_a_trial_that_ended_early_is_told_as_a_part():
+    adapter = ControllerSearch(make_controller("random", get_space("efficientnet"), 0), "score", epochs=8)
+    heard = []
+    adapter.controller.report = lambda *given: heard.append(given)
+    adapter.controller.tell = lambda id, reward, metrics: heard.append((id, reward, metrics.get("fidelity")))
+    for trial, last in (("a", 4), ("b", 8)):
+        adapter.suggest(trial)
+        for epoch in range(1, last):
+            adapter.on_trial_result(trial, {"score": epoch / 10, "training_iteration": epoch})
+        adapter.on_trial_complete(trial, {"score": last / 10, "training_iteration": last})
+    assert heard == [
+        (0, 0.1, 1 / 8), (0, 0.2, 1 / 4), (0, 0.4, 1 / 2),
+        (1, 0.1, 1 / 8), (1, 0.2, 1 / 4), (1, 0.4, 1 / 2), (1, 0.8, None),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="epochs 0"):
+        made(epochs=0)
