@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.fidelity import Part, Trainings
+from controller.fidelity import Measured, PartialResults
 from controller.row_factor import Floats
 from search_spaces.architecture import Architecture
 
@@ -32,7 +32,7 @@ class Evaluated:
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.seen: list[Architecture] = []
-        self.trainings = Trainings()
+        self.trainings = PartialResults()
         self.early = False
         self._chosen: tuple[int, NDArray[np.int64]] | None = None
 
@@ -40,7 +40,7 @@ class Evaluated:
         return len(self.ids)
 
     def add(self, id: int, architecture: Architecture, values: Mapping[float, float]) -> None:
-        """A result; values by what was lacking of the whole evaluation, as `Trainings` has them."""
+        """A result; values by what was lacking of the whole evaluation, as `PartialResults` has them."""
         self.ids.append(id)
         self.seen.append(architecture)
         self.trainings.values[id] = dict(values)
@@ -67,13 +67,13 @@ class Evaluated:
             self._chosen = base, np.sort(np.concatenate([order, latest]))
         return base, np.concatenate([self._chosen[1], np.arange(base, count)])
 
-    def parts(self, rows: NDArray[np.int64]) -> tuple[list[Part], NDArray[np.int64]]:
+    def parts(self, rows: NDArray[np.int64]) -> tuple[list[Measured], NDArray[np.int64]]:
         """(the measurements of some results, for each result the place of its last one)."""
         parts = list(self.trainings.parts([self.ids[row] for row in rows.tolist()], self.early))
         starts = [place for place, part in enumerate(parts) if not place or parts[place - 1][0] != part[0]]
         return parts, np.array(starts, dtype=np.int64)
 
-    def architectures(self, parts: Sequence[Part]) -> list[Architecture]:
+    def architectures(self, parts: Sequence[Measured]) -> list[Architecture]:
         """Of each measurement."""
         by_id = dict(zip(self.ids, self.seen, strict=True))
         return [by_id[part.training] for part in parts]

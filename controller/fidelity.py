@@ -125,7 +125,7 @@ def _same(one: Floats, other: Floats) -> NDArray[np.bool_]:
     return same
 
 
-class Part(NamedTuple):
+class Measured(NamedTuple):
     """A measurement of a training.
 
     Attributes:
@@ -139,7 +139,7 @@ class Part(NamedTuple):
     value: float
 
 
-class Trainings:
+class PartialResults:
     """What is known of trainings that were seen whole or in part.
 
     Attributes:
@@ -180,7 +180,7 @@ class Trainings:
             found[lack] = float(last.mean()) - slope * float(early.mean()), slope
         return found
 
-    def parts(self, trainings: Sequence[int], all_of_them: bool = True) -> Iterator[Part]:
+    def parts(self, trainings: Sequence[int], all_of_them: bool = True) -> Iterator[Measured]:
         """What is known of some trainings, in their order, the last measurement of each first.
 
         Args:
@@ -194,4 +194,4 @@ class Trainings:
             last = min(values)
             for lack in sorted(values) if last == 0.0 and all_of_them else [last]:
                 offset, slope = lines[lack]
-                yield Part(training, lack, offset + slope * values[lack])
+                yield Measured(training, lack, offset + slope * values[lack])

@@ -9,7 +9,7 @@ from scipy.stats import kendalltau
 from controller import ControllerError, PredictorGuided
 from controller.encoded import EncodedArchitectures
 from controller.encoding import Encoding
-from controller.fidelity import FidelityPredictor, Trainings
+from controller.fidelity import FidelityPredictor, PartialResults
 from controller.predictor import Points, standardised
 from search_spaces import get_space
 from search_spaces.architecture import Architecture
@@ -185,7 +185,7 @@ def test_reports_that_are_none(reward, fidelity):
 
 
 def test_lines_bring_early_values_to_where_trainings_end():
-    trainings = Trainings()
+    trainings = PartialResults()
     for training, end in enumerate((0.5, 0.6, 0.8)):
         trainings.values[training] = {0.5: 0.1 + end / 2, 0.0: end}
     trainings.values[3] = {0.75: 0.3, 0.5: 0.1 + 0.7 / 2}
