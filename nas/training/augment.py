@@ -22,8 +22,16 @@ _GROUPS = 16
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """uint8 images (N, C, H, W) as floats with the data set's mean and std (each (C,), of values in 0..1)."""
-    scale = (1 / (255 * std)).view(1, -1, 1, 1)
-    return images * scale - (mean / std).view(1, -1, 1, 1)
+    scale, shift = 1 / (255 * std), mean / std
+    if images.device.type != "cpu":
+        return images * scale.view(1, -1, 1, 1) - shift.view(1, -1, 1, 1)
+    # of one type and in place it goes nearly three times as fast, the same to the bit
+    floats = images.to(torch.float32, copy=True)
+    if floats.is_contiguous(memory_format=torch.channels_last):
+        width = floats.shape[-1]  # whole rows at once: three channels alone fill no vector
+        floats.permute(0, 2, 3, 1).flatten(2).mul_(scale.repeat(width)).sub_(shift.repeat(width))
+        return floats
+    return floats.mul_(scale.view(1, -1, 1, 1)).sub_(shift.view(1, -1, 1, 1))
 
 
 def random_shift(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
@@ -39,27 +47,32 @@ def random_shift(images: Tensor, pixels: int, generator: torch.Generator) -> Ten
     return random_crop(torch.nn.functional.pad(images, (pixels,) * 4), images.shape[-1], generator)
 
 
-def random_crop(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+def random_crop(
+    images: Tensor, side: int, generator: torch.Generator, chosen: Tensor | None = None
+) -> Tensor:
     """A square of `side` pixels of each square image (N, C, S, S), each at its own place.
 
     Args:
         images: one or more, S at least `side`.
         side: pixels; S returns the images as they are.
         generator: on the images' device.
+        chosen: indices of the images, (n,), which are copied no further than their squares; None: all.
     """
     room = images.shape[-1] - side
     if not room:
-        return images
-    n = len(images)
+        return images if chosen is None else images[chosen]
+    if chosen is None:
+        chosen = torch.arange(len(images), device=images.device)
+    if not (n := len(chosen)):
+        return images.new_empty((0, images.shape[1], side, side))
     offsets = torch.randint(room + 1, (2, n, 1), generator=generator, device=images.device)
     if images.device.type == "cpu":  # eight times as fast as by an index, a launch for each image on a GPU
-        corners = zip(images, *offsets[:, :, 0].tolist(), strict=True)
-        return torch.stack([image[:, y : y + side, x : x + side] for image, y, x in corners])
+        corners = zip(chosen.tolist(), *offsets[:, :, 0].tolist(), strict=True)
+        return torch.stack([images[index, :, y : y + side, x : x + side] for index, y, x in corners])
     rows = offsets[0] + torch.arange(side, device=images.device)
     columns = offsets[1] + torch.arange(side, device=images.device)
-    index = torch.arange(n, device=images.device).view(n, 1, 1)
     # indexed dimensions come first: (N, H, W, C), moved back without a copy
-    return images[index, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+    return images[chosen.view(n, 1, 1), :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
 
 
 def centre_crop(images: Tensor, side: int) -> Tensor:
@@ -71,7 +84,12 @@ def centre_crop(images: Tensor, side: int) -> Tensor:
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image (N, C, H, W) left to right with a chance of one half."""
     chosen = torch.rand(len(images), generator=generator, device=images.device) < 0.5
-    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
+    if images.device.type != "cpu":
+        return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
+    flipped = images.clone()
+    for index in chosen.nonzero()[:, 0].tolist():  # twenty times as fast as all of them and a choice
+        flipped[index] = images[index].flip(-1)
+    return flipped
 
 
 class AugmentPolicy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -112,12 +113,10 @@ class Batches:
         order = torch.Generator().manual_seed(seed)  # the same in all ranks
         generator = torch.Generator(self.device).manual_seed(seed + 1 + self.ranks.rank)
         pixels = round(self.recipe.shift * self.data.resolution)
-        for images, labels in self._raw_train(order):
+        for images, labels in self._raw_train(order, generator):
             if not len(labels):
                 yield images, labels
                 continue
-            if self.data.stored is not None:
-                images = random_crop(images, self.data.resolution, generator)
             images = random_shift(images, pixels, generator)
             if self.recipe.flip and self.data.flips:
                 images = random_flip(images, generator)
@@ -184,18 +183,26 @@ class Batches:
         """Training batches in one epoch."""
         return max(1, len(self.data.train) // self.recipe.batch)
 
-    def _raw_train(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _raw_train(
+        self, order_of: torch.Generator, crops: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images at the data's resolution; `crops` is on the device."""
         part = self.data.train
         if isinstance(part, FileSplit):
-            seed = int(torch.randint(1 << 31, (), generator=generator))
+            seed = int(torch.randint(1 << 31, (), generator=order_of))
             yield from self._decode("train", part, seed, self.recipe.batch)
             return
         images, labels = self._arrays("train", part)
-        order = torch.randperm(len(part), generator=generator).to(images.device)
+        order = torch.randperm(len(part), generator=order_of).to(images.device)
+        side = images.shape[-1] if self.data.stored is None else self.data.resolution
         for step in range(self.steps):
             chosen = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
             chosen = chosen[self.ranks.rank :: self.ranks.size]
-            yield images[chosen].to(self.device), labels[chosen].to(self.device)
+            if images.device.type == self.device.type:
+                picked = random_crop(images, side, crops, chosen)
+            else:
+                picked = random_crop(images[chosen].to(self.device), side, crops)
+            yield picked, labels[chosen].to(self.device)
 
     def _arrays(self, name: str, split: ArraySplit) -> tuple[Tensor, Tensor]:
         if name not in self._on_device:
@@ -243,6 +250,8 @@ class Batches:
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             collate_fn=_collate,
+            # it draws seeds, in some epochs and not in others: not from the state that dropout draws from
+            generator=torch.Generator(),
             **ahead,  # type: ignore[arg-type]
         )
         return loader, order
@@ -283,6 +292,11 @@ class _Decoded(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.split)
 
+    def __getitems__(self, items: list[tuple[int, int]]) -> list[Sample]:
+        """A batch; torch's own state, which a policy draws from, is as before."""
+        with torch.random.fork_rng(devices=[]) if self.policy is not None else nullcontext():
+            return [self[item] for item in items]
+
     def __getitem__(self, item: tuple[int, int]) -> Sample:  # type: ignore[override]
         index, seed = item
         crops = random.Random(seed) if self.train else None
@@ -290,10 +304,9 @@ class _Decoded(Dataset[Sample]):
         if isinstance(read, str):
             return self.split.name(index), read
         image = torch.from_numpy(read)
-        if self.policy is not None:  # it draws from torch's own state, which takes long to copy
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                image = self.policy(image)
+        if self.policy is not None:
+            torch.default_generator.manual_seed(seed)
+            image = self.policy(image)
         return image, self.split.labels[index]
 
 
@@ -303,4 +316,6 @@ def _collate(samples: list[Sample]) -> tuple[Tensor, Tensor, dict[str, str]]:
     bad = {str(name): str(reason) for name, reason in samples if isinstance(name, str)}
     if not good:
         return torch.empty(0), torch.empty(0, dtype=torch.int64), bad
-    return torch.stack([image for image, _ in good]), torch.tensor([int(label) for _, label in good]), bad
+    # channels last, as decoders write and networks read them: neither moves a pixel
+    images = torch.stack([image.permute(1, 2, 0) for image, _ in good]).permute(0, 3, 1, 2)
+    return images, torch.tensor([int(label) for _, label in good]), bad

@@ -88,13 +88,17 @@ def test_every_kind_gives_its_images_with_their_labels(make, workers, tmp_path):
 def test_the_number_of_workers_changes_nothing(tmp_path):
     data = load_data(folder(tmp_path / "data")).at(16)
     recipe = make_recipe("adamw", {"batch": 6, "augment": "randaugment"})
-    runs = []
+    runs, states = [], []
     for workers in (0, 1, 3):
         batches = Batches(data, recipe, CPU, workers)
         torch.manual_seed(workers)
         runs.append([images for seed in (5, 6) for images, _ in batches.train(seed)])
-    for other in runs[1:]:
+        torch.manual_seed(7)
+        list(batches.train(5))
+        states.append(torch.random.get_rng_state())  # dropout draws from it
+    for other, state in zip(runs[1:], states[1:], strict=True):
         assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+        assert torch.equal(state, states[0])
 
 
 def test_a_large_photograph_is_decoded_small_and_looks_the_same():

@@ -8,6 +8,7 @@ from nas.training.augment import (
     AugmentPolicy,
     make_mixing,
     normalise,
+    random_crop,
     random_erase,
     random_flip,
     random_shift,
@@ -79,3 +80,30 @@ def test_normalise():
     assert normalise(images, torch.tensor([0.5]), torch.tensor([0.25])).flatten().tolist() == pytest.approx(
         [-2, 2]
     )
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_fast_on_cpus_is_what_the_plain_expression_gives_to_the_bit(channels, layout):
+    images = torch.randint(256, (7, channels, 10, 9), dtype=torch.uint8).contiguous(memory_format=layout)
+    before = images.clone()
+    mean, std = torch.rand(channels), torch.rand(channels) + 0.1
+    plain = images * (1 / (255 * std)).view(1, -1, 1, 1) - (mean / std).view(1, -1, 1, 1)
+    assert torch.equal(normalise(images, mean, std), plain)
+    assert torch.equal(normalise(images.float(), mean, std), plain)
+    chosen = torch.rand(7, generator=torch.Generator().manual_seed(4)) < 0.5
+    flipped = random_flip(images, torch.Generator().manual_seed(4))
+    assert torch.equal(flipped, torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images))
+    assert torch.equal(images, before)  # others may have them too
+
+
+def test_crops_of_some_are_the_crops_of_what_they_are():
+    images = torch.randint(256, (9, 3, 12, 12), dtype=torch.uint8)
+    for side in (8, 12):
+        for chosen in ([4, 0, 8], []):  # none: a rank's part of a small step
+            index = torch.tensor(chosen, dtype=torch.int64)
+            some, whole = (torch.Generator().manual_seed(2) for _ in range(2))
+            crops = random_crop(images, side, some, index)
+            assert crops.shape == (len(chosen), 3, side, side)
+            assert torch.equal(crops, random_crop(images[index], side, whole))
+            assert torch.equal(torch.rand(2, generator=some), torch.rand(2, generator=whole))
