@@ -38,7 +38,7 @@ class Turns:
             cache=cache,
             recipe_changes={"epochs": epochs},
         )
-        evaluator = settings.make(cpus=threads, say=print)
+        evaluator = settings.make(say=print)
         self.training = evaluator.start(reference("efficientnet-b0"), 0)
         self.batches = Batches(evaluator.data, evaluator.recipe, pick_device(), evaluator.workers)
         self.epochs: list[float] = []

@@ -140,10 +140,10 @@ def _run(
         tracked = TrialLog(placement.log or [], folder.resolve().name, say)
     except InputError as error:
         raise InputError(f"{error}{'' if new else '; `--log none` goes on without it'}") from None
-    scorer, cpus = settings.evaluator, 1 if placement.cpus is None else placement.cpus
+    scorer = settings.evaluator
     joining = None if scorer.instant else _join(placement, console, new)
     try:
-        made = scorer.make(placement.download, cpus, lambda text: print_once(text, console))
+        made = scorer.make(placement.download, lambda text: print_once(text, console))
         settings = replace(settings, evaluator=replace(scorer.kept(made.data_digest), **made.decided))
         if new:
             settings = _fitted(settings, made.task, console)
@@ -151,6 +151,8 @@ def _run(
         if joining is not None:
             joining.leave()
         raise
+    if placement.workers is not None and not made.decodes:
+        say(f"workers {placement.workers}: no trial decodes files here, what it reads is in memory: unused")
     if joining is None:
         evaluator, width, runner = _in_process(made)
     else:
@@ -344,24 +346,15 @@ def _on_ray(
     console: Console,
 ) -> tuple[Evaluator, str, RunLoop]:
     """The evaluator without its data, how many trials run at once on what, and what runs them."""
-    from nas.cluster.gpus import default_gpus, words_for
-    from nas.cluster.nodes import Resources, check_room
+    from nas.cluster.allotment import allot
+    from nas.cluster.gpus import words_for
+    from nas.cluster.nodes import check_room
     from nas.cluster.tune import run_on_ray, share
 
-    resources = Resources(
-        placement.concurrent,
-        1 if placement.cpus is None else placement.cpus,
-        placement.gpus or 0,
-        placement.autoscaling,
-    )
     dashboard = joining.wait()
-    if placement.gpus is None:
-        gpus, remark = default_gpus(resources, whole.gpu_memory(space))
-        resources = replace(resources, gpus=gpus)
-    else:
-        remark = None
+    resources, whole.workers, remarks = allot(placement, whole, space)
     width = f"{check_room(resources)} at once"
-    if remark is not None:
+    for remark in remarks:
         console.print(remark, highlight=False, soft_wrap=True)
     if resources.gpus:
         width += f" on {words_for(resources.gpus)} each"

@@ -45,6 +45,7 @@ class Resources:
         cpus: for each trial; also its threads.
         gpus: for each trial; a fraction lets several share one.
         autoscaling: trials beyond the present room wait for nodes that Ray's autoscaler adds.
+        decoding: further CPUs for each, of processes that decode image files for it.
 
     Raises:
         InputError: a negative or absurd number.
@@ -54,6 +55,12 @@ class Resources:
     cpus: float = 1
     gpus: float = 0
     autoscaling: bool = False
+    decoding: int = 0
+
+    @property
+    def all_cpus(self) -> float:
+        """That a trial is given."""
+        return self.cpus + self.decoding
 
     def __post_init__(self) -> None:
         if not 0 <= self.concurrent <= 100_000:
@@ -160,7 +167,7 @@ def room(resources: Resources) -> int:
     for node in ray.nodes():
         if node["Alive"]:
             has = node["Resources"]
-            fits = [has.get("CPU", 0) / resources.cpus]
+            fits = [has.get("CPU", 0) / resources.all_cpus]
             if resources.gpus:
                 fits.append(has.get("GPU", 0) / resources.gpus)
             total += int(min(fits) + 1e-9)
@@ -206,14 +213,16 @@ def check_room(resources: Resources) -> int:
     if wanted <= has or resources.autoscaling:
         return wanted
     total = ray.cluster_resources()
-    pairs = [(n, w) for n, w in (("CPU", resources.cpus), ("GPU", resources.gpus)) if w]
+    pairs = [(n, w) for n, w in (("CPU", resources.all_cpus), ("GPU", resources.gpus)) if w]
     needs = " and ".join(f"{wanted * w:g} {n}" for n, w in pairs)
     each = " and ".join(f"{w:g} {n}" for n, w in pairs)
     there = " and ".join(f"{total.get(n, 0):g} {n}" for n, _ in pairs)
-    lower = " or --gpus-per-trial (0: without GPUs)" if resources.gpus else ""
+    lower = ["--concurrent"]
+    lower += ["--workers (0: decoded in the trial itself)"] if resources.decoding else []
+    lower += ["--gpus-per-trial (0: without GPUs)"] if resources.gpus else []
     raise InputError(
         f"concurrent {wanted}: {wanted} trials of {each} need {needs}, the cluster has {there}: "
-        f"room for {has} at once; lower --concurrent{lower}, or add nodes "
+        f"room for {has} at once; lower {' or '.join(lower)}, or add nodes "
         "(--autoscaling if Ray adds them by itself)"
     )
 

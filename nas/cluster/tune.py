@@ -192,7 +192,7 @@ def run_on_ray(
 def _places(resources: Resources, config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a trial is to get."""
     gpus = config.get("gpus", resources.gpus)
-    return tune.PlacementGroupFactory([{"CPU": resources.cpus, **({"GPU": gpus} if gpus else {})}])
+    return tune.PlacementGroupFactory([{"CPU": resources.all_cpus, **({"GPU": gpus} if gpus else {})}])
 
 
 class _Stopper(Unpickled, tune.Stopper):  # type: ignore[misc]

@@ -11,7 +11,7 @@ import click
 from nas.commands.columns import take_columns
 from nas.commands.common import out, print_json, progress, recipe_changes
 from nas.commands.full_settings import full_settings
-from nas.commands.given import only_for_fetched, only_with
+from nas.commands.given import only_for_fetched, only_for_files, only_with
 from nas.commands.options import DATA, PLACE, TRAINING, GroupedCommand, options, take_placement
 from nas.commands.outputs import OutPath, owner
 from nas.commands.part import run_part
@@ -91,7 +91,7 @@ def finalists(
         raise InputError("noise 0: without noise one training of each decides: leave it out or give another")
     searched = Run.open(Path(run))
     trains = isinstance(searched.settings.evaluator, TrainSettings)
-    only_with(trains, "a search that trains", *_TRAINS)
+    only_with(trains, "a search that trains", *_TRAINS, "workers")
     settings = _training(searched, seed, more) if trains else replace(searched.settings, seed=seed)
     study = FinalistsRace(searched, searched.records(), top, settings)
     known = None if noise is None else study.points(noise)
@@ -146,4 +146,5 @@ def _training(run: Run, seed: int, more: dict[str, Any]) -> SearchSettings:
     values = recipe_changes(more.pop("changes"), more.pop("epochs"))
     settings = full_settings(run, data, recipe=more.pop("recipe"), recipe_changes=values, seed=seed, **given)
     only_for_fetched(settings.training.data, "data_root", "download")
+    only_for_files(settings.training.data, "workers")
     return settings

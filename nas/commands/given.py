@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
-from nas.data.sources import SOURCES
+from nas.data.sources import SOURCES, source_of
 from search_spaces.errors import InputError
 
 
@@ -68,6 +68,12 @@ def only_for_fetched(data: str, *names: str, ctx: click.Context | None = None) -
     condition = f"--data {', '.join(DOWNLOADED[:-1])} or {DOWNLOADED[-1]}"
     # an unknown name is refused as such, later
     only_with(data in DOWNLOADED or not _embedded(data), condition, *names, ctx=ctx)
+
+
+def only_for_files(data: str, *names: str, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for the first of `names` that was given for data that aren't read from files."""
+    files = source_of(data).located
+    only_with(files, "--data KIND:PATH (the others are in memory as they are)", *names, ctx=ctx)
 
 
 def _embedded(data: str) -> bool:

@@ -27,6 +27,7 @@ PLACE = (
     "concurrent",
     "cpus_per_trial",
     "gpus_per_trial",
+    "workers",
     "address",
     "retries",
     "trial_timeout",
@@ -129,6 +130,14 @@ _ONCE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "help": "GPUs of a trial, fractions too. Default: what it needs, where there are any.",
         },
     ),
+    "workers": (
+        ("--workers",),
+        {
+            "type": int,
+            "help": "Processes that decode files for a trial, a CPU each beside its own. Default: as many as "
+            "find a free one.",
+        },
+    ),
     "address": (
         ("--address",),
         {"help": "Ray cluster to join (`auto`, host:port). Default: this machine."},
@@ -217,6 +226,7 @@ def take_placement(given: dict[str, Any], **more: Any) -> Placement:
         concurrent=given.pop("concurrent"),
         cpus=given.pop("cpus_per_trial"),
         gpus=given.pop("gpus_per_trial"),
+        workers=given.pop("workers"),
         address=given.pop("address"),
         retries=given.pop("retries"),
         download=given.pop("download"),

@@ -10,7 +10,7 @@ import click
 
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
-from nas.commands.given import only_for_fetched
+from nas.commands.given import only_for_fetched, only_for_files
 from nas.commands.options import DATA, PLACE, WHAT, GroupedCommand, option, options, take_placement
 from nas.commands.outputs import OutPath, owner
 from nas.commands.part import run_part
@@ -87,6 +87,7 @@ def proxy(
     if owner(Path(target)) is not None:
         raise InputError(f"out {target!r}: is the folder of a {owner(Path(target))}; choose another")
     only_for_fetched(data, "data_root", "download")
+    only_for_files(data, "workers")
     if not 2 <= seeds <= 100:
         raise InputError(f"seeds {seeds}: expected an integer from 2 to 100")
     if not -1 <= tau <= 1:

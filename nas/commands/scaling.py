@@ -11,7 +11,7 @@ import click
 
 from nas.commands.columns import take_columns
 from nas.commands.common import out, pairs, print_json, progress
-from nas.commands.given import only_for_fetched, only_with
+from nas.commands.given import only_for_fetched, only_for_files, only_with
 from nas.commands.networks import find_network
 from nas.commands.options import DATA, PLACE, GroupedCommand, options, take_placement
 from nas.commands.outputs import OutPath, Target, declare
@@ -105,6 +105,7 @@ def scale_command(
     only_with(not (searching or studying), f"{growing} or --published", "plot")
     only_with(searching or studying, "--search or --study", *training)
     only_for_fetched(training["data"], "data_root", "download")
+    only_for_files(training["data"], "workers")
     if searching or studying:
         training["data"] = take_columns(training, training["data"])
         grid = coefficient_grid(tolerance, grid_step) if searching else None

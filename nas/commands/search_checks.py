@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 
 from nas.benchmark.load import is_run_benchmark
-from nas.commands.given import given, not_with, only_for_fetched, only_with, typed
+from nas.commands.given import given, not_with, only_for_fetched, only_for_files, only_with, typed
 from nas.commands.options import PLACE
 from nas.data.place import absolute_data
-from nas.data.sources import source_of
 from nas.runs.folder import Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.settings import SearchSettings
@@ -26,7 +25,7 @@ def check_evaluator(kind: str, ctx: click.Context | None = None) -> None:
         kind == "train",
         "--evaluator train",
         *("recipe", "changes", "proxy_file", "resolution", "width", "stem_stride", "subset", "cache"),
-        *("held_out", "folds"),
+        *("held_out", "folds", "workers"),
         ctx=ctx,
     )
     supernet = kind == SupernetSettings.kind
@@ -62,8 +61,9 @@ def check_options(settings: SearchSettings, ctx: click.Context | None = None) ->
     )
     if isinstance(settings.evaluator, TrainSettings):
         only_for_fetched(settings.evaluator.data, "data_root", "download", ctx=ctx)
-        files = source_of(settings.evaluator.data).located
-        only_with(files, "--data KIND:PATH (the others are in memory as they are)", "cache", ctx=ctx)
+        only_for_files(settings.evaluator.data, "cache", "workers", ctx=ctx)
+        kept = settings.evaluator.cache == "on"
+        not_with(kept, "--cache on, by which no trial decodes anything", "workers", ctx=ctx)
 
 
 _TRAINS = ("data", "data_root", "download", *PLACE)
@@ -76,7 +76,7 @@ def check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
     settings = run.settings
     odd = [written[name] for name in _TRAINS if name in written]
     if isinstance(settings.evaluator, FunctionSettings):
-        odd = [written[name] for name in ("data", "data_root", "download") if name in written]
+        odd = [written[name] for name in (*_TRAINS[:3], "workers") if name in written]
         if odd:
             raise InputError(
                 f"resume {folder}: {settings.evaluator.function} has its data itself; "
@@ -94,7 +94,11 @@ def check_resumed(folder: Path, trials: int | None, data: str | None) -> None:
             f"{', '.join(odd)} out"
         )
     if isinstance(settings.evaluator, TrainSettings):
-        only_for_fetched(absolute_data(data or settings.evaluator.data), "data_root", "download")
+        read = absolute_data(data or settings.evaluator.data)
+        only_for_fetched(read, "data_root", "download")
+        only_for_files(read, "workers")
+        kept = settings.evaluator.cache == "on"
+        not_with(kept, "images that the run keeps decoded (cache on)", "workers")
     if trials is None:
         return
     ended = len(run.records(lambda text: None))  # `resume_search` says what is wrong with them

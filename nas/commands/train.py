@@ -11,7 +11,7 @@ import click
 from nas.commands.columns import take_columns
 from nas.commands.common import out, print_json, progress, recipe_changes
 from nas.commands.full_settings import full_settings
-from nas.commands.given import only_for_fetched, typed
+from nas.commands.given import only_for_fetched, only_for_files, typed
 from nas.commands.going_on import goes_on
 from nas.commands.networks import resolve_network
 from nas.commands.options import (
@@ -31,7 +31,7 @@ from nas.data.sources import proxy_defaults
 from nas.errors import TrialFailedError
 from nas.network.cost import cost
 from nas.runs.folder import Run
-from nas.runs.placement import Placement
+from nas.runs.placement import Placement, check_decoders
 from nas.runs.settings import SearchSettings
 from nas.session import start_search
 from nas.studies.stage_two import stage_two_settings
@@ -84,7 +84,6 @@ _FEW = 100
 @click.option("--out", "target", help="OUT.pt (and a folder OUT), or a folder. Default: NAME-DATA.pt.")
 @options("seed", "as_json")
 @options(*DATA, data={"help": "As for `nas search`. Default: digits; with --top the run's."})
-@option("--workers", group="Data", type=int, default=2, help="Decoding processes, for files. Default: 2.")
 @options(
     *TRAINING,
     recipe={"default": "adamw"},
@@ -98,7 +97,11 @@ _FEW = 100
     type=int,
     help="Train it on so many GPUs or processes together (DDP), by Ray.",
 )
-@options(*PLACE, "storage")
+@options(
+    *PLACE,
+    "storage",
+    workers={"help": "Decoding processes, for files. Default: 2; with --top as for `nas search`."},
+)
 def train(
     spec: str | None,
     data: str | None,
@@ -116,7 +119,7 @@ def train(
     supernet: str | None,
     frozen: int,
     teacher: str | None,
-    workers: int,
+    workers: int | None,
     top: int | None,
     processes: int | None,
     resume: str | None,
@@ -129,20 +132,21 @@ def train(
     It is scored on held-out images after each epoch and on the test split at the end. Interrupted, it goes
     on with --resume and ends as if it had not been.
     """
-    if not 0 <= workers <= 256:
-        raise InputError(f"workers {workers}: expected an integer from 0 to 256")
+    if workers is not None:
+        check_decoders(workers)
+    decoders = 2 if workers is None else workers
     check_given(spec, top, resume, start, processes, supernet)
     data = take_columns(more, data)
     together = None
     if processes is not None:
         cpus, gpus = more["cpus_per_trial"] or 1, more["gpus_per_trial"] or 0
-        together = Together(processes, cpus, gpus, more["address"], workers)
+        together = Together(processes, cpus, gpus, more["address"], decoders)
     if resume is not None:
         from nas.training.full import FullTraining
 
         place = Path(resume)
         training = FullTraining.resume(
-            place, workers, data=data, data_root=data_root, download=download, epochs=epochs
+            place, decoders, data=data, data_root=data_root, download=download, epochs=epochs
         )
         only_for_fetched(training.plan.data, "data_root", "download")
         if not training.rows:
@@ -169,7 +173,7 @@ def train(
             width=width,
             seed=seed,
         )
-        placement = take_placement({**more, "download": download})
+        placement = take_placement({**more, "download": download, "workers": workers})
         _train_top(run, top, settings, placement, target, as_json)
         return
     data = absolute_data(data or "digits")
@@ -209,7 +213,7 @@ def train(
         plan = TrainingPlan(
             cut.spec, made, data, data_root, subset, seed, first, frozen, cut.classifier, teacher
         )
-    training = FullTraining(plan, outputs, workers=workers)
+    training = FullTraining(plan, outputs, workers=decoders)
     try:
         training.prepare(dataset)
     except InputError:
@@ -229,6 +233,7 @@ def _train_top(
     """Stage two of a search."""
     folder = run.folder
     only_for_fetched(settings.training.data, "data_root", "download")
+    only_for_files(settings.training.data, "workers")
     settings = stage_two_settings(run, run.records(), top, settings)
     place = Path(target or f"{str(folder).rstrip('/')}-top{top}")
     finished = start_search(settings, place, placement, progress())

@@ -28,7 +28,7 @@ MODES = {
     "--from": _PLAN - {"spec"} | _WRITES | {"start", "frozen", "workers", "teacher"},
     "--from with SPEC": _PLAN | _SHAPE | _WRITES | {"start", "frozen", "workers", "teacher"},
     "--from-supernet": _PLAN | _WRITES | {"supernet", "frozen", "workers", "teacher"},
-    "--top": _PLAN | _SHAPE | _WRITES | _RAY | _SEARCH | {"top"},
+    "--top": _PLAN | _SHAPE | _WRITES | _RAY | _SEARCH | {"top", "workers"},
     "--resume": {"resume", "data", "data_root", "download", "epochs", "workers", "as_json"},
 }
 """The options that act in each mode."""

@@ -51,9 +51,9 @@ class BenchmarkSettings(EvaluatorSettings):
             raise unknown("surrogate", self.surrogate, FAMILIES)
 
     def make(
-        self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
+        self, download: bool = False, say: Callable[[str], None] = lambda text: None
     ) -> BenchmarkEvaluator:
-        """The evaluator, which needs neither a download nor more CPUs."""
+        """The evaluator, which needs no download."""
         surrogate = load_surrogate(self.records, say)
         self.kept(surrogate.digest)
         known = surrogate.about.get("noise")

@@ -49,14 +49,11 @@ class EvaluatorSettings(ABC):
     flat_names: ClassVar[dict[str, str]] = {}
 
     @abstractmethod
-    def make(
-        self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
-    ) -> Evaluator:
+    def make(self, download: bool = False, say: Callable[[str], None] = lambda text: None) -> Evaluator:
         """The evaluator.
 
         Args:
             download: fetch what is missing.
-            cpus: of a trial.
             say: told what a user should know, a line each.
 
         Raises:

@@ -67,9 +67,9 @@ class FunctionSettings(EvaluatorSettings):
         return {"function": name, "module_folder": folder}
 
     def make(
-        self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
+        self, download: bool = False, say: Callable[[str], None] = lambda text: None
     ) -> FunctionEvaluator:
-        """The evaluator, which needs neither a download nor more CPUs."""
+        """The evaluator, which needs no download."""
         function = self._function()
         # what a worker can't import travels itself
         local = getattr(function, "__module__", "__main__") == "__main__" or "<" in self.function

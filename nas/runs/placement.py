@@ -8,13 +8,14 @@ from typing import Any
 
 from nas.runs.checked import check_types
 from search_spaces.document import check_fields, check_schema, read_document, write_document
-from search_spaces.errors import unknown
+from search_spaces.errors import InputError, unknown
 
 PLACEMENT = "placement.yaml"
 TRACKERS = ("wandb", "mlflow")
 """Experiment trackers that a search can write its trials to."""
 _NO_TRACKER = "none"
-_KEPT = ("cpus", "gpus", "log")
+_KEPT = ("cpus", "gpus", "log", "workers")
+_MOST_WORKERS = 256
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Placement:
         concurrent: trials at once; 0: as many as there is room for.
         cpus: for each trial; None: as the run had it, at first 1.
         gpus: for each trial; None: as the run had it, at first as large a part as fits, where there are any.
+        workers: processes that decode image files for each trial, a CPU each beside its own; None: as the run
+            had it, at first as many as find a free CPU.
         address: of a Ray cluster; None: RAY_ADDRESS, or this machine.
         retries: how often a trial starts again when its worker dies.
         download: fetch a missing data set.
@@ -36,12 +39,13 @@ class Placement:
         stay: leave Ray running at the end, for another search.
 
     Raises:
-        InputError: a value of another type, or no such tracker.
+        InputError: a value of another type or out of its range, or no such tracker.
     """
 
     concurrent: int = 0
     cpus: float | None = None
     gpus: float | None = None
+    workers: int | None = None
     address: str | None = None
     retries: int = 2
     download: bool = False
@@ -54,6 +58,8 @@ class Placement:
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.workers is not None:
+            check_decoders(self.workers)
         for name in self.log or ():
             if name not in TRACKERS:
                 raise unknown("log", name, [*TRACKERS, _NO_TRACKER])
@@ -61,7 +67,7 @@ class Placement:
     def kept_in(self, folder: Path) -> Placement:
         """With what a run in `folder` keeps of its last placement, where this one doesn't say."""
         # of a run that ended before it was kept
-        kept: dict[str, Any] = {"cpus": 1, "gpus": None, "log": []}
+        kept: dict[str, Any] = {"cpus": 1, "gpus": None, "log": [], "workers": None}
         if (folder / PLACEMENT).is_file():
             document = read_document(folder / PLACEMENT)
             check_schema(document, str(folder / PLACEMENT), 1)
@@ -77,9 +83,16 @@ class Placement:
     def keep(self, folder: Path) -> None:
         """Write what a resumed run should have."""
         kept = {name: getattr(self, name) for name in _KEPT}
-        if not kept["log"]:
-            del kept["log"]
+        for name in ("log", "workers"):  # none: as versions wrote it that had no such thing
+            if kept[name] in (None, []):
+                del kept[name]
         write_document(folder / PLACEMENT, {"schema": 1} | kept)
+
+
+def check_decoders(workers: int) -> None:
+    """Raise `InputError` for a number of decoding processes that can't be meant."""
+    if not 0 <= workers <= _MOST_WORKERS:
+        raise InputError(f"workers {workers}: expected an integer from 0 to {_MOST_WORKERS}")
 
 
 def parse_trackers(text: str | None) -> list[str] | None:

@@ -51,9 +51,7 @@ class SupernetSettings(EvaluatorSettings):
             raise InputError("evaluator 'supernet': give its file by --supernet, which `nas supernet` makes")
         return self.supernet
 
-    def make(
-        self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
-    ) -> Evaluator:
+    def make(self, download: bool = False, say: Callable[[str], None] = lambda text: None) -> Evaluator:
         """The evaluator with the data that the supernet was trained on."""
         from nas.search.supernet_evaluator import SupernetEvaluator
         from nas.supernet.plan import read_supernet

@@ -87,9 +87,7 @@ class TrainSettings(EvaluatorSettings):
         )
         self.make_proxy()
 
-    def make(
-        self, download: bool = False, cpus: float = 1, say: Callable[[str], None] = lambda text: None
-    ) -> Evaluator:
+    def make(self, download: bool = False, say: Callable[[str], None] = lambda text: None) -> Evaluator:
         """The evaluator with its data, of which a search never reads the test split."""
         from nas.data.load import ArraySplit, FileSplit, load_data
         from nas.search.train_evaluator import TrainEvaluator
@@ -113,7 +111,7 @@ class TrainSettings(EvaluatorSettings):
             data = keep_decoded(data, proxy.resolution, self.caching, say)
         for word in check_files(data, ("train", "held_out", "test")):  # of those that stay files
             say(word)
-        workers, folds = max(1, int(cpus) - 1), 1
+        folds = 1
         if decides:
             in_memory = isinstance(data.train, ArraySplit)
             if self.held_out is not None and self.held_out > there:
@@ -123,7 +121,12 @@ class TrainSettings(EvaluatorSettings):
             if scoring.remark:
                 say(scoring.remark)
         made = TrainEvaluator(
-            data, self.make_recipe(), proxy, workers, self.baseline_resolution, self.final, folds
+            data,
+            self.make_recipe(),
+            proxy,
+            baseline_resolution=self.baseline_resolution,
+            final=self.final,
+            folds=folds,
         )
         if not self._earlier:
             made.decided |= {"folds": folds} | ({"held_out": held_out} if decides else {})

@@ -51,6 +51,9 @@ class Evaluator(ABC):
         noisy: whether the same network could have been measured otherwise: then the highest reward
             seen is not always the best network's.
         scores_any: whether it can score networks that are no members of the searched space.
+        decodes: it decodes image files while evaluating, by `workers` processes.
+        workers: processes that decode for each evaluation; 0: the evaluating one. Whoever places trials
+            sets it.
         chance: accuracy up to which a network may have learned nothing but to guess; 0: not known.
     """
 
@@ -65,6 +68,8 @@ class Evaluator(ABC):
     noisy: bool = True
     scores_any: bool = True
     chance: float = 0.0
+    decodes: bool = False
+    workers: int = 0
 
     @abstractmethod
     def start(self, spec: NetworkSpec, seed: int) -> Evaluation:

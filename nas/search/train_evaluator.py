@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.folds import fold_of, fold_parts
-from nas.data.load import DataSet
+from nas.data.load import DataSet, FileSplit
 from nas.data.preparation import Preparation
 from nas.errors import TrialFailedError
 from nas.search.evaluator import Evaluation, Evaluator
@@ -66,6 +66,7 @@ class TrainEvaluator(Evaluator):
         self.data = data.at(proxy.resolution) if baseline_resolution is None else data
         self.recipe, self.proxy, self.workers = recipe, proxy, workers
         self.epochs = recipe.epochs
+        self.decodes = isinstance(data.train, FileSplit)
         self.folders, self.data_digest = data.folders, data.digest
         self.task = {"num_classes": data.num_classes, "in_channels": data.in_channels}
         self.scored = len(data.held_out)  # images, of all folds
