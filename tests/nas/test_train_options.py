@@ -11,6 +11,7 @@ from nas.commands.train_start import CutStart
 from nas.data.load import load_data
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
+from nas.runs.function_settings import FunctionSettings
 from nas.runs.settings import SearchSettings
 from nas.runs.train_settings import TrainSettings
 from nas.search.in_process import run_in_process
@@ -85,7 +86,7 @@ ACTS = {
         ["small.json", "--from-supernet", "s.pt"],
         {*PLAN, "workers", "target", "as_json", "frozen", "teacher"},
     ),
-    "top": (["run", "--top", "1"], {*ONE, *RAY, *SEARCH, "top"} - {"workers", "spec", "teacher"}),
+    "top": (["run", "--top", "1"], {*ONE, *RAY, *SEARCH, "top"} - {"spec", "teacher"}),
     "resume": (["--resume", "w.pt"], {*WHERE, "epochs"}),
     "resume, processes": (["--resume", "w.pt", "--processes", "2"], {*WHERE, *RAY, "epochs", "processes"}),
 }
@@ -167,11 +168,10 @@ def test_train(mode, place, monkeypatch, capsys):
         plain = seen_by_train(arguments, spied)
         for name in sorted(acting):
             given = TRAIN[name]
-            if mode == "top" and name in ("data_root", "download"):
-                given = [*given, "--data", "fashion-mnist"]
-                assert seen_by_train([*arguments, *given], spied) != seen_by_train(
-                    [*arguments, "--data", "fashion-mnist"], spied
-                )
+            if mode == "top" and name in ("data_root", "download", "workers"):
+                data = ["--data", "imagefolder:x" if name == "workers" else "fashion-mnist"]
+                with_it = seen_by_train([*arguments, *given, *data], spied)
+                assert with_it != seen_by_train([*arguments, *data], spied)
                 continue
             base = [a for a in arguments if name != "spec" or a != "small.json"]
             if name == "processes" or name == "top":
@@ -192,7 +192,8 @@ def test_a_default_spelt_out_is_refused_too(place, monkeypatch, capsys):
 
     refuse(["--resume", "w.pt", "--seed", "0"], "leave --seed 0 out")
     refuse(["--resume", "w.pt", "--subset", "1", "other.json"], "leave SPEC, --subset 1.0 out")
-    refuse(["run", "--top", "1", "--workers", "2"], "leave --workers 2 out")
+    refuse(["run", "--top", "1", "--workers", "2"], "--workers: only with --data KIND:PATH")
+    refuse(["small.json", "--workers", "257"], "workers 257: expected an integer from 0 to 256")
     refuse(["small.json", "--concurrent", "0"], "only with --top")
     refuse(["small.json", "--freeze", "0"], "only with --from")
     refuse(["small.json", "--epochs", "2", "--set", "epochs=3"], "--set epochs=3 says so too")
@@ -209,6 +210,7 @@ RESUME = {
     "concurrent": ["--concurrent", "2"],
     "cpus_per_trial": ["--cpus-per-trial", "2"],
     "gpus_per_trial": ["--gpus-per-trial", "0.5"],
+    "workers": ["--workers", "3", "--data", "imagefolder:x"],
     "address": ["--address", "auto"],
     "retries": ["--retries", "5"],
     "trial_timeout": ["--trial-timeout", "9m"],
@@ -247,6 +249,16 @@ def test_resume(place, monkeypatch, capsys):
         capsys,
         place,
     )
+    refused(
+        ["resume", "run", "--workers", "3"], "--workers: only with --data KIND", monkeypatch, capsys, place
+    )
+    files = make_settings(data="imagefolder:x", data_digest="0" * 16, cache="on")
+    Run.create(place / "kept", files)
+    refused(["resume", "kept", "--workers", "3"], "--workers: not with images", monkeypatch, capsys, place)
+    (place / "scores.py").write_text("def score(spec):\n    return 0.5\n")
+    own = make_settings(evaluator="function", **FunctionSettings.named("scores:score"))
+    Run.create(place / "own", own)
+    refused(["resume", "own", "--workers", "3"], "leave --workers 3 out", monkeypatch, capsys, place)
     Run.create(place / "bench", make_settings(space="accel-nasbench", evaluator="benchmark", targets={}))
     for name in RESUME.keys() - {"folder", "trials", "storage", "as_json", "on_end", "log"}:
         refused(["resume", "bench", *RESUME[name]], RESUME[name][0], monkeypatch, capsys, place)

@@ -88,6 +88,7 @@ ACTS = {
         "concurrent": ([], ["--concurrent", "2"]),
         "cpus_per_trial": ([], ["--cpus-per-trial", "2"]),
         "gpus_per_trial": ([], ["--gpus-per-trial", "0.5"]),
+        "workers": (["--data", "imagefolder:x"], ["--data", "imagefolder:x", "--workers", "3"]),
         "address": ([], ["--address", "auto"]),
         "retries": ([], ["--retries", "5"]),
         "trial_timeout": ([], ["--trial-timeout", "5m"]),
@@ -252,6 +253,10 @@ ACTS = {
         "concurrent": (GRID, [*GRID, "--concurrent", "2"]),
         "cpus_per_trial": (GRID, [*GRID, "--cpus-per-trial", "2"]),
         "gpus_per_trial": (GRID, [*GRID, "--gpus-per-trial", "0.5"]),
+        "workers": (
+            [*GRID, "--data", "imagefolder:x"],
+            [*GRID, "--data", "imagefolder:x", "--workers", "3"],
+        ),
         "address": (GRID, [*GRID, "--address", "auto"]),
         "seed": (GRID, [*GRID, "--seed", "1"]),
     },
@@ -259,6 +264,10 @@ ACTS = {
         "space": (PROXY, [*PROXY, "--space", "efficientnet"]),
         "exportable_to": (PROXY, [*PROXY, "--exportable-to", "any"]),
         "data": (PROXY, [*PROXY, "--data", "fashion-mnist"]),
+        "workers": (
+            [*PROXY, "--data", "huggingface:x"],
+            [*PROXY, "--data", "huggingface:x", "--workers", "3"],
+        ),
         "retries": (PROXY, [*PROXY, "--retries", "5"]),
         "trial_timeout": (PROXY, [*PROXY, "--trial-timeout", "5m"]),
         "autoscaling": (PROXY, [*PROXY, "--autoscaling"]),
@@ -352,6 +361,10 @@ ACTS = {
         "concurrent": (RACE, [*RACE, "--concurrent", "2"]),
         "cpus_per_trial": (RACE, [*RACE, "--cpus-per-trial", "2"]),
         "gpus_per_trial": (RACE, [*RACE, "--gpus-per-trial", "0.5"]),
+        "workers": (
+            [*RACE, "--data", "huggingface:x"],
+            [*RACE, "--data", "huggingface:x", "--workers", "3"],
+        ),
         "address": (RACE, [*RACE, "--address", "auto"]),
         "retries": (RACE, [*RACE, "--retries", "3"]),
         "trial_timeout": (RACE, [*RACE, "--trial-timeout", "5m"]),
@@ -440,7 +453,7 @@ REFUSED = [
             ["--set", "lr=0.1"], ["--resolution", "24"], ["--width", "0.5"], ["--stem-stride", "2"],
             ["--subset", "0.5"], ["--scheduler", "asha"], ["--concurrent", "2"], ["--cpus-per-trial", "2"],
             ["--gpus-per-trial", "1"], ["--address", "auto"], ["--retries", "3"], ["--trial-timeout", "5m"],
-            ["--autoscaling"], ["--dashboard"], ["--download"], ["--proxy", "proxy.yaml"],
+            ["--autoscaling"], ["--dashboard"], ["--download"], ["--proxy", "proxy.yaml"], ["--workers", "2"],
             ["--cache", "off"], ["--held-out", "9"], ["--folds", "2"], ["--full-resolution", "64"],
         )
     ),
@@ -452,7 +465,7 @@ REFUSED = [
             ["--concurrent", "2"], ["--cpus-per-trial", "2"], ["--gpus-per-trial", "1"], ["--address", "auto"],
             ["--retries", "3"], ["--trial-timeout", "5m"], ["--autoscaling"], ["--dashboard"],
             ["--proxy", "proxy.yaml"], ["--cache", "off"], ["--held-out", "9"], ["--folds", "2"],
-            ["--image-column", "x"], ["--surrogate", "gb"],
+            ["--image-column", "x"], ["--surrogate", "gb"], ["--workers", "2"],
         )
     ),
     (["search"], ["--supernet", "x.pt"]),
@@ -472,6 +485,9 @@ REFUSED = [
     (["search"], ["--download"]),
     (["search"], ["--data-root", "x"]),
     (["search", "--data", "cifar10"], ["--cache", "on"]),
+    *((["search", *data], ["--workers", "2"]) for data in ([], ["--data", "cifar10"])),
+    (["search", "--data", "imagefolder:x", "--cache", "on"], ["--workers", "2"]),
+    (["search", "--evaluator", "os:stat"], ["--workers", "2"]),
     (["search", "--controller", "evolution"], ["-o", "populatoin=3"]),
     (["search", "--target", "400M"], ["--target", "300M"]),
     (["search", "--epochs", "2"], ["--set", "epochs=3"]),
@@ -506,13 +522,14 @@ REFUSED = [
             ["--data-root", "x"], ["--epochs", "2"], ["--recipe", "sgd"], ["--set", "lr=1"],
             ["--resolution", "64"], ["--width", "0.5"], ["--stem-stride", "1"], ["--subset", "0.5"],
             ["--concurrent", "2"], ["--cpus-per-trial", "2"], ["--gpus-per-trial", "1"],
-            ["--address", "auto"], ["--seed", "1"],
+            ["--address", "auto"], ["--seed", "1"], ["--workers", "2"],
         )
     ),
     *(
         (["scale", "efficientnet-b0", "--published"], option)
         for option in (["--alpha", "1.3"], ["--beta", "1.3"], ["--gamma", "1.3"], ["--resolution-step", "8"])
     ),
+    *(([*way], ["--workers", "2"]) for way in (["scale", *GRID], ["proxy", *PROXY], ["finalists", *RACE])),
     (["scale", *GRID], ["--alpha", "1.3"]),
     (["scale", *GRID], ["--plot", "x.png"]),
     (["scale", *GRID], ["--budgets", "2"]),

@@ -5,7 +5,7 @@ import pytest
 from nas.latency.table import LATENCY
 from nas.runs.benchmark_settings import BenchmarkSettings
 from nas.runs.flat import change, make_settings, read_settings
-from nas.runs.placement import Placement
+from nas.runs.placement import PLACEMENT, Placement
 from nas.runs.settings import RewardSettings, SearchSettings
 from nas.runs.train_settings import TrainSettings
 from search_spaces import InputError, reference
@@ -146,5 +146,10 @@ def test_a_resumed_run_gets_what_it_had(tmp_path):
     Placement(cpus=2, gpus=0.5, concurrent=7).keep(tmp_path)
     kept = Placement(gpus=1).kept_in(tmp_path)
     assert (kept.cpus, kept.gpus, kept.concurrent) == (2, 1, 0)
+    assert "workers" not in (tmp_path / PLACEMENT).read_text()  # as earlier versions read it
+    Placement(workers=0).keep(tmp_path)
+    assert [Placement(workers=w).kept_in(tmp_path).workers for w in (None, 3)] == [0, 3]
     with pytest.raises(InputError, match="cpus 'two': expected a number"):
         Placement(cpus="two")
+    with pytest.raises(InputError, match="workers -1: expected an integer from 0 to 256"):
+        Placement(workers=-1)
