@@ -1,13 +1,17 @@
 """How many processes decode for a trial, and that Ray is asked for what they take."""
 
+import io
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from nas import session
 from nas.cluster import nodes
 from nas.cluster.allotment import allot, with_decoding
 from nas.cluster.nodes import Resources, check_room, room
 from nas.cluster.tune import _places
+from nas.runs.flat import make_settings
 from nas.runs.placement import Placement
 from search_spaces import InputError
 
@@ -68,3 +72,24 @@ def test_an_evaluator_that_decodes_nothing_has_none(machines):
     evaluator.decodes = True
     found = allot(Placement(workers=5, concurrent=2, gpus=0), evaluator, None)
     assert (found.workers, found.resources.all_cpus, len(found.remarks)) == (5, 6, 1)
+
+
+def test_a_search_gives_them_to_its_trials_and_says_so(machines, monkeypatch, tmp_path):
+    machines((4, 0))
+    shared, console = [], Console(file=io.StringIO(), width=200)
+    monkeypatch.setattr(
+        "nas.cluster.tune.share", lambda whole: shared.append(whole) or SimpleNamespace(light=0)
+    )
+    evaluator = SimpleNamespace(decodes=True, workers=1, gpu_memory=lambda space: 0)
+    joined = SimpleNamespace(wait=lambda: None)
+    for placement, expected in ((Placement(workers=2), 2), (Placement(2), 1), (Placement(1), 3)):
+        session._on_ray(evaluator, None, joined, "none", tmp_path, placement, console)
+        assert shared[-1].workers == expected
+        assert f"decoding: {expected} process" in console.file.getvalue().splitlines()[-1]
+
+
+def test_where_nothing_is_decoded_it_is_said(tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    settings = make_settings(space="accel-nasbench", evaluator="benchmark", targets={}, trials=2)
+    session.start_search(settings, tmp_path / "run", Placement(workers=3), console)
+    assert console.file.getvalue().count("workers 3: no trial decodes files here") == 1
