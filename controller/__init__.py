@@ -19,6 +19,7 @@ from controller.random_search import RandomSearch
 from controller.registry import CONTROLLERS, make_controller
 
 if TYPE_CHECKING:
+    from controller.coarse_to_fine import CoarseToFine
     from controller.optuna_search import OptunaSearch
     from controller.ppo import PPO
     from controller.predictor_guided import PredictorGuided
@@ -27,6 +28,7 @@ __all__ = [
     "CONTROLLERS",
     "NSGA2",
     "PPO",
+    "CoarseToFine",
     "Controller",
     "ControllerError",
     "Evolution",
@@ -49,6 +51,7 @@ _LAZY = {
     "PPO": "controller.ppo",
     "OptunaSearch": "controller.optuna_search",
     "PredictorGuided": "controller.predictor_guided",
+    "CoarseToFine": "controller.coarse_to_fine",
 }
 
 

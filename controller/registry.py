@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from controller.base import Controller, PriorAccuracy, RewardLine
 from search_spaces.added import Registry, broken
+from search_spaces.coarse import CoarseSpace
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.space import SearchSpace
 
@@ -55,14 +56,16 @@ def make_controller(
     options: Mapping[str, object] | None = None,
     objective: RewardLine | None = None,
     prior: PriorAccuracy | None = None,
+    coarse: tuple[CoarseSpace, int] | None = None,
 ) -> Controller:
     """The controller called `name`; `options` are its own settings, as values or as text.
 
-    `objective` goes to the controllers that can use it; the others learn from rewards alone.
+    `objective` goes to the controllers that can use it; the others learn from rewards alone. `coarse` is a
+    part of the space, and how many proposals are of that before others are.
 
     Raises:
-        InputError: unknown name or option, a value that is no value of the option, or a prior for a
-            controller that has no use for one.
+        InputError: unknown name or option, a value that is no value of the option, a prior for a controller
+            that has no use for one, or a coarse stage for one that has none.
     """
     if name not in CONTROLLERS:
         raise unknown("controller", name, CONTROLLERS)
@@ -89,8 +92,12 @@ def make_controller(
             raise InputError(f"prior: controller {name!r} learns from none; use --controller predictor")
         values["prior"] = prior
     make: Any = cls
+    if coarse is not None:
+        if name != "predictor":
+            raise InputError(f"coarse: controller {name!r} has one stage only; use --controller predictor")
+        make = partial(_built_in("controller.coarse_to_fine", "CoarseToFine"), *coarse)
     try:
-        made: Controller = make(space, seed, **values)
+        made: Controller = make(*(() if coarse else (space,)), seed, **values)
     except Exception as error:
         if name in CONTROLLERS.built_in or isinstance(error, InputError):
             raise

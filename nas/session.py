@@ -56,6 +56,8 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
         keep_loaded(str(settings.prior), make_run_benchmark(trained)[0])
     space = replace(settings.space, document=settings.make_space().to_document())
     settings = replace(settings, space=space)
+    if settings.coarse is not None:  # a share is of the trials that it begins with
+        settings = replace(settings, coarse=settings.coarse.decided(settings.trials))
     settings.check(lambda text: console.print(text, style="dim"))
     check_folder(folder)
     if Run.is_run(folder) or not is_untouched(folder):
@@ -177,6 +179,8 @@ def _run(
         console.print(f"scored on {evaluator.describe()}", highlight=False)
         if (prior := run.settings.make_prior(run.space)) is not None:
             console.print(f"prior: {prior.describe()}", highlight=False, markup=False)
+        if (coarse := run.settings.coarse) is not None:
+            console.print(coarse.describe(run.space), highlight=False, soft_wrap=True)
         if study is not None:
             _measure(run, study, evaluator, runner, placement, console)
         run.recall_costs(settings.own, records)

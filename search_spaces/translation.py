@@ -102,7 +102,7 @@ def _choice(space: StagedSpace, key: StageField, index: int) -> Any:
 
 
 def _distance(values: Sequence[Any], choice: Sequence[Any]) -> float:
-    return sum(_apart(a, b) for a, b in zip(values, choice, strict=True) if a is not None)
+    return sum(difference(a, b) for a, b in zip(values, choice, strict=True) if a is not None)
 
 
 def _expanded(name: str) -> tuple[str, float]:
@@ -111,8 +111,8 @@ def _expanded(name: str) -> tuple[str, float]:
     return (whole[0], 1.0) if whole else split_op(name)
 
 
-def _apart(a: Any, b: Any) -> float:
-    """How different two values of a field are."""
+def difference(a: Any, b: Any) -> float:
+    """How different two values of a field are: a factor of e in a number, or in an op's expansion, is 1."""
     if a == b:
         return 0.0
     if isinstance(a, str) or isinstance(b, str):

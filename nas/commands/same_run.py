@@ -35,11 +35,11 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
     if getattr(settings.evaluator, "cache", None) not in ("on", "off"):
         elsewhere.append("cache")
     elsewhere += [n for n in ("held_out", "folds") if getattr(settings.evaluator, n, None) is None]
-    there = dict(leaves(kept.to_document()))
+    here, there = (dict(leaves(each.to_document())) for each in (settings, kept))
     other = [
-        f"{name.replace('_', '-')} {value!r}: the run in {folder} has {there.get(place)!r}"
-        for place, value in leaves(settings.to_document())
-        if (name := place[-1]) not in elsewhere and there.get(place) != value
+        f"{name.replace('_', '-')} {here.get(place)!r}: the run in {folder} has {there.get(place)!r}"
+        for place in here | there  # what only one of them has is a difference too
+        if (name := place[-1]) not in elsewhere and here.get(place) != there.get(place)
     ]
     if not other and _as_fitted(settings.make_space(), kept.make_space()) != kept.make_space().to_document():
         other = [f"space {settings.space.name!r}: the run in {folder} was made with another content of it"]

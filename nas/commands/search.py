@@ -31,6 +31,7 @@ from nas.commands.search_checks import check_evaluator, check_options, check_res
 from nas.commands.search_end import report_search
 from nas.data.place import absolute_data
 from nas.export.exportable import ANY, default_exports
+from nas.runs.coarse_settings import SHARE, VARIED
 from nas.runs.flat import change, read_settings
 from nas.runs.folder import Run
 from nas.runs.function_settings import FunctionSettings
@@ -101,6 +102,14 @@ _USUAL = RewardSettings()
     metavar="RUN",
     help="Start from what another run found out (or FILE.json by `nas benchmark`), or from imagenet or "
     "curves, which are embedded. For the predictor. Default: none.",
+)
+@option(
+    "--coarse",
+    group=WHAT,
+    metavar="[SHARE][,FIELD...]",
+    help="Two stages: for this share of the trials (or so many) only these fields of the stages vary, the "
+    f"others are alike in all; then everything does. E.g. 0.3, or 20,op,channels. Default: one stage; "
+    f"{SHARE:g} of the trials; {VARIED.replace(',', ', ')}.",
 )
 @option("--exponent", group=WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
 @option(

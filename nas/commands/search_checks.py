@@ -59,6 +59,8 @@ def check_options(settings: SearchSettings, ctx: click.Context | None = None) ->
     not_with(
         bool(given("address", ctx=ctx)), "--address, whose cluster is there already", "dashboard", ctx=ctx
     )
+    if settings.coarse is not None:
+        settings.coarse.decided(settings.trials)
     if isinstance(settings.evaluator, TrainSettings):
         only_for_fetched(settings.evaluator.data, "data_root", "download", ctx=ctx)
         only_for_files(settings.evaluator.data, "cache", "workers", ctx=ctx)

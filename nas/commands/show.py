@@ -20,6 +20,7 @@ from nas.report.diagram import terminal_diagram, write_diagram
 from nas.report.ranking_table import print_ranking
 from nas.report.roofline import everywhere_line, sweep_table
 from nas.report.runs_tables import runs_tables
+from nas.report.stages import stage_results
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
 from nas.runs.folder import Run, check_run_links
 from nas.runs.measured import read_measured
@@ -173,7 +174,7 @@ def run_document(run: Run) -> dict[str, Any]:
     records = run.records()
     results = run.results(records)
     best, measured = run.winner(results), read_measured(run.folder)
-    sheet = judge_run(run, records)
+    sheet, stages = judge_run(run, records), stage_results(run, records)
     return {
         "run": str(run.folder),
         "settings": run.settings.to_document(),
@@ -183,6 +184,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "best": None if best is None else {**best.to_line(), **spec_document(run.spec(best))},
         "pareto": [record.to_line() for record in results.front],
         "measured_exponent": None if measured is None else asdict(measured),
+        "coarse": None if stages is None else stages.to_dict(),
         "ranking": None if sheet is None else sheet.to_dict(),
         "remarks": [] if best is None else aim_remarks(run, results, best),
     }
@@ -197,6 +199,8 @@ def show_run(run: Run, top: int = 5) -> None:
         f"{run.folder}: {len(records)} of {run.goal(len(records))} trials ended, {results.failed} failed",
         highlight=False,
     )
+    if (stages := stage_results(run, records)) is not None:
+        console.print(stages.line, highlight=False, soft_wrap=True)
     best = run.winner(results)
     if best is None:
         return

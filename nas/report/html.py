@@ -18,6 +18,7 @@ from nas.report.figures import REFERENCES
 from nas.report.importance import importances, least_trials
 from nas.report.page import whole_page
 from nas.report.ranking_table import ranking_cells, ranking_lines
+from nas.report.stages import stage_results
 from nas.report.tables import part_words
 from nas.runs.folder import LATENCY_TABLE, PRIOR, SETTINGS, Run
 from nas.runs.function_settings import FunctionSettings
@@ -102,7 +103,7 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         f"controller {markup(settings.controller.name)}, "
         f"reward {markup(settings.reward.form)}, seed {settings.seed}; scored on {markup(scored)}.</p>"
         f'<div class="cards">{shown}</div>'
-    ) + "".join(f"<p>{markup(line)}</p>" for line in _remarks(run, results, best))
+    ) + "".join(f"<p>{markup(line)}</p>" for line in _remarks(run, records, results, best))
 
 
 def _aims(reward: Reward) -> list[tuple[str, str]]:
@@ -117,10 +118,11 @@ def _aims(reward: Reward) -> list[tuple[str, str]]:
     return tiles
 
 
-def _remarks(run: Run, results: Results, best: Scored) -> list[str]:
+def _remarks(run: Run, records: Sequence[Record], results: Results, best: Scored) -> list[str]:
     measured = read_measured(run.folder)
     known = [] if measured is None else [f"Measured before the search: {'; '.join(measured.lines)}."]
-    return known + aim_remarks(run, results, best)
+    stages = stage_results(run, records)
+    return [*known, *([] if stages is None else [stages.line]), *aim_remarks(run, results, best)]
 
 
 def _proxy(settings: TrainSettings) -> str:

@@ -25,7 +25,9 @@ _MADE_GOOD = ("reward",)
 """Results of another one are recomputed."""
 PRIOR = "prior"
 """What the controller starts from; there only if it does."""
-_STEERS = ("controller", "seed", PRIOR)
+COARSE = "coarse"
+"""The stage that comes first; there only if one does."""
+_STEERS = ("controller", "seed", PRIOR, COARSE)
 """These decide which networks are proposed, and not what a network's result is."""
 OWN = "own_costs"
 """There only if a run has some."""
@@ -54,6 +56,8 @@ def basis_of(settings: SearchSettings) -> dict[str, Any]:
         basis[OWN] = {name: own.function for name, own in settings.own_costs.items()}
     if settings.prior is not None:
         basis[PRIOR] = prior_digest(settings.prior)
+    if settings.coarse is not None:
+        basis[COARSE] = {"varied": settings.coarse.varied, "trials": settings.coarse.trials}
     return basis
 
 
@@ -80,12 +84,12 @@ def read_basis(folder: Path) -> dict[str, Any] | None:
     try:
         document = read_document(path)
         check_schema(document, str(path), SCHEMA_VERSION)
-        parts = check_fields(document, str(path), ("schema", *_PARTS), (OWN, PRIOR))
+        parts = check_fields(document, str(path), ("schema", *_PARTS), (OWN, PRIOR, COARSE))
         for name in ("space", "evaluator", "reward", "controller"):
             check_fields(parts[name], f"{path}: {name}", (), parts[name] or ())
     except InputError as error:
         raise InputError(f"{error}; remove the file if the trials were scored by search.yaml") from None
-    return {name: parts[name] for name in (*_PARTS, OWN, PRIOR) if name in parts}
+    return {name: parts[name] for name in (*_PARTS, OWN, PRIOR, COARSE) if name in parts}
 
 
 def write_basis(folder: Path, basis: Mapping[str, Any]) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from nas.runs.coarse_settings import as_coarse
 from nas.runs.cost_settings import own_costs
 from nas.runs.evaluators import EVALUATORS
 from nas.runs.function_settings import FunctionSettings
-from nas.runs.settings import SearchSettings, resolve_targets
+from nas.runs.named_targets import resolve_targets
+from nas.runs.settings import SearchSettings
 from search_spaces.document import check_fields
 from search_spaces.errors import InputError, shown, unknown
 
@@ -24,7 +26,7 @@ _PARTS = {
     "targets": ("reward", "targets"),
     "exponent": ("reward", "exponent"),
 }
-_TOP = ("latency_table", "trials", "until", "price", "seed", "own_costs", "prior")
+_TOP = ("latency_table", "trials", "until", "price", "seed", "own_costs", "prior", "coarse")
 _OF_KIND = {
     kind: {part.flat_names.get(field.name, field.name): field.name for field in fields(part)}
     for kind, part in EVALUATORS.items()
@@ -33,7 +35,7 @@ NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.
 _LATER = (
     *("exportable_to", "full_resolution", "cache", "held_out", "folds"),
     *("function", "module_folder", "function_epochs", "function_code", "own_costs"),
-    *("supernet", "supernet_digest", "prior"),
+    *("supernet", "supernet_digest", "prior", "coarse"),
 )
 _FIRST = tuple(name for name in NAMES if name not in _LATER)
 """What the first version's files have."""
@@ -61,6 +63,8 @@ def change(settings: SearchSettings, **flat: Any) -> SearchSettings:
         raise unknown("evaluator", str(kind), EVALUATORS)
     scorer = settings.evaluator if kind == settings.evaluator.kind else EVALUATORS[kind]()
     top = {name: flat.pop(name) for name in _TOP if name in flat}
+    if "coarse" in top:
+        top["coarse"] = as_coarse(top["coarse"])
     scored = {_OF_KIND[kind][name]: flat.pop(name) for name in list(flat) if name in _OF_KIND[kind]}
     parts: dict[str, dict[str, Any]] = {}
     for name, value in flat.items():

@@ -7,30 +7,29 @@ run's folder is needed to read them; what a search needs beside them, `check` lo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from controller.base import Controller
+from controller.base import Controller, RewardLine
 from controller.registry import CONTROLLERS, make_controller
 from nas.benchmark.prior import EMBEDDED, Prior
 from nas.data.place import absolute
 from nas.export.exportable import ANY, exportable_space, parse_formats
 from nas.latency.table import LATENCY, LatencyTable
-from nas.network.analytic import ROOFLINE, is_analytic
-from nas.network.cost import COSTS
 from nas.runs.checked import check_types, from_mapping
-from nas.runs.cost_settings import GROUP, CostSettings, check_own_name, own_costs
+from nas.runs.coarse_settings import CoarseSettings
+from nas.runs.cost_settings import CostSettings, check_own_name, own_costs
 from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.runs.evaluators import EVALUATORS
+from nas.runs.named_targets import check_cost, resolve_targets
 from nas.runs.train_settings import TrainSettings
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
 from nas.search.own_cost import OwnCost
 from nas.search.reach import check_reach
-from nas.search.reward import AUTO, Reward, check_measurable, parse_target, reward_of
-from search_spaces.added import added_names
+from nas.search.reward import AUTO, Reward, check_measurable, reward_of
 from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.listed import ListedSpace
@@ -159,6 +158,7 @@ class SearchSettings:
         seed: of everything random.
         prior: `imagenet`, or path of a benchmark by `nas benchmark`, that the controller starts from; a run
             keeps a copy.
+        coarse: a stage that comes first, on a part of the space.
 
     Raises:
         InputError: a value of another type, out of its range, or one that does nothing with the others.
@@ -175,6 +175,7 @@ class SearchSettings:
     seed: int = 0
     own_costs: dict[str, CostSettings] = field(default_factory=dict)
     prior: str | None = None
+    coarse: CoarseSettings | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -214,9 +215,7 @@ class SearchSettings:
             latency.check(space)
         self.evaluator.check(space, say)
         check_reach(space, self.make_reward(), self._costs(latency))
-        make_controller(
-            self.controller.name, space, self.seed, self.controller.options, prior=self.make_prior(space)
-        )
+        self._controller(space)
 
     def _costs(self, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
         """The targeted costs that are no analytic ones."""
@@ -254,6 +253,7 @@ class SearchSettings:
             trials=len(networks),
             reward=replace(self.reward, targets={}),
             prior=None,
+            coarse=None,
         )
 
     @property
@@ -294,8 +294,12 @@ class SearchSettings:
         objective = make_objective(space, self.make_reward(), costs, self.make_latency(), self.own)
         exact = all(cost.exact for name, cost in self.own.items() if name in self.reward.targets)
         told = objective if exact else None  # else the reward itself is learned
-        prior = self.make_prior(space)
-        return make_controller(self.controller.name, space, self.seed, self.controller.options, told, prior)
+        return self._controller(space, told)
+
+    def _controller(self, space: StagedSpace | ListedSpace, told: RewardLine | None = None) -> Controller:
+        name, options = self.controller.name, self.controller.options
+        coarse = None if self.coarse is None else self.coarse.stage(space, self.trials)
+        return make_controller(name, space, self.seed, options, told, self.make_prior(space), coarse)
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `from_document`."""
@@ -303,8 +307,9 @@ class SearchSettings:
         document["evaluator"] = {"kind": self.evaluator.kind, **document["evaluator"]}
         if not self.own_costs:
             del document["own_costs"]  # as earlier versions know it
-        if self.prior is None:
-            del document["prior"]
+        for name in ("prior", "coarse"):
+            if getattr(self, name) is None:
+                del document[name]
         return document
 
     @staticmethod
@@ -323,6 +328,8 @@ class SearchSettings:
         for name, part in (("space", SpaceSettings), ("controller", ControllerSettings)):
             if name in values:
                 values[name] = from_mapping(part, values[name], f"{where}: {name}")
+        if values.get("coarse") is not None:
+            values["coarse"] = from_mapping(CoarseSettings, values["coarse"], f"{where}: coarse")
         if "evaluator" in values:
             given = dict(check_fields_of(values["evaluator"], f"{where}: evaluator"))
             kind = given.pop("kind", "train")
@@ -353,51 +360,3 @@ def check_fields_of(values: object, where: str) -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: expected a mapping, found {shown(values)}")
     return values
-
-
-def check_cost(name: str, evaluator: EvaluatorSettings, latency: bool, own: Collection[str] = ()) -> None:
-    """Raise `InputError` for a cost that neither this evaluator, a latency table nor `own` knows."""
-    known = [*COSTS, ROOFLINE, *evaluator.measured_costs, *([LATENCY] if latency else []), *own]
-    if name in known or is_analytic(name):
-        return
-    for kind, other in EVALUATORS.items():
-        if name in other.measures:
-            if kind == evaluator.kind:
-                raise InputError(f"cost {name!r}: a benchmark of runs knows analytic costs only")
-            raise InputError(f"cost {name!r}: only the {kind} knows it (--evaluator {kind})")
-    if name == LATENCY:
-        raise InputError(f"cost {LATENCY!r}: give --latency-table, which `nas latency --space` makes")
-    raise unknown("cost", name, dict.fromkeys([*known, *added_names(GROUP), "MODULE:FUNCTION"]))
-
-
-def resolve_targets(
-    targets: Mapping[str, Any],
-    evaluator: EvaluatorSettings,
-    latency_table: str | None,
-    own: Mapping[str, CostSettings],
-) -> dict[str, float]:
-    """Targets as numbers: `400M`, `15ms`, or what a known network or a spec file costs.
-
-    Raises:
-        InputError: an unknown cost, or a text that is none of these.
-    """
-    resolved: dict[str, float] = {}
-    for name, value in targets.items():
-        check_cost(name, evaluator, latency_table is not None, own)
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise InputError(f"target {shown(value)} for {name}: expected a number or a text")
-        resolved[name] = parse_target(str(value), name, _measure(name, evaluator, latency_table, own))
-    return resolved
-
-
-def _measure(
-    name: str, evaluator: EvaluatorSettings, latency_table: str | None, own: Mapping[str, CostSettings]
-) -> Callable[[NetworkSpec], float] | None:
-    """What gives that cost of a network, where it is no analytic one; loads its files when it is called."""
-    if name in own:
-        return lambda spec: own[name].make(name)(spec)
-    if name == LATENCY and latency_table is not None:
-        return lambda spec: LatencyTable.read(latency_table)(spec)
-    if name in evaluator.measured_costs:
-        return lambda spec: evaluator.make().costs(spec)[name]
-    return None
