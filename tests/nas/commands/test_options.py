@@ -55,6 +55,7 @@ ACTS = {
         "supernet": (SUPERNET, [*SUPERNET[:2], "--supernet", "other.pt"]),
         "latency_table": ([], ["--latency-table", "table.json"]),
         "prior": ([], ["--prior", "imagenet"]),
+        "coarse": ([], ["--coarse", "0.3"]),
         "surrogate": (BENCHMARK, [*BENCHMARK, "--surrogate", "gb"]),
         "noise": (BENCHMARK, [*BENCHMARK, "--noise"]),
         "data": ([], ["--data", "cifar10"]),
