@@ -129,17 +129,18 @@ def test_the_best_of_the_coarse_stage_is_one_of_its_proposals():
     assert controller.incumbent() is not None
 
 
-def test_a_part_that_is_used_up_gives_way_to_the_whole():
-    stages = [{"op": ["ds", "mbconv3"], "channels": [8, 16, 24], "repeats": [1]}] * 2
+def test_no_network_is_proposed_twice_and_a_part_that_is_used_up_gives_way_to_the_whole():
+    stages = [{"op": ["ds", "mbconv3"], "channels": [8], "kernel": kernels} for kernels in ([3, 7], [3, 5])]
     space = StagedSpace.from_document({"schema": 1, "space": "tiny", "stages": stages})
-    part = CoarseSpace(space, ("op",))  # 12 of 36
-    controller, found = made(proposals=60, part=part), set()
-    with pytest.raises(SpaceExhaustedError, match="36 architectures"):
+    part = CoarseSpace(space, ("op",))  # 12 for 8 of 16 networks: the kernels 5 and 7 are 7 and 5 both
+    controller, found = made(proposals=60, part=part), []
+    with pytest.raises(SpaceExhaustedError, match="16 architectures"):
         while True:
             proposal = controller.ask()
-            found.add(proposal.architecture)
+            found.append(proposal.architecture)
             controller.tell(proposal.id, -sum(proposal.architecture))
-    assert found == set(space.enumerate())
+    assert sorted(found) == sorted(space.enumerate())
+    assert {space.decode(a).digest for a in found[:8]} == {part.decode(a).digest for a in part.enumerate()}
 
 
 def test_a_search_does_not_converge_in_its_coarse_stage():
