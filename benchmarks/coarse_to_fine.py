@@ -2,7 +2,7 @@
 
 Each line is a search of TRIALS at most: in one stage, or with a coarse stage first, a DESIGN as `nas search
 --coarse` takes it (`40`, `40,op,channels,repeats`; a share is one of TRIALS). `ratio` is the median against
-that of one stage.
+that of one stage. Behind it, how far the best network with these ties is on the way.
 
     python benchmarks/coarse_to_fine.py [SEEDS TRIALS PENDING PROCESSES FIRST_SEED] [ORACLE|DESIGN ...]
 
@@ -21,10 +21,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from controller import make_controller
+from nas.benchmark.landmarks import climbed_landmarks
 from nas.benchmark.load import CURVES
 from nas.benchmark.source import OracleSource, make_oracle
 from nas.benchmark.surrogate import FAMILIES
 from nas.runs.coarse_settings import as_coarse
+from search_spaces.coarse import CoarseSpace
 
 ORACLES = (*FAMILIES, CURVES)
 ONE = "one stage"
@@ -48,6 +50,15 @@ def stage_of(space, design, trials):
     decided = {name for d in space.decisions for name in d.name.rpartition(".")[2].split("+")}
     varied = ",".join(name for name in settings.varied.split(",") if name in decided)
     return replace(settings, varied=varied).stage(space, trials)
+
+
+@cache
+def reached_by(name, varied):
+    """How far the best network of a coarse part is on the way, as a share."""
+    oracle, landmarks = oracle_of(name)
+    part = CoarseSpace(oracle.space, varied)
+    best = climbed_landmarks(part, lambda rows: oracle.rewards(part.widened(rows))).best
+    return (best - landmarks.median) / (landmarks.best - landmarks.median)
 
 
 def run(task):
@@ -94,6 +105,9 @@ def main(*words):
                     f"ratio {np.median(column) / at:.2f}"
                     for goal, column, at in zip(GOALS, found.T, usual, strict=True)
                 ]
+                if design != ONE:
+                    part, _ = stage_of(oracle_of(name)[0].space, design, trials)
+                    cells.append(f"coarse networks reach {reached_by(name, part.varied):.1%}")
                 print(f"{name:8s} {design:40s}" + "   ".join(cells), flush=True)
 
 
