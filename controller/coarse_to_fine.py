@@ -66,10 +66,17 @@ class CoarseToFine(PredictorGuided):
 
     def incumbent(self) -> int | None:
         """As the predictor's; of the coarse stage alone, its own."""
-        if self._next_fit:
+        if self._rewards.fitted:
             return super().incumbent()
         chosen = self._first.incumbent()
         return next((id for id, other in self._first_ids.items() if other == chosen), None)
+
+    def goes_on(self, id: int, rewards: Mapping[float, float]) -> bool:
+        """As the predictor's; of the coarse stage's proposals by what that one knows."""
+        if (other := self._first_ids.get(id)) is not None:
+            self._check_pending(id)
+            return self._first.goes_on(other, rewards)
+        return super().goes_on(id, rewards)
 
     def _propose(self) -> Architecture:
         self._asking = None
@@ -100,6 +107,11 @@ class CoarseToFine(PredictorGuided):
             self._first_ids[proposal.id], self._asking = self._asking.id, None
         elif (other := self._first_ids.pop(proposal.id, None)) is not None:  # another one in its place
             self._first.fail(other, "another architecture is evaluated in its place")
+
+    def _observe_part(self, proposal: Proposal, reward: float, fidelity: float) -> None:
+        super()._observe_part(proposal, reward, fidelity)
+        if (other := self._first_ids.get(proposal.id)) is not None:
+            self._first.report(other, reward, fidelity)
 
     def _observe(self, proposal: Proposal, reward: float, metrics: Mapping[str, float]) -> None:
         super()._observe(proposal, reward, metrics)

@@ -68,6 +68,11 @@ class RewardModel:
         self._views, self._next_fit = self._make_views(Predictor), 0
         self.results = Evaluated()
 
+    @property
+    def fitted(self) -> bool:
+        """Whether its processes' parameters have been set to anything that was seen."""
+        return self._next_fit > 0
+
     def add(self, id: int, architecture: Architecture, rewards: Mapping[float, float]) -> None:
         """Take in a result.
 

@@ -184,6 +184,7 @@ def test_a_public_name_means_one_thing():
                     "jobs",
                     "speed",
                     "verdict",
+                    "ending",
                     "controller_search",
                     "joining",
                 )

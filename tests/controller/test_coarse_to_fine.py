@@ -160,3 +160,21 @@ def test_other_controllers_have_one_stage():
         make_controller("evolution", SPACE, coarse=(PART, 5))
     with pytest.raises(InputError, match="initial 1: expected 3"):
         make_controller("predictor", SPACE, options={"initial": 1}, coarse=(PART, 5))
+
+
+def test_parts_of_evaluations_are_the_coarse_stages_too():
+    controller = made(proposals=8)
+    for count in range(8):
+        proposal = controller.ask()
+        if count < 5:
+            controller.report(proposal.id, 0.4, 0.25)
+            controller.tell(proposal.id, 0.8 + count / 100)
+        else:
+            assert not controller.goes_on(proposal.id, {0.25: -0.5})
+            controller.tell(proposal.id, -0.5, {"fidelity": 0.25})
+    results = controller.state_dict()["coarse"]["results"]
+    assert [[lack for lack, _ in values] for _, _, values in results] == [[0.0, 0.75]] * 5 + [[0.75]] * 3
+    again = made(1, proposals=8)
+    again.load_state_dict(json.loads(json.dumps(controller.state_dict())))
+    assert again.ask() == controller.ask()
+    assert controller.incumbent() in range(5)
