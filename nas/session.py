@@ -15,7 +15,7 @@ from nas.benchmark.load import keep_loaded
 from nas.benchmark.prior import EMBEDDED
 from nas.errors import HeadLostError
 from nas.export.exportable import describe_space
-from nas.runs.folder import Run, check_run_links, is_untouched, sweep
+from nas.runs.folder import Run, check_run_places, is_untouched, sweep
 from nas.runs.link import STORAGE, copy_of, kept_copy
 from nas.runs.measured import EXPONENT
 from nas.runs.mirror import Mirror, has_run
@@ -100,7 +100,7 @@ def resume_search(
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
-    check_run_links(folder)
+    check_run_places(folder)
     check_unused(folder)  # before data are read and Ray is started
     said, placement = placement.log is not None, placement.kept_in(folder)
     elsewhere = (

@@ -27,9 +27,10 @@ from nas.runs.flat import read_settings
 from nas.runs.link import STORAGE, is_own_link, keep_link
 from nas.runs.logs import LOGS
 from nas.runs.measured import EXPONENT, MEASURED, MeasuredExponent
-from nas.runs.placement import PLACEMENT
+from nas.runs.placement import PLACEMENT, TRACKED
 from nas.runs.settings import SearchSettings
 from nas.runs.status import RUNNING
+from nas.runs.storage import MODELS
 from nas.search.convergence import Convergence
 from nas.search.journal import DAMAGED, LOCK, PROPOSALS, TRIALS, Journal, read_records, to_stderr
 from nas.search.journal_file import read_files
@@ -40,7 +41,7 @@ from nas.search.reward import AUTO
 from nas.search.snapshot import SNAPSHOT, read_snapshot, results_digest
 from nas.search.trial import Record, Scored, package_versions
 from search_spaces.document import (
-    check_links,
+    check_places,
     is_temporary,
     read_document,
     remove_temporaries,
@@ -63,8 +64,9 @@ _WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PRIOR, SNAPSHOT, PLACE
 """What is written anew, whole, at the top of a run's folder."""
 
 
+_TOP = (*_WRITTEN, TRIALS, DAMAGED, PROPOSALS, LOCK, LOGS, EXPONENT, TRACKED, MODELS)
 OURS = "|".join(
-    [re.escape(name) for name in (*_WRITTEN, TRIALS, DAMAGED, PROPOSALS, LOCK, LOGS, EXPONENT)]
+    [re.escape(name) for name in _TOP]
     + [
         "checkpoints",
         "ray",
@@ -95,9 +97,9 @@ def sweep(folder: Path) -> None:
     remove_temporaries(folder / EXPONENT, (Path(MEASURED).name,))
 
 
-def check_run_links(folder: Path) -> None:
-    """Refuse to write into a run's folder whose links lead elsewhere; raises `InputError`."""
-    check_links(folder, OURS)
+def check_run_places(folder: Path) -> None:
+    """Refuse to write into a run's folder that has links elsewhere, pipes or devices; raises `InputError`."""
+    check_places(folder, OURS)
 
 
 class Run:

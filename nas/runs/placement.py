@@ -13,6 +13,8 @@ from search_spaces.errors import unknown
 PLACEMENT = "placement.yaml"
 TRACKERS = ("wandb", "mlflow")
 """Experiment trackers that a search can write its trials to."""
+TRACKED = "tracked.jsonl"
+"""In a run's folder: a line for each trial that a tracker has."""
 _NO_TRACKER = "none"
 _KEPT = ("cpus", "gpus", "log")
 
