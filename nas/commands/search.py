@@ -36,7 +36,8 @@ from nas.runs.folder import Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.link import copy_of, is_link_to
 from nas.runs.mirror import fetch_run, fetched_to, has_run, is_copy
-from nas.runs.settings import RewardSettings, SearchSettings, SpaceSettings
+from nas.runs.settings import RewardSettings, SearchSettings
+from nas.runs.space_settings import SpaceSettings
 from nas.runs.supernet_settings import SupernetSettings
 from nas.runs.train_settings import TrainSettings
 from nas.session import resume_search, start_search
@@ -99,8 +100,9 @@ _USUAL = RewardSettings()
     "--prior",
     group=WHAT,
     metavar="RUN",
-    help="Start from what another run found out (or FILE.json by `nas benchmark`), or from imagenet or "
-    "curves, which are embedded. For the predictor. Default: none.",
+    help="Start from what another run found out (its folder, its copy in a storage, or FILE.json by `nas "
+    "benchmark`), or from imagenet or curves, which are embedded; none: not what --config has. For the "
+    "predictor. Default: none.",
 )
 @option("--exponent", group=WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
 @option(

@@ -13,8 +13,9 @@ from controller import PredictorGuided
 from nas.benchmark.prior import IMAGENET, Prior
 from nas.benchmark.run_surrogate import read_run_surrogate
 from nas.runs.basis import BASIS
+from nas.runs.copies import PRIOR
 from nas.runs.flat import make_settings
-from nas.runs.folder import PRIOR, SETTINGS, Run
+from nas.runs.folder import SETTINGS, Run
 from nas.runs.placement import Placement
 from nas.search.journal import TRIALS
 from nas.session import resume_search, start_search
