@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from controller.registry import learns_from_prior
-from nas.benchmark.load import is_loaded
 from nas.benchmark.prior import EMBEDDED
 from nas.data.place import absolute
 from nas.runs.storage import is_url
@@ -32,9 +31,8 @@ def named_prior(name: str | None) -> str | None:
 
 
 def names_run(name: str) -> bool:
-    """Whether it is a run, or the copy of one, of which no benchmark has been made in this process."""
-    there = any(os.path.exists(os.path.join(name, kept)) for kept in ("search.yaml", TRIALS))
-    return (is_url(name) or there) and not is_loaded(name)
+    """Whether it is a run, or the copy of one, of which a benchmark has to be made."""
+    return is_url(name) or any(os.path.exists(os.path.join(name, kept)) for kept in ("search.yaml", TRIALS))
 
 
 def check_learns(controller: str, prior: str) -> None:
