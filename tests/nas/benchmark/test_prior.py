@@ -136,7 +136,7 @@ def test_imagenet_knows_networks_of_other_spaces():
             ["--prior", "{known}", "--controller", "evolution"],
             "prior '{known}': controller 'evolution' learns from none; use --controller predictor, or --prior none",
         ),
-        (["--prior", ""], "prior '': expected imagenet, curves, a run's folder, a FILE.json"),
+        (["--prior", ""], "prior '': expected a value"),
         (["--prior", " "], "prior ' ': expected"),
         (["--prior", "{known}", "--out", "{known}"], "out {known}: there is a run already"),
         (["--prior", "{known}", "--out", "{known}/.."], "exists and is no run"),
@@ -217,3 +217,9 @@ def test_a_run_that_has_grown_is_learned_anew(known, tmp_path):
         learn_prior(settings, lambda text: None)
         prior = settings.make_prior(settings.make_space())
         assert f"on {trials} networks" in prior.describe()
+
+
+def test_an_empty_name_is_none():
+    with pytest.raises(InputError, match="prior '': expected imagenet, curves, a run's folder, a FILE.json"):
+        make_settings(prior="")
+    assert make_settings(prior="none").prior is None
