@@ -100,8 +100,8 @@ _USUAL = RewardSettings()
     "--prior",
     group=WHAT,
     metavar="RUN",
-    help="Start from what another run found out (its folder, its copy in a storage, or FILE.json by `nas "
-    "benchmark`), or from imagenet or curves, which are embedded; none: not what --config has. For the "
+    help="Start from what another run found out (its folder, its copy in a storage, or FILE.json by "
+    "`nas benchmark`), or from imagenet or curves, which are embedded; none: not what --config has. For the "
     "predictor. Default: none.",
 )
 @option("--exponent", group=WHAT, type=Exponent(), help="w of the reward; auto: measure it. Default: -0.07.")
