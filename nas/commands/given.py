@@ -42,12 +42,19 @@ def not_with(active: bool, condition: str, *names: str, ctx: click.Context | Non
         raise InputError(f"{flag}: not with {condition}, it would do nothing here")
 
 
-def not_empty(ctx: click.Context | None = None) -> None:
-    """Raise `InputError` for the first option that was given an empty text, which names nothing."""
+def not_empty(*but: str, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for the first option that was given an empty text, which names nothing.
+
+    Args:
+        but: parameters that are checked elsewhere.
+        ctx: of the command; None: the one that runs.
+    """
     context = ctx or click.get_current_context()
     for parameter in context.command.params:
         value = context.params.get(str(parameter.name))
-        if isinstance(value, str) and not value.strip() and given(str(parameter.name), ctx=context):
+        if parameter.name in but or not isinstance(value, str) or value.strip():
+            continue
+        if given(str(parameter.name), ctx=context):
             raise InputError(f"{_flag(parameter, value).lstrip('-')} {value!r}: expected a value")
 
 

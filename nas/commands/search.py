@@ -152,7 +152,7 @@ _USUAL = RewardSettings()
 @options(*PLACE, "storage", "log")
 def search(folder: str | None, or_resume: bool, on_end: str | None, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""
-    not_empty()
+    not_empty("on_end")
     placement = take_placement(options)
     if or_resume and folder is None:
         raise InputError("or-resume: give --out, so that it is known which run is meant")
@@ -204,7 +204,7 @@ def resume(
 
     RUN is a run folder, or the copy that --storage kept of one, where its machine is lost.
     """
-    not_empty()
+    not_empty("on_end")
     if trials is not None and trials < 1:
         raise InputError(f"trials {trials}: expected an integer of at least 1")
     placement = take_placement(options)
@@ -225,7 +225,7 @@ def resume(
 
 def check_launched(context: click.Context) -> None:
     """`check_options` for a search that starts elsewhere; its own files needn't be here."""
-    not_empty(context)
+    not_empty(ctx=context)
     options = dict(context.params)
     if options["config"] is None and options["proxy_file"] is None:
         for name in ("folder", "or_resume", "on_end", "as_json"):
