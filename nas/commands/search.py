@@ -204,7 +204,7 @@ def resume(
 
     RUN is a run folder, or the copy that --storage kept of one, where its machine is lost.
     """
-    not_empty("on_end")
+    not_empty()
     if trials is not None and trials < 1:
         raise InputError(f"trials {trials}: expected an integer of at least 1")
     placement = take_placement(options)
