@@ -49,6 +49,11 @@ _GIVEN = ("objective", "prior")
 """Arguments that are no options of a user's."""
 
 
+def learns_from_prior(name: str) -> bool:
+    """Whether the controller called `name` takes what is known from another task."""
+    return "prior" in inspect.signature(CONTROLLERS[name]().__init__).parameters
+
+
 def make_controller(
     name: str,
     space: SearchSpace,

@@ -7,6 +7,7 @@ nas.open("runs/first").resume(trials=48)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -41,7 +42,7 @@ _PLACED = tuple(field.name for field in fields(Placement))
 
 
 def run_search(
-    space: str | Mapping[str, Any] = "mnasnet",
+    space: str | os.PathLike[str] | Mapping[str, Any] = "mnasnet",
     evaluate: str | OwnFunction = "train",
     *,
     costs: Mapping[Any, float | str] | float | str | None = None,
@@ -68,13 +69,17 @@ def run_search(
         epochs: of a training or of the function.
         **more: further settings by the names of `search.yaml` (`controller="evolution"`, `seed=1`,
             `data="cifar10"`, `resolution=32`, `exponent=-0.1`), and where it runs (`concurrent`, `cpus`,
-            `gpus`, `retries`, `timeout`, `storage`, `download`; see `nas.runs.placement.Placement`).
+            `gpus`, `retries`, `timeout`, `storage`, `download`; see `nas.runs.placement.Placement`). A path
+            may be a `pathlib.Path`.
 
     Raises:
         InputError: a setting, the data, the cluster or the folder.
         KeyboardInterrupt: stopped; `nas.open(out).resume()` goes on.
     """
+    more = {name: _as_text(value) for name, value in more.items()}
     placed = {name: more.pop(name) for name in list(more) if name in _PLACED}
+    if isinstance(space, os.PathLike):
+        space = os.fspath(space)
     placement = Placement(address=address, **placed)
     flat: dict[str, Any] = {"reward": reward, "trials": trials, **more}
     benchmark = evaluate == BenchmarkSettings.kind
@@ -213,7 +218,7 @@ class SearchRun:
         evaluate: OwnFunction | None = None,
         costs: Sequence[OwnFunction] = (),
         data: str | None = None,
-        data_root: str | None = None,
+        data_root: str | os.PathLike[str] | None = None,
         **placed: Any,
     ) -> SearchRun:
         """Go on after a stop, or to more trials, as `nas resume` does.
@@ -241,7 +246,9 @@ class SearchRun:
         for name in placed:
             if name not in _PLACED:
                 raise unknown("option of resume", name, _PLACED)
-        resume_search(self.folder, Placement(**placed), _console(), trials, data, data_root)
+        placed = {name: _as_text(value) for name, value in placed.items()}
+        root = None if data_root is None else os.fspath(data_root)
+        resume_search(self.folder, Placement(**placed), _console(), trials, data, root)
         return open_run(self.folder)
 
     def _take(self, function: OwnFunction) -> None:
@@ -275,6 +282,11 @@ class SearchRun:
         found = "no result yet" if best is None else f"best reward {best.reward:.4f}, trial {best.trial}"
         network = "" if best is None else f", {network_notation(self._run.spec(best))}"
         return f"<run {self.folder}: {len(self.records)} of {self.settings.trials} trials, {found}{network}>"
+
+
+def _as_text(value: Any) -> Any:
+    """A path as settings take it, which are texts; anything else as it is."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def shows_as_png(figure: Figure) -> Figure:

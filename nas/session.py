@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from controller.registry import CONTROLLERS
-from nas.benchmark.load import keep_loaded
-from nas.benchmark.prior import EMBEDDED
-from nas.errors import HeadLostError
+from nas.cluster.runner import RunLoop, on_ray
 from nas.export.exportable import describe_space
-from nas.runs.folder import Run, check_run_links, is_untouched, sweep
-from nas.runs.link import STORAGE, copy_of, kept_copy
+from nas.runs.copies import check_lost
+from nas.runs.folder import Run, check_new, check_run_places, sweep
+from nas.runs.link import copy_of, kept_copy
 from nas.runs.measured import EXPONENT
 from nas.runs.mirror import Mirror, has_run
 from nas.runs.placement import Placement
@@ -31,11 +30,10 @@ from nas.search.reward import AUTO
 from nas.search.snapshot import Snapshots
 from nas.search.trial import Record
 from nas.studies.exponent import ExponentStudy
-from nas.studies.run_benchmark import RunTrainings, make_run_benchmark
-from search_spaces.errors import InputError
+from nas.studies.prior import learn_prior
+from search_spaces.errors import InputError, shown
 from search_spaces.listed import ListedSpace
 from search_spaces.quoting import shell_command
-from search_spaces.space import SearchSpace
 from search_spaces.targets import check_folder, same_file
 
 if TYPE_CHECKING:  # it loads Ray
@@ -50,18 +48,13 @@ def start_search(settings: SearchSettings, folder: Path, placement: Placement, c
     Raises:
         InputError: a setting, the data, the cluster or the folder.
     """
-    if settings.prior not in (None, *EMBEDDED) and Run.is_run(Path(str(settings.prior))):
-        console.print(f"learning from {settings.prior} ...", style="dim", markup=False, highlight=False)
-        trained = RunTrainings([Run.open(Path(str(settings.prior)))], "prior")
-        keep_loaded(str(settings.prior), make_run_benchmark(trained)[0])
+    check_folder(folder)
+    check_new(folder)
     space = replace(settings.space, document=settings.make_space().to_document())
     settings = replace(settings, space=space)
     if settings.coarse is not None:  # a share is of the trials that it begins with
         settings = replace(settings, coarse=settings.coarse.decided(settings.trials))
     settings.check(lambda text: console.print(text, style="dim"))
-    check_folder(folder)
-    if Run.is_run(folder) or not is_untouched(folder):
-        Run.create(folder, settings)  # raises, with the reason
     for above in folder.absolute().parents:
         if Run.is_run(above):
             raise InputError(f"out {folder}: is inside the run {above}; choose another --out")
@@ -102,30 +95,34 @@ def resume_search(
         InputError: no run there, a broken journal, another process on it, the data or the cluster.
     """
     run = Run.open(folder)
-    check_run_links(folder)
+    check_run_places(folder)
+    check_lost(folder, run.settings)
     check_unused(folder)  # before data are read and Ray is started
-    said, placement = placement.log is not None, placement.kept_in(folder)
-    elsewhere = (
-        said or placement.log or placement.storage or data or data_root or (folder / STORAGE).is_file()
-    )
-    if not elsewhere and run.is_over(trials or run.settings.trials):
-        console.print(f"search in {folder}: has ended, all is there", highlight=False, markup=False)
+    # a tracker may lack trials, and is asked
+    tracked = placement.log is not None or bool(placement.kept_in(folder).log)
+    if not tracked and run.is_over(trials or run.settings.trials):
+        _show_over(run, placement, data, data_root, console)
         return run
+    placement = placement.kept_in(folder)
     run.settings = replace(run.settings, evaluator=run.settings.evaluator.moved(data, data_root))
     run.settings.check()
     placement = replace(placement, storage=kept_copy(folder, placement.storage))
     return _run(run.settings, folder, placement, trials or run.settings.trials, console, new=False)
 
 
-class RunLoop(Protocol):
-    """Runs a loop until it is done.
-
-    It calls `tick` often, for the view to be redrawn. `part` is the place in the run's folder of a run that
-    comes before the search: no trial of it is ended early, and the cluster is needed afterwards.
-    """
-
-    def __call__(self, loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None:
-        """Run it."""
+def _show_over(
+    run: Run, placement: Placement, data: str | None, data_root: str | None, console: Console
+) -> None:
+    """A finished run has nothing to do but to bring its copy up to date."""
+    copy = kept_copy(run.folder, placement.storage)
+    unused = placement.said() | {"data": data, "data-root": data_root}
+    words = [f"{name} {shown(value)}" for name, value in unused.items() if value is not None]
+    does = "do" if len(words) > 1 else "does"
+    idle = f"; {', '.join(words)}: {does} nothing, no trial is left to run" if words else ""
+    console.print(f"search in {run.folder}: has ended, all is there{idle}", highlight=False, markup=False)
+    if copy is not None:
+        with run.journal(_yellow(console)), _mirror(copy, run.folder):
+            console.print(f"its copy: {copy}", highlight=False, markup=False)
 
 
 def _run(
@@ -149,6 +146,8 @@ def _run(
         settings = replace(settings, evaluator=replace(scorer.kept(made.data_digest), **made.decided))
         if new:
             settings = _fitted(settings, made.task, console)
+        learn_prior(settings, lambda text: console.print(text, style="dim", markup=False, highlight=False))
+        prior = settings.make_prior(settings.make_space())
     except BaseException:
         if joining is not None:
             joining.leave()
@@ -158,7 +157,7 @@ def _run(
     if joining is None:
         evaluator, width, runner = _in_process(made)
     else:
-        evaluator, width, runner = _on_ray(
+        evaluator, width, runner = on_ray(
             *(made, settings.make_space(), joining, scorer.early_stopping, folder, placement, console)
         )
     del made  # the cluster's store holds its data once for all
@@ -167,7 +166,7 @@ def _run(
     run = Run.create(folder, settings, placement.storage) if new else Run(folder, settings)
     with run.journal(say) as journal, _mirror(placement.storage, folder) as mirror:
         sweep(folder)  # here, where no other process is on the run
-        run.keep_table()
+        run.keep_copies()
         placement.keep(folder)
         run.keep_trials(trials)
         records: list[Record] = journal.records
@@ -177,7 +176,7 @@ def _run(
         )
         console.print(f"space {describe_space(run.space)}", highlight=False)
         console.print(f"scored on {evaluator.describe()}", highlight=False)
-        if (prior := run.settings.make_prior(run.space)) is not None:
+        if prior is not None:
             console.print(f"prior: {prior.describe()}", highlight=False, markup=False)
         if (coarse := run.settings.coarse) is not None:
             console.print(coarse.describe(run.space), highlight=False, soft_wrap=True)
@@ -338,55 +337,3 @@ def _join(placement: Placement, console: Console, new: bool) -> Joining:
     if new and not connected():
         console.print("starting Ray ...", style="dim")
     return Joining(placement.address, placement.dashboard)
-
-
-def _on_ray(
-    whole: Evaluator,
-    space: SearchSpace,
-    joining: Joining,
-    scheduler: str,
-    folder: Path,
-    placement: Placement,
-    console: Console,
-) -> tuple[Evaluator, str, RunLoop]:
-    """The evaluator without its data, how many trials run at once on what, and what runs them."""
-    from nas.cluster.allotment import allot
-    from nas.cluster.gpus import words_for
-    from nas.cluster.nodes import check_room
-    from nas.cluster.tune import run_on_ray, share
-
-    dashboard = joining.wait()
-    resources, whole.workers, remarks = allot(placement, whole, space)
-    width = f"{check_room(resources)} at once"
-    for remark in remarks:
-        console.print(remark, highlight=False, soft_wrap=True)
-    if resources.gpus:
-        width += f" on {words_for(resources.gpus)} each"
-    shared = share(whole)
-    if dashboard:
-        console.print(f"Ray dashboard: {dashboard}", highlight=False)
-
-    def run(loop: SearchLoop, tick: Callable[[], None], part: str = "") -> None:
-        storage = placement.storage and "/".join(filter(None, (placement.storage, part, "checkpoints")))
-        try:
-            run_on_ray(
-                loop,
-                shared,
-                folder / part,
-                resources,
-                "none" if part else scheduler,
-                placement.retries,
-                tick,
-                storage=storage,
-                timeout=placement.timeout,
-                dashboard=dashboard,
-                say=lambda text: console.print(text, style="yellow"),
-                disconnect=joining.ours and not placement.stay and not part,
-            )
-        except HeadLostError as error:
-            raise HeadLostError(
-                f"{folder}: {error}; what had ended is kept, "
-                f"continue with: {shell_command('nas', 'resume', folder)}"
-            ) from None
-
-    return shared.light, width, run

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -15,7 +17,7 @@ from search_spaces.errors import InputError, shown, unknown
 from search_spaces.parsing import dump_yaml as dump_yaml
 from search_spaces.parsing import parse_document
 from search_spaces.quoting import printable
-from search_spaces.reading import read_regular
+from search_spaces.reading import odd_kind, read_regular
 
 MAX_BYTES = 1 << 20
 """Documents come from strangers too: anything larger than this is not a spec or a space."""
@@ -42,10 +44,11 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     """Write `content` so that readers see the old content or the new, never a part of it.
 
     A link stays: the file that it points to is replaced. A device or a pipe is written through, as are
-    /dev/stdout and its like: replacing those by a file would be a loss.
+    /dev/stdout and its like: replacing those by a file would be a loss. It waits for nobody: a pipe that has
+    no reader is refused.
 
     Raises:
-        InputError: the folder doesn't exist or can't be written, the disk is full.
+        InputError: the folder doesn't exist or can't be written, the disk is full, nobody reads from a pipe.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -58,7 +61,7 @@ def _write(path: str, data: bytes) -> None:
     if path.startswith(("/dev/", "/proc/")) or (
         os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
     ):
-        with open(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as stream:
+        with open(_open_odd(path), "wb") as stream:
             stream.write(data)
         return
     target = Path(os.path.realpath(path))
@@ -78,6 +81,18 @@ def _write(path: str, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _open_odd(path: str) -> int:
+    """A descriptor of what is no plain file."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO and stat.S_ISFIFO(os.stat(path).st_mode):
+            raise OSError(errno.ENXIO, "it is a pipe that nobody reads from") from None
+        raise
+    os.set_blocking(handle, True)  # a reader that is slow is waited for
+    return handle
 
 
 _TEMPORARY = re.compile(r"\.(?P<of>.{1,40})\.[a-z0-9_]{8}(\.part)?", re.DOTALL)
@@ -128,12 +143,15 @@ def remove_matching(folder: Path, pattern: str) -> None:
         folder.rmdir()
 
 
-def check_links(folder: Path, ours: str = ".*") -> None:
-    """Refuse a folder of ours in which a link leads out of it: who sent it would decide where we write.
+def check_places(folder: Path, ours: str = ".*") -> None:
+    """Refuse a folder of ours with places in it that are no files of its own.
+
+    Where a link leads out of it, who sent it would decide where we write; a pipe would hold the process
+    that opens it, and a device has no end.
 
     Args:
         folder: where; it may not be there.
-        ours: regular expression of what we write in it; what else lies there may lead where it likes.
+        ours: regular expression of what we write in it; what else lies there may be what it likes.
 
     Raises:
         InputError: there is one.
@@ -145,13 +163,21 @@ def check_links(folder: Path, ours: str = ".*") -> None:
             names = [name for name in names if re.fullmatch(ours, name)]
         for name in (*folders, *names):
             path = os.path.join(base, name)
-            if os.path.islink(path):
+            try:
+                mode = os.lstat(path).st_mode
+                if linked := stat.S_ISLNK(mode):
+                    mode = os.stat(path).st_mode
+            except OSError:  # gone meanwhile, or a link to what isn't there yet
+                linked, mode = os.path.islink(path), stat.S_IFREG
+            if linked:
                 target = os.path.realpath(path)
                 if os.path.commonpath((inside, target)) != inside:
                     raise InputError(
                         f"{path}: a link to {target}, outside of {folder}: nothing is written through it; "
                         "put the file itself in its place, or remove the link"
                     )
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise InputError(f"{path}: is {odd_kind(mode)}, expected a regular file; remove it")
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

@@ -33,12 +33,16 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(21, os.strerror(21), text)
         if not stat.S_ISREG(mode):
-            kind = "a pipe" if stat.S_ISFIFO(mode) else "a device" if stat.S_ISCHR(mode) else "no file"
-            raise InputError(f"{text}: is {kind}, expected a regular file")
+            raise InputError(f"{text}: is {odd_kind(mode)}, expected a regular file")
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+
+
+def odd_kind(mode: int) -> str:
+    """What is no regular file, in words, by its `st_mode`."""
+    return "a pipe" if stat.S_ISFIFO(mode) else "a device" if stat.S_ISCHR(mode) else "no file"
 
 
 def read_regular(path: str | os.PathLike[str], longest: int, what: str = "file of ours") -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.benchmark.load import CURVES, is_loaded, is_run_benchmark, load_surrogate
-from nas.benchmark.run_surrogate import describe_runs
+from nas.benchmark.run_surrogate import RunSurrogate, describe_runs
 from nas.benchmark.truth import AccuracyModel
 from search_spaces.document import MAX_BYTES
 from search_spaces.errors import InputError, shown
@@ -42,12 +42,7 @@ class Prior:
         self.surrogate, self._family = read_prior(name)
         if getattr(scored_by, "digest", None) == self.surrogate.digest:
             raise InputError(f"prior {shown(name)}: scores this search too, whose answers it would know")
-        if not isinstance(space, StagedSpace):
-            raise InputError(f"prior {shown(name)}: acts on spaces of decisions, this one lists its networks")
-        try:
-            self._translation = Translation(space, self.surrogate.space)
-        except InputError as error:
-            raise InputError(f"prior {shown(name)}: {error}") from None
+        self._translation = translation(name, space, self.surrogate.space)
 
     def __call__(self, architectures: NDArray[np.int64]) -> NDArray[np.float64]:
         """Fractions, shape (n,)."""
@@ -62,11 +57,33 @@ class Prior:
         return f"{what}; {followed} of its {decisions} decisions follow from this space's"
 
 
+def translation(name: str, space: StagedSpace | ListedSpace, known: StagedSpace) -> Translation:
+    """What a space's networks are in that which the prior called `name` knows.
+
+    Raises:
+        InputError: none of them is any.
+    """
+    if not isinstance(space, StagedSpace):
+        raise InputError(f"prior {shown(name)}: acts on spaces of decisions, this one lists its networks")
+    try:
+        return Translation(space, known)
+    except InputError as error:
+        raise InputError(f"prior {shown(name)}: {error}") from None
+
+
+def prior_content(name: str) -> bytes | None:
+    """The file that a run keeps of it; None where it needs none, or there is no such prior."""
+    if name not in EMBEDDED and is_loaded(name):
+        made = load_surrogate(name)
+        assert isinstance(made, RunSurrogate)
+        return made.to_bytes()
+    return read_regular(name, MAX_BYTES) if name not in EMBEDDED and Path(name).is_file() else None
+
+
 def prior_digest(name: str) -> str:
-    """Of its file, which isn't understood for that; the embedded one goes by its name."""
-    if name in EMBEDDED or not Path(name).is_file():
-        return Path(name).name
-    return hashlib.sha256(read_regular(name, MAX_BYTES)).hexdigest()[:16]
+    """Of that file, which isn't understood for that; the embedded one goes by its name."""
+    content = prior_content(name)
+    return Path(name).name if content is None else hashlib.sha256(content).hexdigest()[:16]
 
 
 def read_prior(name: str) -> tuple[AccuracyModel, str]:

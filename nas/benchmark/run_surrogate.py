@@ -188,10 +188,14 @@ class RunSurrogate:
         """16 hex digits of everything that decides its answers."""
         return hashlib.sha256(json.dumps(_decisive(self), sort_keys=True).encode()).hexdigest()[:16]
 
-    def write(self, path: Path) -> None:
-        """Into a file that `read_run_surrogate` reads."""
+    def to_bytes(self) -> bytes:
+        """The content of a file that `read_run_surrogate` reads."""
         document = {"schema": SCHEMA_VERSION, "benchmark": FAMILY, **_decisive(self), "about": self.about}
-        write_atomically(path, json.dumps(document) + "\n")
+        return (json.dumps(document) + "\n").encode()
+
+    def write(self, path: Path) -> None:
+        """Into a file."""
+        write_atomically(path, self.to_bytes())
 
 
 def fit_parameters(trainings: Trainings) -> NDArray[np.float64]:

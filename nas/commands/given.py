@@ -42,6 +42,22 @@ def not_with(active: bool, condition: str, *names: str, ctx: click.Context | Non
         raise InputError(f"{flag}: not with {condition}, it would do nothing here")
 
 
+def not_empty(*but: str, ctx: click.Context | None = None) -> None:
+    """Raise `InputError` for the first option that was given an empty text, which names nothing.
+
+    Args:
+        but: parameters that are checked elsewhere.
+        ctx: of the command; None: the one that runs.
+    """
+    context = ctx or click.get_current_context()
+    for parameter in context.command.params:
+        value = context.params.get(str(parameter.name))
+        if parameter.name in but or not isinstance(value, str) or value.strip():
+            continue
+        if given(str(parameter.name), ctx=context):
+            raise InputError(f"{_flag(parameter, value).lstrip('-')} {value!r}: expected a value")
+
+
 def typed() -> dict[str, str]:
     """The parameters that were given, defaults spelt out included: name -> as written, `--epochs 5`."""
     context = click.get_current_context()

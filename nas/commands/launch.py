@@ -85,6 +85,7 @@ def launch(
     chosen = {name: options[name] for name in fields}
     request = Request(command, folder, **chosen, environment=pairs(options["environment"], "--env"))
     if to == "job":
+        _check_travels(given, options["working_dir"] or None)
         _job(request, options, as_json)
         return
     if to == "kuberay":
@@ -160,6 +161,25 @@ def _complete(command: tuple[str, ...], to: str) -> tuple[tuple[str, ...], str, 
     else:
         return command, given["run"], given
     return (*command, "--out", folder), folder, given
+
+
+_FILES = ("config", "space", "proxy_file", "supernet", "benchmark_data", "latency_table")
+"""Options of `nas search` that may name a file."""
+
+
+def _check_travels(given: dict[str, Any], working_dir: str | None) -> None:
+    """Refuse here what a job wouldn't find there."""
+    from nas.launch.job import check_travels
+
+    for option in _FILES:
+        check_travels(option.replace("_file", "").replace("_", "-"), given.get(option), working_dir)
+    prior = given.get("prior")
+    if prior is None and given.get("config") is not None and Path(given["config"]).is_file():
+        prior = read_document(given["config"]).get("prior")
+    if isinstance(prior, str):
+        made = shell_command("nas", "benchmark", "--from", prior, "--out", "prior.json")
+        file = f"`{made}` makes a file of it that does: --prior prior.json"
+        check_travels("prior", prior, working_dir, file if Path(prior).is_dir() else "")
 
 
 def _submit(submit: list[str], text: str) -> str:

@@ -11,7 +11,8 @@ from nas.commands.exponent import as_measured
 from nas.export.exportable import parse_formats
 from nas.runs.flat import read_settings
 from nas.runs.folder import SETTINGS
-from nas.runs.settings import SearchSettings, SpaceSettings
+from nas.runs.settings import SearchSettings
+from nas.runs.space_settings import SpaceSettings
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace

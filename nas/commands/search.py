@@ -14,7 +14,7 @@ from nas.commands.benchmark_search import benchmark_defaults, named_targets
 from nas.commands.columns import take_columns
 from nas.commands.common import pairs, progress
 from nas.commands.exponent import Exponent
-from nas.commands.given import given
+from nas.commands.given import given, not_empty
 from nas.commands.options import (
     DATA,
     PLACE,
@@ -37,7 +37,8 @@ from nas.runs.folder import Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.link import copy_of, is_link_to
 from nas.runs.mirror import fetch_run, fetched_to, has_run, is_copy
-from nas.runs.settings import RewardSettings, SearchSettings, SpaceSettings
+from nas.runs.settings import RewardSettings, SearchSettings
+from nas.runs.space_settings import SpaceSettings
 from nas.runs.supernet_settings import SupernetSettings
 from nas.runs.train_settings import TrainSettings
 from nas.session import resume_search, start_search
@@ -100,8 +101,9 @@ _USUAL = RewardSettings()
     "--prior",
     group=WHAT,
     metavar="RUN",
-    help="Start from what another run found out (or FILE.json by `nas benchmark`), or from imagenet or "
-    "curves, which are embedded. For the predictor. Default: none.",
+    help="Start from what another run found out (its folder, its copy in a storage, or FILE.json by "
+    "`nas benchmark`), or from imagenet or curves, which are embedded; none: not what --config has. For the "
+    "predictor. Default: none.",
 )
 @option(
     "--coarse",
@@ -163,6 +165,7 @@ _USUAL = RewardSettings()
 @options(*PLACE, "storage", "log")
 def search(folder: str | None, or_resume: bool, on_end: str | None, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""
+    not_empty("on_end")
     placement = take_placement(options)
     if or_resume and folder is None:
         raise InputError("or-resume: give --out, so that it is known which run is meant")
@@ -214,6 +217,7 @@ def resume(
 
     RUN is a run folder, or the copy that --storage kept of one, where its machine is lost.
     """
+    not_empty()
     if trials is not None and trials < 1:
         raise InputError(f"trials {trials}: expected an integer of at least 1")
     placement = take_placement(options)
@@ -234,6 +238,7 @@ def resume(
 
 def check_launched(context: click.Context) -> None:
     """`check_options` for a search that starts elsewhere; its own files needn't be here."""
+    not_empty(ctx=context)
     options = dict(context.params)
     if options["config"] is None and options["proxy_file"] is None:
         for name in ("folder", "or_resume", "on_end", "as_json"):

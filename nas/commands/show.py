@@ -22,7 +22,7 @@ from nas.report.roofline import everywhere_line, sweep_table
 from nas.report.runs_tables import runs_tables
 from nas.report.stages import stage_results
 from nas.report.tables import difference_tables, pareto_table, spec_table, trials_table
-from nas.runs.folder import Run, check_run_links
+from nas.runs.folder import Run, check_run_places
 from nas.runs.measured import read_measured
 from nas.runs.several import SORTS, differences, find_runs, read_runs, sort_runs
 from nas.studies.ridge_sweep import SWEEP, parse_ridges, sweep_ridges
@@ -249,7 +249,7 @@ def report(run: str, path: str | None, as_json: bool) -> None:
 
     opened = Run.open(Path(run))
     if not path:
-        check_run_links(opened.folder)
+        check_run_places(opened.folder)
     target = Path(path) if path else opened.folder / "report.html"
     declare([Target(str(target), "HTML page")])
     write_report(opened, opened.records(), target)

@@ -17,7 +17,7 @@ from nas.data.sources import source_of
 from nas.export.exportable import default_exports
 from nas.network.cost import cost
 from nas.network.cost_words import si
-from nas.runs.settings import SpaceSettings
+from nas.runs.space_settings import SpaceSettings
 from nas.runs.supernet_data import kept_settings, load_trained, settings_of
 from nas.runs.train_settings import TrainSettings
 from search_spaces.document import make_folder

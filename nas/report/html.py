@@ -20,7 +20,8 @@ from nas.report.page import whole_page
 from nas.report.ranking_table import ranking_cells, ranking_lines
 from nas.report.stages import stage_results
 from nas.report.tables import part_words
-from nas.runs.folder import LATENCY_TABLE, PRIOR, SETTINGS, Run
+from nas.runs.copies import COPIES
+from nas.runs.folder import SETTINGS, Run
 from nas.runs.function_settings import FunctionSettings
 from nas.runs.measured import read_measured
 from nas.runs.supernet_settings import SupernetSettings
@@ -341,9 +342,9 @@ def _again(run: Run, records: Sequence[Record]) -> str:
     words = ["nas", "search", "--config", f"{run.folder}/{SETTINGS}"]
     if len(records) != settings.trials:  # of an interrupted run, or one that converged
         words += ["--trials", str(len(records))]
-    for option, name in (("--latency-table", LATENCY_TABLE), ("--prior", PRIOR)):
-        if (copy := run.folder / name).is_file():  # the run's own
-            words += [option, str(copy)]
+    for setting, name in COPIES.items():
+        if (copy := str(run.folder / name)) == getattr(settings, setting):  # the run's own
+            words += [f"--{setting.replace('_', '-')}", copy]
     command = shell_command(*words, "--out", "runs/again")
     what = "data" if settings.evaluator.kind == "train" else "surrogate"
     kept = f"digest of the {what}: {digest or 'not kept'}"

@@ -27,7 +27,7 @@ from nas.report.importance import counting
 from nas.report.moments import Moments, epoch_moments
 from nas.report.tags import WINDOW, describe, screens
 from nas.report.trial_table import as_value, metric_names
-from nas.runs.folder import Run, check_run_links
+from nas.runs.folder import Run, check_run_places
 from nas.search.trial import Measurement, Record, Scored, Trial
 from nas.studies.scaling import BASELINE, StudyPoint
 from search_spaces.document import remove_matching
@@ -260,7 +260,7 @@ def write_trial_curves(folder: Path, records: Iterable[Record]) -> Path:
         The folder to open.
     """
     place = folder / "curves"
-    check_run_links(folder)
+    check_run_places(folder)
     remove_matching(place, r"trial_\d+/events\.out\.tfevents\..*")
     for record in records:
         writer = Events(place / f"trial_{record.trial:06d}")

@@ -18,14 +18,12 @@ from nas.report.mlflow_log import open_mlflow
 from nas.report.tracked_trial import TrackedTrial, run_key
 from nas.report.wandb_log import open_wandb
 from nas.runs.folder import Run
+from nas.runs.placement import TRACKED as TRACKED
 from nas.search.trial import Measurement, Record, Trial
 from search_spaces.errors import InputError
 from search_spaces.parsing import parse_json
 from search_spaces.quoting import printable
 from search_spaces.reading import read_regular
-
-TRACKED = "tracked.jsonl"
-"""In a run's folder: a line for each trial that a tracker has."""
 
 _LONGEST = 1 << 28
 """Bytes of it."""

@@ -29,6 +29,8 @@ COARSE = "coarse"
 """The stage that comes first; there only if one does."""
 _STEERS = ("controller", "seed", PRIOR, COARSE)
 """These decide which networks are proposed, and not what a network's result is."""
+COPIED = "copied_from"
+"""The files of which a run keeps copies, by the settings that name them; there only if there are some."""
 OWN = "own_costs"
 """There only if a run has some."""
 _DECIDED = tuple(
@@ -78,23 +80,40 @@ def _digest(part: Any) -> str:
 
 def read_basis(folder: Path) -> dict[str, Any] | None:
     """What is kept in a run's folder; None if nothing. Raises `InputError` for a broken file."""
+    parts = _read_parts(folder)
+    if parts is None:
+        return None
+    return {name: parts[name] for name in (*_PARTS, OWN, PRIOR) if name in parts}
+
+
+def _read_parts(folder: Path) -> dict[str, Any] | None:
     path = folder / BASIS
     if not path.is_file():
         return None
     try:
         document = read_document(path)
         check_schema(document, str(path), SCHEMA_VERSION)
-        parts = check_fields(document, str(path), ("schema", *_PARTS), (OWN, PRIOR, COARSE))
+        parts = check_fields(document, str(path), ("schema", *_PARTS), (OWN, PRIOR, COARSE, COPIED))
         for name in ("space", "evaluator", "reward", "controller"):
             check_fields(parts[name], f"{path}: {name}", (), parts[name] or ())
+        copied = check_fields(parts.get(COPIED, {}), f"{path}: {COPIED}", (), parts.get(COPIED, ()))
+        if not all(isinstance(text, str) for item in copied.items() for text in item):
+            raise InputError(f"{path}: {COPIED}: expected texts by setting")
     except InputError as error:
         raise InputError(f"{error}; remove the file if the trials were scored by search.yaml") from None
-    return {name: parts[name] for name in (*_PARTS, OWN, PRIOR, COARSE) if name in parts}
+    return parts
 
 
-def write_basis(folder: Path, basis: Mapping[str, Any]) -> None:
-    """Keep it in a run's folder."""
-    write_document(folder / BASIS, {"schema": SCHEMA_VERSION, **basis}, _COMMENT)
+def copied_from(folder: Path) -> dict[str, str]:
+    """What the run's copies are of, by the setting that named it, as far as that was kept."""
+    return dict((_read_parts(folder) or {}).get(COPIED, {}))
+
+
+def write_basis(folder: Path, basis: Mapping[str, Any], copied: Mapping[str, str] | None = None) -> None:
+    """Keep it in a run's folder, and what the run's copies are of; None: as it is kept."""
+    copied = copied_from(folder) if copied is None else copied
+    more = {COPIED: dict(copied)} if copied else {}
+    write_document(folder / BASIS, {"schema": SCHEMA_VERSION, **basis, **more}, _COMMENT)
 
 
 def refusal(kept: Mapping[str, Any], now: Mapping[str, Any], read: bool = False) -> str | None:
@@ -141,6 +160,8 @@ def _changes(
 def _change(name: str, before: Any, after: Any) -> str:
     name = printable(name[:80])
     if name.startswith("space.document") or name in ("latency_table", PRIOR):
+        if before is None or after is None:
+            return f"{name} {'was none, is one' if before is None else 'was one, is none'}"
         return f"{name} is another one"
     return f"{name} was {_quoted(before)}, is {_quoted(after)}"
 

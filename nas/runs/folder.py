@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from controller.registry import CONTROLLERS
-from nas.benchmark.prior import EMBEDDED, read_prior
-from nas.benchmark.run_surrogate import RunSurrogate
 from nas.network.cost_words import costs_text
 from nas.runs.basis import (
     BASIS,
@@ -23,13 +21,15 @@ from nas.runs.basis import (
     steered,
     write_basis,
 )
+from nas.runs.copies import COPIES, are_begun, begin_copies, renew_copies, with_copies
 from nas.runs.flat import read_settings
 from nas.runs.link import STORAGE, is_own_link, keep_link
 from nas.runs.logs import LOGS
 from nas.runs.measured import EXPONENT, MEASURED, MeasuredExponent
-from nas.runs.placement import PLACEMENT
+from nas.runs.placement import PLACEMENT, TRACKED
 from nas.runs.settings import SearchSettings
 from nas.runs.status import RUNNING
+from nas.runs.storage import MODELS
 from nas.search.convergence import Convergence
 from nas.search.journal import DAMAGED, LOCK, PROPOSALS, TRIALS, Journal, read_records, to_stderr
 from nas.search.journal_file import read_files
@@ -40,7 +40,7 @@ from nas.search.reward import AUTO
 from nas.search.snapshot import SNAPSHOT, read_snapshot, results_digest
 from nas.search.trial import Record, Scored, package_versions
 from search_spaces.document import (
-    check_links,
+    check_places,
     is_temporary,
     read_document,
     remove_temporaries,
@@ -53,18 +53,14 @@ from search_spaces.quoting import csv_table, shell_command
 from search_spaces.spec import NetworkSpec, read_spec
 
 SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
-LATENCY_TABLE = "latency.json"
-"""The run's copy of its latency table, so that it doesn't depend on the file any more."""
-PRIOR = "prior.json"
-"""The same of the benchmark that its controller starts from."""
 
-
-_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, LATENCY_TABLE, PRIOR, SNAPSHOT, PLACEMENT, STORAGE, RUNNING)
+_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, *COPIES.values(), SNAPSHOT, PLACEMENT, STORAGE, RUNNING)
 """What is written anew, whole, at the top of a run's folder."""
 
 
+_TOP = (*_WRITTEN, TRIALS, DAMAGED, PROPOSALS, LOCK, LOGS, EXPONENT, TRACKED, MODELS)
 OURS = "|".join(
-    [re.escape(name) for name in (*_WRITTEN, TRIALS, DAMAGED, PROPOSALS, LOCK, LOGS, EXPONENT)]
+    [re.escape(name) for name in _TOP]
     + [
         "checkpoints",
         "ray",
@@ -85,8 +81,23 @@ def is_untouched(folder: Path) -> bool:
         return not folder.is_symlink()
     if not folder.is_dir():
         return False
-    left = [path.name for path in folder.iterdir() if not is_temporary(path.name, (SETTINGS, STORAGE))]
-    return not left or (left == [STORAGE] and is_own_link(folder))
+    of = (SETTINGS, STORAGE, BASIS, *COPIES.values())
+    left = {path.name for path in folder.iterdir() if not is_temporary(path.name, of)}
+    if STORAGE in left and not is_own_link(folder):
+        return False
+    copies = left - {STORAGE}
+    return not copies or are_begun(folder, copies)
+
+
+def check_new(folder: Path) -> None:
+    """Raise `InputError` unless a new run may begin in a folder."""
+    if (folder / SETTINGS).exists():
+        raise InputError(
+            f"out {folder}: there is a run already; continue it with "
+            f"`{shell_command('nas', 'resume', folder)}` or choose another --out"
+        )
+    if not is_untouched(folder):
+        raise InputError(f"out {folder}: exists and is no run; choose another --out")
 
 
 def sweep(folder: Path) -> None:
@@ -95,9 +106,9 @@ def sweep(folder: Path) -> None:
     remove_temporaries(folder / EXPONENT, (Path(MEASURED).name,))
 
 
-def check_run_links(folder: Path) -> None:
-    """Refuse to write into a run's folder whose links lead elsewhere; raises `InputError`."""
-    check_links(folder, OURS)
+def check_run_places(folder: Path) -> None:
+    """Refuse to write into a run's folder that has links elsewhere, pipes or devices; raises `InputError`."""
+    check_places(folder, OURS)
 
 
 class Run:
@@ -124,14 +135,8 @@ class Run:
         Raises:
             InputError: it exists and isn't empty, can't be made, or a setting breaks its rule.
         """
+        check_new(folder)
         settings.check()
-        if (folder / SETTINGS).exists():
-            raise InputError(
-                f"out {folder}: there is a run already; continue it with "
-                f"`{shell_command('nas', 'resume', folder)}` or choose another --out"
-            )
-        if not is_untouched(folder):
-            raise InputError(f"out {folder}: exists and is no run; choose another --out")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -140,37 +145,21 @@ class Run:
             keep_link(folder, copy)
         else:
             (folder / STORAGE).unlink(missing_ok=True)  # of a start that was killed
+        begin_copies(folder, settings)
         # from here on it is a run, that can be gone on with
         write_document(folder / SETTINGS, settings.to_document())
-        run = cls(folder, settings)
-        run.keep_table()
-        return run
+        return cls(folder, with_copies(folder, settings))
 
     @classmethod
     def open(cls, folder: Path) -> Run:
         """The run in an existing folder; raises `InputError` if there is none."""
         if not (folder / SETTINGS).is_file():
             raise InputError(f"{folder}: no run there (no {SETTINGS})")
-        path = folder / SETTINGS
-        settings = read_settings(read_document(path), str(path))
-        if (folder / LATENCY_TABLE).is_file():
-            settings = replace(settings, latency_table=str(folder / LATENCY_TABLE))
-        if (folder / PRIOR).is_file():
-            settings = replace(settings, prior=str(folder / PRIOR))
-        return cls(folder, settings)
+        return cls(folder, with_copies(folder, _written(folder)))
 
-    def keep_table(self) -> None:
-        """Keep copies of the latency table and of the prior, unless there are some."""
-        path = self.folder / LATENCY_TABLE
-        if not path.exists() and (table := self.settings.make_latency()) is not None:
-            table.write(str(path))
-        path = self.folder / PRIOR
-        if not path.exists() and self.settings.prior is not None:
-            surrogate, _ = read_prior(self.settings.prior)
-            if isinstance(surrogate, RunSurrogate) and self.settings.prior not in EMBEDDED:
-                surrogate.write(path)
-        if path.exists():
-            self.settings = replace(self.settings, prior=str(path))
+    def keep_copies(self) -> None:
+        """Keep copies of the files that the settings name, unless there are some of them."""
+        self.settings = renew_copies(self.folder, self.settings, _written(self.folder))
 
     def keep_exponent(self, measured: MeasuredExponent) -> None:
         """Take a measured exponent over into the settings, here and in `search.yaml`, before the search."""
@@ -381,3 +370,9 @@ class Run:
         """Whether a path is a run folder."""
         # unlike Path.is_file, this is false of a name that no file can have
         return os.path.isfile(path / SETTINGS) or os.path.isfile(path / TRIALS)
+
+
+def _written(folder: Path) -> SearchSettings:
+    """The settings as `search.yaml` has them."""
+    path = folder / SETTINGS
+    return read_settings(read_document(path), str(path))

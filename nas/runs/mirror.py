@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from nas.runs.basis import BASIS
+from nas.runs.copies import COPIES
 from nas.runs.growing import GrowingCopy, trials_of
 from nas.runs.link import STORAGE, keep_link
 from nas.runs.measured import EXPONENT, MEASURED
@@ -25,16 +26,8 @@ from search_spaces.document import MAX_BYTES, is_temporary, make_folder, write_a
 from search_spaces.errors import InputError
 from search_spaces.quoting import shell_command
 
-_WHOLE = (
-    "search.yaml",
-    BASIS,
-    "placement.yaml",
-    "latency.json",
-    "prior.json",
-    "best.yaml",
-    "pareto.csv",
-    MEASURED,
-)
+_WHOLE = (BASIS, *COPIES.values(), MEASURED, "search.yaml", "placement.yaml", "best.yaml", "pareto.csv")
+"""In the order in which they go up: what makes it a run (`search.yaml`) after what that needs."""
 _RESULTS = ("best.yaml", "pareto.csv")
 _GROWING = (TRIALS, PROPOSALS)
 _WRITER = "writer"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,11 @@ from search_spaces.errors import InputError, unknown
 PLACEMENT = "placement.yaml"
 TRACKERS = ("wandb", "mlflow")
 """Experiment trackers that a search can write its trials to."""
+TRACKED = "tracked.jsonl"
+"""In a run's folder: a line for each trial that a tracker has."""
 _NO_TRACKER = "none"
+_OPTIONS = {"cpus": "cpus-per-trial", "gpus": "gpus-per-trial", "timeout": "trial-timeout"}
+"""Of the command line, where they have another name."""
 _KEPT = ("cpus", "gpus", "log", "workers")
 _MOST_WORKERS = 256
 
@@ -79,6 +83,13 @@ class Placement:
             kept |= {name: document.get(f"{name}_per_trial", kept[name]) for name in ("cpus", "gpus")}
         said = {name: getattr(self, name) for name in _KEPT if getattr(self, name) is not None}
         return replace(self, **(kept | said))
+
+    def said(self) -> dict[str, object]:
+        """What was said of where trials run, by its option's name; not where the run's files go."""
+        usual = Placement()
+        names = [field.name for field in fields(self) if field.name not in ("storage", "log", "stay")]
+        differ = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(usual, name)}
+        return {_OPTIONS.get(name, name): value for name, value in differ.items()}
 
     def keep(self, folder: Path) -> None:
         """Write what a resumed run should have."""

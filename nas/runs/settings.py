@@ -9,21 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from controller.base import Controller, RewardLine
 from controller.registry import CONTROLLERS, make_controller
-from nas.benchmark.prior import EMBEDDED, Prior
+from nas.benchmark.prior import Prior
 from nas.data.place import absolute
-from nas.export.exportable import ANY, exportable_space, parse_formats
 from nas.latency.table import LATENCY, LatencyTable
 from nas.runs.checked import check_types, from_mapping
 from nas.runs.coarse_settings import CoarseSettings
 from nas.runs.cost_settings import CostSettings, check_own_name, own_costs
 from nas.runs.evaluator_settings import EvaluatorSettings
 from nas.runs.evaluators import EVALUATORS
+from nas.runs.named_prior import check_learns, named_prior, names_run
 from nas.runs.named_targets import check_cost, resolve_targets
+from nas.runs.space_settings import SpaceSettings
 from nas.runs.train_settings import TrainSettings
 from nas.search.convergence import Convergence
 from nas.search.objective import make_objective
@@ -34,69 +35,11 @@ from search_spaces.document import check_fields, check_schema
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.listed import ListedSpace
 from search_spaces.mbconv import StagedSpace
-from search_spaces.registry import SPACES, get_space
 from search_spaces.spec import NetworkSpec
 
 SCHEMA_VERSION = 2
 
 UNTIL = ("trials", "converged")
-
-
-@dataclass(frozen=True)
-class SpaceSettings:
-    """The search space.
-
-    Attributes:
-        name: of a built-in space, or path of a space file.
-        document: the space itself, so that a run doesn't depend on the file any more.
-        exportable_to: the formats that can express all of its networks, as `--exportable-to` takes them; a
-            document that is constrained to them already is left as it is.
-        full_resolution: of the full networks, whose costs count, pixels; None: the space's.
-    """
-
-    name: str = "mnasnet"
-    document: dict[str, Any] = field(default_factory=dict)
-    exportable_to: str = ANY
-    full_resolution: int | None = None
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        parse_formats(self.exportable_to)
-        if self.full_resolution is not None and not 4 <= self.full_resolution <= 4096:
-            raise InputError(f"full-resolution {self.full_resolution}: expected an integer from 4 to 4096")
-
-    def make(self) -> StagedSpace | ListedSpace:
-        """The space; raises `InputError` for what is none."""
-        return self._space
-
-    @cached_property
-    def _space(self) -> StagedSpace | ListedSpace:
-        formats = parse_formats(self.exportable_to)
-        if "networks" in self.document:
-            said = {"exportable-to": formats and self.exportable_to, "full-resolution": self.full_resolution}
-            for option, value in said.items():
-                if value:
-                    raise InputError(
-                        f"{option} {shown(value)}: acts on spaces of decisions, this one lists its networks"
-                    )
-            return ListedSpace.from_document(self.document, "space")
-        if not self.document and self.name in SPACES:
-            return _built_in(SPACES[self.name], formats, self.full_resolution)
-        whole = StagedSpace.from_document(self.document, "space") if self.document else get_space(self.name)
-        return _narrowed(whole, formats, self.full_resolution)
-
-
-@lru_cache(maxsize=16)
-def _built_in(make: Callable[[], StagedSpace], formats: tuple[str, ...], size: int | None) -> StagedSpace:
-    """As `_narrowed`, of a space by name; once a process, it takes a fifth of a second."""
-    return _narrowed(make(), formats, size)
-
-
-def _narrowed(space: StagedSpace, formats: tuple[str, ...], resolution: int | None) -> StagedSpace:
-    """The space for that resolution, as far as it exports to the formats."""
-    if resolution is not None:
-        space = space.with_network(resolution=resolution)
-    return exportable_space(space, formats)
 
 
 @dataclass(frozen=True)
@@ -156,15 +99,16 @@ class SearchSettings:
         until: `trials`, or `converged`: stop when an improvement would cost more than `price` trials.
         price: trials that a worthwhile improvement may cost.
         seed: of everything random.
-        prior: `imagenet`, or path of a benchmark by `nas benchmark`, that the controller starts from; a run
-            keeps a copy.
+        prior: what the controller starts from: one of `EMBEDDED`, a benchmark by `nas benchmark`, or a run's
+            folder or its copy in a storage, of which one is made (`nas.studies.prior`); a run keeps a copy.
+            `none`: as None.
         coarse: a stage that comes first, on a part of the space.
 
     Raises:
         InputError: a value of another type, out of its range, or one that does nothing with the others.
     """
 
-    space: SpaceSettings = SpaceSettings()
+    space: SpaceSettings = field(default_factory=SpaceSettings)
     controller: ControllerSettings = ControllerSettings()
     evaluator: EvaluatorSettings = field(default_factory=TrainSettings)
     reward: RewardSettings = RewardSettings()
@@ -183,8 +127,9 @@ class SearchSettings:
             check_own_name(name)
         if self.latency_table is not None:
             object.__setattr__(self, "latency_table", absolute(self.latency_table))
-        if self.prior not in (None, *EMBEDDED):
-            object.__setattr__(self, "prior", absolute(str(self.prior)))
+        object.__setattr__(self, "prior", named_prior(self.prior))
+        if self.prior is not None:
+            check_learns(self.controller.name, self.prior)
         if self.trials < 1:
             raise InputError(f"trials {shown(self.trials)}: expected an integer of at least 1")
         if not 0 <= self.seed < 1 << 63:
@@ -208,14 +153,14 @@ class SearchSettings:
     def check(self, say: Callable[[str], None] = lambda text: None) -> None:
         """Raise `InputError` unless a search can start with these: all parts, and how they fit.
 
-        `say` is told what takes long.
+        `say` is told what takes long. A prior that is a run is looked at when it has been learned.
         """
         space, latency = self.make_space(), self.make_latency()
         if latency is not None:
             latency.check(space)
         self.evaluator.check(space, say)
         check_reach(space, self.make_reward(), self._costs(latency))
-        self._controller(space)
+        self._controller(space, known=not (self.prior and names_run(self.prior)))
 
     def _costs(self, latency: LatencyTable | None) -> Callable[[NetworkSpec], dict[str, float]]:
         """The targeted costs that are no analytic ones."""
@@ -296,10 +241,14 @@ class SearchSettings:
         told = objective if exact else None  # else the reward itself is learned
         return self._controller(space, told)
 
-    def _controller(self, space: StagedSpace | ListedSpace, told: RewardLine | None = None) -> Controller:
+    def _controller(
+        self, space: StagedSpace | ListedSpace, told: RewardLine | None = None, known: bool = True
+    ) -> Controller:
+        """The controller; `known`: what it starts from can be read already."""
         name, options = self.controller.name, self.controller.options
         coarse = None if self.coarse is None else self.coarse.stage(space, self.trials)
-        return make_controller(name, space, self.seed, options, told, self.make_prior(space), coarse)
+        prior = self.make_prior(space) if known else None
+        return make_controller(name, space, self.seed, options, told, prior, coarse)
 
     def to_document(self) -> dict[str, Any]:
         """As plain data, readable again by `from_document`."""

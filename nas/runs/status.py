@@ -129,7 +129,7 @@ def read_status(folder: Path) -> Status | None:
 def is_driven(folder: Path) -> bool:
     """Whether a process of this machine is running the search."""
     try:
-        handle = os.open(folder / LOCK, os.O_RDONLY)
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK)  # a stranger's may be a pipe
     except OSError:
         return False
     try:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from controller.base import Controller, Proposal, SpaceExhaustedError
@@ -19,7 +18,7 @@ from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
 from nas.search.retrace import Replay
 from nas.search.reward import Reward
-from nas.search.rungs import rungs
+from nas.search.rungs import rewards_of_parts, rungs
 from nas.search.trial import (
     FAILED,
     FINISHED,
@@ -245,7 +244,7 @@ class SearchLoop:
         """
         if not self._replay.over or measurements[-1]["epoch"] not in rungs(self.epochs):
             return True
-        rewards = dict(self._parts(measurements, trial.costs))
+        rewards = rewards_of_parts(measurements, trial.costs, self.epochs, self.reward)
         return not rewards or self.controller.goes_on(trial.id, rewards)
 
     def again(self, trial: Trial) -> None:
@@ -312,7 +311,8 @@ class SearchLoop:
             self.controller.fail(record.trial, record.reason or "")
         else:
             *earlier, last = record.measurements or [{"epoch": self.epochs}]
-            for fidelity, reward in self._parts(earlier, record.costs):
+            parts = rewards_of_parts(earlier, record.costs, self.epochs, self.reward)
+            for fidelity, reward in parts.items():
                 self.controller.report(record.trial, reward, fidelity)
             metrics = {"accuracy": record.accuracy, **record.costs}
             if record.state == STOPPED and 0 < last["epoch"] < self.epochs:
@@ -324,15 +324,6 @@ class SearchLoop:
             return {}
         self._metrics_kept = self.controller.metrics
         return self._metrics_kept
-
-    def _parts(
-        self, measurements: Sequence[Measurement], costs: dict[str, float]
-    ) -> Iterator[tuple[float, float]]:
-        """(share of the evaluation that was done, reward then) after each epoch that a trial is judged at."""
-        for row in measurements:
-            if row["epoch"] in rungs(self.epochs):
-                with suppress(TrialFailedError):  # no reward yet, which says nothing of the next epoch
-                    yield row["epoch"] / self.epochs, self.reward(row["accuracy"], costs)
 
     def _settle(self, trial: Trial) -> bool:
         """End the trial at once if its network is known, or queue it behind one that is running."""

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from nas.errors import TrialFailedError
+from nas.search.reward import Reward
+from nas.search.trial import Measurement
+
 _FIRST, _LATEST = 8, 0.75
 
 
@@ -18,3 +25,22 @@ def rungs(epochs: int) -> tuple[int, ...]:
         found.append(epoch)
         epoch *= 2
     return tuple(found)
+
+
+def rewards_of_parts(
+    measurements: Sequence[Measurement], costs: Mapping[str, float], epochs: int, reward: Reward
+) -> dict[float, float]:
+    """The reward after each epoch that a training is judged at, by the share of it that was done.
+
+    Args:
+        measurements: of a training.
+        costs: of its network.
+        epochs: of a whole training.
+        reward: of an accuracy and the costs.
+    """
+    found = {}
+    for row in measurements:
+        if row["epoch"] in rungs(epochs):
+            with suppress(TrialFailedError):  # no reward yet, which says nothing of the next epoch
+                found[row["epoch"] / epochs] = reward(row["accuracy"], costs)
+    return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from nas.latency.table import LATENCY
 from nas.network.analytic import is_analytic
-from nas.runs.folder import LATENCY_TABLE, Run
+from nas.runs.folder import Run
 from nas.runs.link import storage_of
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import MODELS
@@ -57,7 +57,7 @@ def stage_two_settings(
     return replace(
         settings.over(STAGE_TWO, networks, about).trained(final=True),
         reward=replace(kept, targets=targets),
-        latency_table=str(run.folder / LATENCY_TABLE) if LATENCY in targets else None,
+        latency_table=run.settings.latency_table if LATENCY in targets else None,
     )
 
 

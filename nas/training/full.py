@@ -25,7 +25,7 @@ from nas.training.distillation import Teacher, teacher_digest
 from nas.training.trainer import Trainer, pick_device
 from nas.training.training_plan import TrainingPlan
 from nas.training.transfer import trained_weights, transfer
-from search_spaces.document import check_links, is_temporary, make_folder, read_document, remove_temporaries
+from search_spaces.document import check_places, is_temporary, make_folder, read_document, remove_temporaries
 from search_spaces.errors import InputError
 from search_spaces.spec import read_spec
 
@@ -182,7 +182,7 @@ class FullTraining:
                 be another training.
         """
         outputs = Outputs.at(target)
-        check_links(outputs.folder)
+        check_places(outputs.folder)
         if outputs.begun:
             return cls._anew(outputs, workers, ranks, device, data, data_root, download, epochs)
         if target.is_dir():

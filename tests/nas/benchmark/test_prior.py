@@ -4,20 +4,25 @@ import json
 import re
 import shlex
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from controller import PredictorGuided
+from nas.api import run_search
 from nas.benchmark.prior import IMAGENET, Prior
 from nas.benchmark.run_surrogate import read_run_surrogate
 from nas.runs.basis import BASIS
+from nas.runs.copies import PRIOR
 from nas.runs.flat import make_settings
-from nas.runs.folder import PRIOR, SETTINGS, Run
+from nas.runs.folder import SETTINGS, Run
+from nas.runs.mirror import Mirror
 from nas.runs.placement import Placement
 from nas.search.journal import TRIALS
 from nas.session import resume_search, start_search
+from nas.studies.prior import learn_prior
 from search_spaces import InputError, get_space, reference
 from search_spaces.document import read_document
 from tests.command import good, nas
@@ -127,19 +132,94 @@ def test_imagenet_knows_networks_of_other_spaces():
         (["--prior", "nothing.json"], "nothing.json"),
         (["--prior", "imagenet"], "prior 'imagenet': scores this search too"),
         (["--prior", "{few}"], "2 different networks have finished, expected 20 to 3,000"),
-        (["--prior", "{known}", "--controller", "evolution"], "controller 'evolution' learns from none"),
+        (
+            ["--prior", "{known}", "--controller", "evolution"],
+            "prior '{known}': controller 'evolution' learns from none; use --controller predictor, or --prior none",
+        ),
+        (["--prior", ""], "prior '': expected a value"),
+        (["--prior", " "], "prior ' ': expected"),
+        (["--prior", "{known}", "--out", "{known}"], "out {known}: there is a run already"),
+        (["--prior", "{known}", "--out", "{known}/.."], "exists and is no run"),
+        (["--prior", "{known}", "--out", "{known}/in"], "is inside the run {known}"),
+        (["--prior", "{known}", "--storage", "{known}/.."], "storage '{known}': there is a run already"),
+        (
+            ["--prior", "{known}", "--space", "mobilenet-v4", "--benchmark-data", "curves"],
+            "the benchmark knows",
+        ),
+        (["--prior", "{known}", "--log", "wandb"], "wandb"),
+        (["--prior", "{known}", "-o", "initial=1"], "initial 1"),
+        (["--prior", "nothing://x/y"], "nothing"),
+        (["--prior", "memory://x/y"], "memory://x/y: no run there (no search.yaml)"),
     ],
 )
-def test_what_is_none_is_refused_and_nothing_is_made(given, said, known, tmp_path):
+def test_what_is_none_is_refused_and_nothing_is_made_or_learned(given, said, known, tmp_path, monkeypatch):
+    monkeypatch.setattr("nas.studies.prior.make_run_benchmark", None)  # takes seconds
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     if "{few}" in given:
         search(tmp_path / "few", trials=2)
     words = [word.format(few=tmp_path / "few", known=known) for word in given]
+    if "--storage" in words:
+        words += ["--out", tmp_path / known.name]
     done = nas("search", "--evaluator", "benchmark", "--trials", "3", "--out", tmp_path / "run", *words)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert said.format(known=known) in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_spaces_that_share_nothing_with_it_are_refused():
     with pytest.raises(InputError, match="prior 'imagenet': space 'accel-nasbench': its networks have 7"):
         Prior(IMAGENET, get_space("mobilenet-v4"))
+
+
+def test_one_that_a_settings_file_has_is_switched_off(begun, tmp_path):
+    again = ["search", "--config", begun / SETTINGS, "--trials", "2"]
+    done = nas(*again, "--controller", "evolution", "--out", tmp_path / "a")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"prior '{tmp_path / 'first'}': controller 'evolution' learns from none" in done.stderr
+    good(*again, "--controller", "evolution", "--prior", "none", "--out", tmp_path / "a")
+    assert "prior" not in read_document(tmp_path / "a" / SETTINGS)
+
+
+@pytest.mark.parametrize("storage", ["{}/kept", "memory://prior-test"])
+def test_a_runs_copy_in_a_storage_is_one(storage, known, tmp_path):
+    shutil.copytree(known, tmp_path / "first")
+    url = f"{storage.format(tmp_path)}/first"
+    with Mirror(url, tmp_path / "first"):
+        pass
+    run = search(tmp_path / "run", surrogate="gb", prior=url, trials=12)
+    assert read_document(run.folder / SETTINGS)["prior"] == url
+    assert json.loads((run.folder / PRIOR).read_text())["about"]["runs"] == [url]
+    search(tmp_path / "other", surrogate="gb", prior=str(known), trials=12)
+    assert chosen(run.folder) == chosen(tmp_path / "other")
+
+
+def test_paths_from_python(known, tmp_path):
+    run = run_search(evaluate="benchmark", surrogate="gb", prior=known, trials=2, out=tmp_path / "run")
+    assert run.settings.prior == str(tmp_path / "run" / PRIOR)
+    with pytest.raises(InputError, match="prior 3: expected a text"):
+        run_search(evaluate="benchmark", prior=3, trials=2, out=tmp_path / "other")
+
+
+def test_spaces_are_compared_before_anything_is_learned(known, tmp_path, monkeypatch):
+    monkeypatch.setattr("nas.studies.prior.make_run_benchmark", None)
+    settings = make_settings(space="mobilenet-v4", prior=str(known))
+    with pytest.raises(InputError, match=f"prior '{known}': space 'accel-nasbench'.*: its networks have 7"):
+        learn_prior(settings, lambda text: None)
+
+
+def test_a_run_that_has_grown_is_learned_anew(known, tmp_path):
+    shutil.copytree(known, tmp_path / "first")
+    settings = make_settings(space="accel-nasbench", prior=str(tmp_path / "first"))
+    for trials in (40, 44):
+        resume_search(tmp_path / "first", Placement(), Console(quiet=True), trials)
+        learn_prior(settings, lambda text: None)
+        prior = settings.make_prior(settings.make_space())
+        assert f"on {trials} networks" in prior.describe()
+
+
+def test_an_empty_name_is_none():
+    with pytest.raises(InputError, match="prior '': expected imagenet, curves, a run's folder, a FILE.json"):
+        make_settings(prior="")
+    assert make_settings(prior="none").prior is None

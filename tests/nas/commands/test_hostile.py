@@ -30,7 +30,8 @@ from rich.text import Text
 from nas.cli import _COMMANDS
 from nas.commands import common
 from nas.runs.folder import Run
-from nas.runs.settings import SearchSettings, SpaceSettings
+from nas.runs.settings import SearchSettings
+from nas.runs.space_settings import SpaceSettings
 from nas.search.in_process import run_in_process
 from nas.search.journal import Journal
 from search_spaces.document import dump_yaml

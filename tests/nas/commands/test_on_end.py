@@ -52,7 +52,7 @@ def test_a_search_that_fails_or_is_stopped_is_told_too(here, monkeypatch):
     def breaks(*where):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nas.runs.folder.Run.keep_table", breaks)
+    monkeypatch.setattr("nas.runs.folder.Run.keep_copies", breaks)
     assert nas(*SEARCH, "--on-end", TEE).returncode == 2
     assert told(here)["state"] == "failed"
     assert told(here)["run"] == "run"
