@@ -65,7 +65,7 @@ def exportable_space(space: StagedSpace, formats: Sequence[str]) -> StagedSpace:
 
     def rule(stage: StageSpec, in_channels: int) -> str | None:
         for name in more:
-            if reason := rules_of(name).stage(stage, in_channels):
+            if reason := rules_of(name).stage(stage, in_channels, any_spec):
                 return f"{name}: {reason}" if len(more) > 1 else reason
         return None
 

@@ -8,7 +8,7 @@ repeats are given exactly; the stem's stride isn't an argument.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -169,6 +169,11 @@ def build(arguments=ARGUMENTS, **changes):
         level["reduction"] = level["reduction"] * stride // 2
     return model
 '''
+
+
+def builder(arguments: Mapping[str, Any]) -> str:
+    """The source of the `build()` that makes a network of its arguments."""
+    return BUILDER
 
 
 def timm_module(spec: NetworkSpec) -> str:

@@ -1,19 +1,27 @@
-"""A spec for torchvision: the MBConvConfig settings that its EfficientNet takes."""
+"""A spec for torchvision: the MBConvConfig settings that its EfficientNet takes, or another of its classes.
+
+Which class says a network is decided by its head (`nas.export.expressible.torchvision_kind`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
+from nas.export import torchvision_mobilenet
 from nas.export.exact import border, check_exact, check_expressible
+from nas.export.expressible import MOBILENET, torchvision_kind
 from nas.export.module import module_text, run_builder
+from nas.export.torchvision_mobilenet import mobilenet_arguments
 from search_spaces.spec import NetworkSpec, StageSpec
 
 
 def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
     """The network as plain data: one MBConvConfig's arguments for each stage, and the rest.
 
+    Of a network for another class than EfficientNet, which `network` names, it is what that class takes.
     A stage has `se_ratio` (0: no SE) where its SE is not torchvision's own, a quarter of the block's input,
     `fused` where it is of FusedMBConv (a plain convolution: of expansion 1), and `skip` where its blocks have
     none.
@@ -22,11 +30,18 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
         NotExpressibleError: torchvision has no such stage; the message says which and why.
     """
     check_expressible(spec, "torchvision")
+    arguments = (
+        mobilenet_arguments(spec) if torchvision_kind(spec) == MOBILENET else _efficientnet_arguments(spec)
+    )
+    return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
+
+
+def _efficientnet_arguments(spec: NetworkSpec) -> dict[str, Any]:
     settings, channels = [], spec.stem.channels
     for stage in spec.stages:
         settings.append(_setting(stage, channels))
         channels = stage.channels
-    arguments = {
+    return {
         "inverted_residual_setting": settings,
         "dropout": spec.dropout,
         "stochastic_depth_prob": spec.stochastic_depth,
@@ -36,7 +51,6 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
         "bn_momentum": spec.bn_momentum,
         "resolution": spec.resolution,
     }
-    return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
 
 
 def _setting(stage: StageSpec, channels: int) -> dict[str, Any]:
@@ -107,6 +121,11 @@ def build(arguments=ARGUMENTS, **changes):
 '''
 
 
+def builder(arguments: Mapping[str, Any]) -> str:
+    """The source of the `build()` that makes a network of its arguments."""
+    return torchvision_mobilenet.BUILDER if arguments.get("network") == MOBILENET else BUILDER
+
+
 def torchvision_module(spec: NetworkSpec) -> str:
     """The source of a small module with `ARGUMENTS` and `build()`; it imports torchvision only.
 
@@ -114,7 +133,8 @@ def torchvision_module(spec: NetworkSpec) -> str:
         NotExpressibleError: as `build_torchvision`.
     """
     build_torchvision(spec)
-    return module_text(spec, "torchvision", torchvision_arguments(spec), BUILDER)
+    arguments = torchvision_arguments(spec)
+    return module_text(spec, "torchvision", arguments, builder(arguments))
 
 
 def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module:
@@ -125,6 +145,6 @@ def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn
     """
     arguments = torchvision_arguments(spec)
     with border(f"{spec.name}: torchvision"):
-        model = run_builder(arguments, BUILDER)
+        model = run_builder(arguments, builder(arguments))
     check_exact(spec, model, "torchvision", weights)
     return model

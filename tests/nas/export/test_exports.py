@@ -114,8 +114,6 @@ def test_references(name):
         "mobilenet-v2": {"timm"},
         "mobilenet-v1": {"timm"},
         "resnet50": set(),
-        "mobilenetv3-large": {"timm"},
-        "mobilenetv3-small": {"timm"},
         **{f"mobilenetv4-conv-{size}": {"timm"} for size in "sml"},
     }
     expected |= {f"efficientnet-lite{member}": {"timm"} for member in range(5)}
@@ -162,6 +160,35 @@ def test_reasons_name_the_stage(stage, timm, torchvision):
                 make(spec)
 
 
+@pytest.mark.parametrize(
+    ("stage", "changes", "reason"),
+    [
+        (StageSpec("conv", 24), {}, "stage1: .*its MobileNetV3 has no op 'conv'"),
+        (StageSpec("ds", 24, activation="silu"), {}, "stage1: .*are relu and hard_swish, not silu"),
+        (StageSpec("ds", 24), {"activation": "silu"}, "stage0: .*are relu and hard_swish, not silu"),
+        (StageSpec("ds", 24, stride=3), {}, "stage1: .*stride 1 or 2, not 3"),
+        (StageSpec("ds", 24, skip="pooling"), {}, "stage1: .*no pooling skip"),
+        (StageSpec("mbconv", 16, expansion=1.1), {}, "stage1: .*keeps the width"),
+        (StageSpec("ds", 24), {"activation": "relu"}, "stem: .*hard_swish, not relu"),
+        (StageSpec("ds", 24), {"pooled_norm": True}, "head: .*has a bias, not BN"),
+        (StageSpec("ds", 24), {"head_channels": 0}, "head: .*1x1 convolution in the head"),
+        (StageSpec("ds", 24), {"in_channels": 1}, "stem: .*3 channels, not 1"),
+        (StageSpec("ds", 24, se_ratio=0.3), {"head_channels": 100, "stochastic_depth": 0.3}, None),
+        (StageSpec("mbconv", 22, 7, 2, 2.5, 2, 0.25, "none", gate="hard_sigmoid"), {"bn_eps": 0.1}, None),
+    ],
+)
+def test_mobilenet_v3_of_other_stages(stage, changes, reason):
+    """torchvision's MobileNetV3 takes any widths, or the stage and the reason are named."""
+    spec = small(reference("mobilenetv3-small"))
+    first = replace(spec.stages[0], activation="") if changes.get("activation") == "silu" else spec.stages[0]
+    spec = spec.replace(stages=(first, stage), **changes)
+    if reason is None:
+        build_torchvision(spec)
+    else:
+        with pytest.raises(NotExpressibleError, match=reason):
+            torchvision_arguments(spec)
+
+
 def test_a_wrong_network_is_found_out():
     spec = small(reference("efficientnet-b0"))
     with pytest.raises(NotExpressibleError, match="parameters"):
@@ -171,13 +198,20 @@ def test_a_wrong_network_is_found_out():
         check_exact(spec, other, "ours")
 
 
-@pytest.mark.parametrize("write", [timm_module, torchvision_module])
-def test_the_module_stands_alone(write, tmp_path):
-    spec = reference("efficientnet-b0")
-    module = loaded(write(spec), tmp_path)
-    assert "nas" not in set(re.findall(r"^(?:from|import) (\w+)", write(spec), re.M))
+@pytest.mark.parametrize(
+    ("write", "name", "params", "maker"),
+    [
+        (timm_module, "efficientnet-b0", 5_288_548, "EfficientNet"),
+        (torchvision_module, "efficientnet-b0", 5_288_548, "EfficientNet"),
+        (torchvision_module, "mobilenetv3-small", 2_542_856, "MobileNetV3"),
+    ],
+)
+def test_the_module_stands_alone(write, name, params, maker, tmp_path):
+    text = write(reference(name))
+    module = loaded(text, tmp_path)
+    assert "nas" not in set(re.findall(r"^ *(?:from|import) (\w+)", text, re.M))
     model = module.build()
-    assert sum(p.numel() for p in model.parameters()) == 5_288_548
+    assert (type(model).__name__, sum(p.numel() for p in model.parameters())) == (maker, params)
     assert module.build(num_classes=7)(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
 
 

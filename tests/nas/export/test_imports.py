@@ -108,6 +108,10 @@ def returns(spec, count):
         count[library] = count.get(library, 0) + 1
 
 
+BOTH = ("efficientnet-b0", "efficientnetv2-b0", "mobilenetv3-small")
+"""Of those below, what both libraries have."""
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -125,7 +129,7 @@ def returns(spec, count):
 def test_what_is_exported_comes_back(name):
     count = {}
     returns(resolve_spec(name).replace(num_classes=10, dropout=0.3), count)
-    assert count
+    assert count.keys() == ({"timm", "torchvision"} if name in BOTH else {"timm"})
 
 
 def test_odd_networks_come_back():
@@ -141,6 +145,23 @@ def test_odd_networks_come_back():
     spec = NetworkSpec("odd", stages, StemSpec(12, 5), 50, 64, 4, 7, "hard_swish", 0.03, 1e-4, 0.35, 0.13)
     returns(spec, count)
     assert count == {"timm": 1}
+
+
+def test_odd_networks_of_mobilenet_v3s_kind_come_back():
+    """Other widths, kernels, gates and heads than the published ones, in a network with their head."""
+    hard = {"gate": "hard_sigmoid"}
+    stages = (
+        StageSpec("ds", 20, 5, 2, activation="relu"),
+        StageSpec("mbconv", 28, 7, 2, 2.75, 3, 0.25, activation="relu", **hard),
+        StageSpec("mbconv", 36, 3, 1, 4, 2, 0.5, "none", **hard),
+        StageSpec("ds", 36, 3, 1, 1, 2),
+    )
+    spec = NetworkSpec(
+        "odd", stages, StemSpec(12, 3, 1), 50, 64, 3, 7, "hard_swish", 0.03, 1e-4, 0.35, 0.13, 40
+    )
+    count = {}
+    returns(spec, count)
+    assert count == {"timm": 1, "torchvision": 1}
 
 
 @pytest.mark.slow
@@ -167,9 +188,16 @@ def test_all_known_networks_come_back():
         returns(resolve_spec(name).replace(num_classes=10), {})
 
 
-@pytest.mark.parametrize("write", [timm_module, torchvision_module])
-def test_what_nas_export_wrote_can_be_imported(write, tmp_path):
-    spec = reference("efficientnet-b0").replace(num_classes=10, resolution=160)
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (timm_module, "efficientnet-b0"),
+        (torchvision_module, "efficientnet-b0"),
+        (torchvision_module, "mobilenetv3-small"),
+    ],
+)
+def test_what_nas_export_wrote_can_be_imported(write, name, tmp_path):
+    spec = reference(name).replace(num_classes=10, resolution=160)
     library = write.__name__.partition("_")[0]
     (tmp_path / "b0.py").write_text(write(spec) + "\nraise SystemExit('this file is not run')\n")
     assert import_spec(f"{library}:{tmp_path / 'b0.py'}").digest == spec.digest
