@@ -1,20 +1,19 @@
 """A spec for torchvision: the MBConvConfig settings that its EfficientNet takes, or another of its classes.
 
-Which class says a network is decided by its head (`nas.export.expressible.torchvision_kind`).
+Which class says a network is decided in `nas.export.expressible.torchvision_kind`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
-from nas.export import torchvision_mobilenet
+from nas.export import torchvision_mobilenet, torchvision_regnet
 from nas.export.exact import border, check_exact, check_expressible
-from nas.export.expressible import MOBILENET, torchvision_kind
+from nas.export.expressible import EFFICIENTNET, MOBILENET, REGNET, torchvision_kind
 from nas.export.module import module_text, run_builder
-from nas.export.torchvision_mobilenet import mobilenet_arguments
 from search_spaces.spec import NetworkSpec, StageSpec
 
 
@@ -30,9 +29,7 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
         NotExpressibleError: torchvision has no such stage; the message says which and why.
     """
     check_expressible(spec, "torchvision")
-    arguments = (
-        mobilenet_arguments(spec) if torchvision_kind(spec) == MOBILENET else _efficientnet_arguments(spec)
-    )
+    arguments = _KINDS[torchvision_kind(spec)][0](spec)
     return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
 
 
@@ -121,9 +118,18 @@ def build(arguments=ARGUMENTS, **changes):
 '''
 
 
-def builder(arguments: Mapping[str, Any]) -> str:
+_KINDS: dict[str, tuple[Callable[[NetworkSpec], dict[str, Any]], str | None]] = {
+    EFFICIENTNET: (_efficientnet_arguments, None),
+    MOBILENET: (torchvision_mobilenet.mobilenet_arguments, torchvision_mobilenet.BUILDER),
+    REGNET: (torchvision_regnet.torchvision_regnet_arguments, torchvision_regnet.BUILDER),
+}
+"""By class: what it takes of a spec, and the source of its `build()`; None: `BUILDER`."""
+
+
+def torchvision_builder(arguments: Mapping[str, Any]) -> str:
     """The source of the `build()` that makes a network of its arguments."""
-    return torchvision_mobilenet.BUILDER if arguments.get("network") == MOBILENET else BUILDER
+    _, made = _KINDS.get(str(arguments.get("network")), (None, None))
+    return made or BUILDER
 
 
 def torchvision_module(spec: NetworkSpec) -> str:
@@ -134,7 +140,7 @@ def torchvision_module(spec: NetworkSpec) -> str:
     """
     build_torchvision(spec)
     arguments = torchvision_arguments(spec)
-    return module_text(spec, "torchvision", arguments, builder(arguments))
+    return module_text(spec, "torchvision", arguments, torchvision_builder(arguments))
 
 
 def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module:
@@ -145,6 +151,6 @@ def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn
     """
     arguments = torchvision_arguments(spec)
     with border(f"{spec.name}: torchvision"):
-        model = run_builder(arguments, builder(arguments))
+        model = run_builder(arguments, torchvision_builder(arguments))
     check_exact(spec, model, "torchvision", weights)
     return model

@@ -94,6 +94,24 @@ def test_a_space_with_mobilenet_v3s_head_is_held_to_its_class():
         exportable_space(own(stage, **network | {"activation": "relu"}), ("torchvision",))
 
 
+def test_a_space_of_bottlenecks_is_held_to_regnet():
+    """By torchvision; timm's has four stages, which a space's networks need not share."""
+    stage = {
+        "op": ["bottleneck0.5", "bottleneck1"],
+        "channels": [16, 24],
+        "stride": 2,
+        "skip": ["projection"],
+    }
+    rest = {"head_channels": 0, "dropout": 0, "stochastic_depth": 0, "activation": "relu"}
+    space = own(stage, stage | {"op": ["bottleneck1", "basic"]}, **rest)
+    left = exportable_space(space, ("torchvision",))
+    assert (space.size, left.size) == (16, 8)
+    for spec in drawn(left, 2):
+        build_torchvision(spec)
+    with pytest.raises(InputError, match="stage0: nothing is left: .*its RegNet four stages"):
+        exportable_space(space, ("timm",))
+
+
 def test_a_head_that_torchvision_lacks_leaves_nothing():
     with pytest.raises(InputError, match="mobilenet-v4.*head: nothing is left: .*between the pooling"):
         exportable_space(get_space("mobilenet-v4"), ("torchvision",))

@@ -26,8 +26,8 @@ from nas.export.probe import (
     sees,
 )
 from nas.export.program import check_program, compared_sizes, dynamic_axes, program_bytes
-from nas.export.timm import build_timm
-from nas.export.torchvision import build_torchvision, builder, torchvision_arguments
+from nas.export.timm import build_timm, timm_arguments, timm_builder
+from nas.export.torchvision import build_torchvision, torchvision_arguments, torchvision_builder
 from nas.network.builder import build
 from search_spaces import InputError, NetworkSpec, StageSpec
 from search_spaces.spec import StemSpec
@@ -227,10 +227,66 @@ def pooled():
 @pytest.mark.parametrize("fault", ARGUMENT_FAULTS)
 def test_a_fault_in_what_mobilenet_v3_is_made_of_is_seen(fault):
     given = deepcopy(torchvision_arguments(POOLED))
-    assert repr(run_builder(given, builder(given))) == repr(pooled())
+    assert repr(run_builder(given, torchvision_builder(given))) == repr(pooled())
     ARGUMENT_FAULTS[fault](given)
     with pytest.raises(NotExpressibleError, match="differ|eps|drops|dropout|parameters|orders it otherwise"):
-        check_exact(POOLED, run_builder(given, builder(given)), "torchvision")
+        check_exact(POOLED, run_builder(given, torchvision_builder(given)), "torchvision")
+
+
+def bottleneck(channels, stride=2, se_ratio=0.25):
+    return StageSpec("bottleneck", channels, 3, stride, 1, 1, se_ratio, "projection", group_width=8)
+
+
+GROUPED = NetworkSpec(
+    "grouped", (bottleneck(16), bottleneck(16, 1), bottleneck(24), bottleneck(32)), StemSpec(16), 0, 64,
+    num_classes=10, activation="relu", dropout=0, stochastic_depth=0,
+)  # fmt: skip
+
+
+def of_stage(index, timm, theirs, value):
+    """A field of a stage, by what each library calls it."""
+
+    def plant(given):
+        if "stages" in given:
+            given["stages"][index][timm] = value
+        else:
+            given[theirs][index] = value
+
+    return plant
+
+
+REGNET_FAULTS = {
+    "group width": of_stage(2, "group_size", "group_widths", 12),
+    "SE's width": of_stage(2, "se_ratio", "se_ratios", 0.5),
+    "no SE": of_stage(2, "se_ratio", "se_ratios", 0),
+    "stride": of_stage(1, "stride", "strides", 2),
+    "width": of_stage(3, "out_chs", "widths", 40),
+    "inner width": of_stage(3, "bottle_ratio", "bottleneck_multipliers", 0.5),
+    "depth": of_stage(1, "depth", "depths", 2),
+    "activation": lambda given: given.update(
+        {name: "silu" for name in ("act_layer", "activation") if name in given}
+    ),
+    "BN's epsilon": lambda given: given.update(bn_eps=1e-5),
+    "BN's momentum": lambda given: given.update(bn_momentum=0.1),
+    "stem": lambda given: given.update(stem_stride=1),
+}
+
+
+@pytest.mark.parametrize(
+    "library",
+    [(timm_arguments, timm_builder), (torchvision_arguments, torchvision_builder)],
+    ids=["timm", "torchvision"],
+)
+@pytest.mark.parametrize("fault", REGNET_FAULTS)
+def test_a_fault_in_what_a_regnet_is_made_of_is_seen(fault, library):
+    arguments, make = library
+    given = deepcopy(arguments(GROUPED))
+    check_exact(GROUPED, run_builder(given, make(given)), "theirs", sizes=((64, 64),))
+    REGNET_FAULTS[fault](given)
+    with pytest.raises(
+        NotExpressibleError, match="differ|eps|momentum|parameters|orders it otherwise|BN layers"
+    ):
+        check_exact(GROUPED, run_builder(given, make(given)), "theirs")
 
 
 @pytest.mark.parametrize("fault", ["same padding", "bn epsilon", "missing gate", "skip left out"])
