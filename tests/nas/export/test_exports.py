@@ -210,6 +210,7 @@ def grouped(channels=32, **fields):
         (grouped(), {"in_channels": 1}, None, "stem: .*3 channels, not 1"),
         (grouped(), {"pooled_channels": 8}, "stage0: .*RegNet four", "stage0: .*MobileNetV3 has no op 'bott"),
         (grouped(), {"stem": StemSpec(16, 7, 2, True)}, *["stem: .*3x3 convolution, not 7x7 with pool"] * 2),
+        (grouped(24, group_width=0), {}, None, None),
         (grouped(stride=3), {}, "stage1: .*stride 1 or 2, not 3", None),
         (grouped(30, expansion=0.5, group_width=5, repeats=2), {"activation": "silu"}, None, None),
     ],
