@@ -22,7 +22,8 @@ class BlockSpec:
     `skip` is the shortcut the block really has: a stage's `identity` on a block that changes the
     shape is `none` here, and `pooling` or `projection` on one that keeps it is `identity`.
     `activation` is empty where it is the network's; `gate` is the kind of its SE, one of `GATES`;
-    `start_kernel` is that of a depthwise convolution before the expansion (0: none).
+    `start_kernel` is that of a depthwise convolution before the expansion (0: none); `group_width` the
+    channels of each group of the k x k convolution (0: it isn't grouped).
     """
 
     op: str
@@ -36,6 +37,7 @@ class BlockSpec:
     activation: str = ""
     gate: str = "sigmoid"
     start_kernel: int = 0
+    group_width: int = 0
 
     @property
     def inner_channels(self) -> int:
@@ -56,7 +58,7 @@ class BlockSpec:
 
     def values(self) -> list[object]:
         """All fields in order for a digest; those that came later only where they aren't as before."""
-        later = {"activation": "", "gate": "sigmoid", "start_kernel": 0}
+        later = {"activation": "", "gate": "sigmoid", "start_kernel": 0, "group_width": 0}
         fields = vars(self)
         found = [value for name, value in fields.items() if name not in later]
         return found + [f"{name}={fields[name]}" for name, usual in later.items() if fields[name] != usual]
@@ -103,6 +105,7 @@ class Op:
         unexpanded: the op that it is with expansion 1, if that is another one.
         final_activation: whether an activation follows the sum of branch and shortcut.
         universal: whether it has a depthwise convolution before its expansion, one behind it, both or none.
+        grouped: whether its k x k convolution may have groups; it is as wide as output times expansion.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Op:
     final_activation: bool = False
     short: str = ""
     universal: bool = False
+    grouped: bool = False
 
 
 def _accepted(name: str, op: object) -> Op:
@@ -200,9 +204,10 @@ def _basic(block: BlockSpec) -> tuple[Layer, ...]:
 
 def _bottleneck(block: BlockSpec) -> tuple[Layer, ...]:
     inner = block.inner_channels
+    groups = inner // block.group_width if block.group_width else 1
     return (
         Conv(block.in_channels, inner),
-        Conv(inner, inner, block.kernel, block.stride),
+        Conv(inner, inner, block.kernel, block.stride, groups),
         *_gate(block, inner),
         Conv(inner, block.out_channels, activation=False),
     )
@@ -249,11 +254,12 @@ for _op in (
         "uib", "universal inverted bottleneck", "uir", "#b5a33c", _universal, _expanded,
         expands=True, short="UIB", universal=True,
     ),
-    # ResNet's two (He et al. 2016), the stride on the k x k convolution, as in torchvision's v1.5
+    # ResNet's two (He et al. 2016), the stride on the k x k convolution, as in torchvision's v1.5; the second
+    # one grouped is RegNet's (Radosavovic et al. 2020, section 3.2), SE behind the k x k convolution
     Op("basic", "basic block", "bb", "#a56cc1", _basic, _as_it_goes, final_activation=True, short="Basic"),
     Op(
         "bottleneck", "bottleneck", "bt", "#7d57c1", _bottleneck, _narrowed,
-        expands=True, final_activation=True, short="Bottleneck",
+        expands=True, final_activation=True, short="Bottleneck", grouped=True,
     ),
 ):  # fmt: skip
     register_op(_op)

@@ -12,7 +12,7 @@ class Conv(NamedTuple):
         in_channels, out_channels: of the convolution.
         kernel: its size, odd.
         stride: of both directions.
-        groups: 1, or `in_channels` for a depthwise one.
+        groups: 1, `in_channels` for a depthwise one, or a divisor of both widths.
         activation: whether one follows BN; without it the layer is linear.
     """
 

@@ -165,6 +165,8 @@ def why_not(
         where = f"{network}: stage{number}"
         if stage.stride != choices.stride:
             return f"{where}.stride {stage.stride}: expected {choices.stride}"
+        if stage.group_width:
+            return f"{where}.group_width {stage.group_width}: a space has no grouped stages"
         for field in FIELDS:
             values = set(_in_order(options, number, field))
             own: tuple[Choice, ...] = (getattr(stage, field),)

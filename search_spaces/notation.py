@@ -23,21 +23,23 @@ _FIELDS = {
     "c": "channels",
     "se": "se_ratio",
     "a": "start_kernel",
+    "gs": "group_width",
 }
 
 WORDS_LEGEND = (
     "3 x MBConv6 k5 s2 SE c40: 3 blocks; expansion 6 (MBConv1: none, depthwise separable), kernel 5, the "
     "first with stride 2, squeeze-and-excitation (to a quarter of the input; SE0.5: to half), 40 channels; "
     "no skip, pool, proj: another shortcut than the identity; hard SE: MobileNetV3's; ReLU, h-swish: an "
-    "activation other than the network's; UIB4 k5+3: a kernel before the expansion and one behind it, 0: none"
+    "activation other than the network's; UIB4 k5+3: a kernel before the expansion and one behind it, 0: "
+    "none; g8: its k x k convolution in groups of 8 channels"
 )
 """What the words mean, for people."""
 
 CODE_LEGEND = (
     "ir_r3_k5_s2_e6_c40_se0.25, to paste: ir MBConv, er FusedMBConv, uir UIB, ds MBConv1, dsa SepConv (an "
     "activation after the 1x1, too), cn Conv, bb Basic, bt Bottleneck; r blocks, k kernel, a UIB's first "
-    "kernel, s stride, e expansion, c channels, se ratio of SE, hard MobileNetV3's; nre, nr6, nsw, nhs: its "
-    "own activation; noskip, pool, proj: the skip"
+    "kernel, s stride, e expansion, c channels, gs group width, se ratio of SE, hard MobileNetV3's; nre, "
+    "nr6, nsw, nhs: its own activation; noskip, pool, proj: the skip"
 )
 """What the codes mean, for people."""
 
@@ -56,6 +58,8 @@ def to_notation(stage: StageSpec) -> str:
     if stage.start_kernel:
         parts.insert(2, f"a{stage.start_kernel}")
     parts += [f"e{stage.expansion:g}", f"c{stage.channels}"]
+    if stage.group_width:
+        parts.append(f"gs{stage.group_width}")
     if stage.se_ratio:
         parts.append(f"se{stage.se_ratio:g}")
     if stage.gate == "hard_sigmoid":
@@ -81,7 +85,7 @@ def from_notation(text: str) -> StageSpec:
     activations = {code: name for name, code in _ACTIVATION_CODES.items()}
     fields: dict[str, object] = {"op": ops[word]}
     for part in parts:
-        match = re.fullmatch(r"(se|[arksec])(\d+(?:\.\d+)?)", part)
+        match = re.fullmatch(r"(se|gs|[arksec])(\d+(?:\.\d+)?)", part)
         if part in skips:
             fields["skip"] = skips[part]
         elif part in activations:
@@ -122,6 +126,8 @@ def block_words(stage: StageSpec) -> str:
     parts = [op_words(stage), kernel]
     if stage.stride > 1:
         parts.append(f"s{stage.stride}")
+    if stage.group_width:
+        parts.append(f"g{stage.group_width}")
     if stage.se_ratio:
         hard = "hard " if stage.gate == "hard_sigmoid" else ""
         parts.append(hard + ("SE" if stage.se_ratio == _OWN_SE else f"SE{stage.se_ratio:g}"))

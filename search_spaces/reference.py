@@ -13,6 +13,7 @@ from search_spaces.layers import make_divisible
 from search_spaces.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from search_spaces.mobilenet_v4 import mobilenet_v4_references
 from search_spaces.notation import parse_stages
+from search_spaces.regnet import regnet_references
 from search_spaces.spec import NetworkSpec, StemSpec
 
 
@@ -163,6 +164,7 @@ REFERENCES: dict[str, Callable[[], NetworkSpec]] = {
     "resnet50": resnet50,
     **efficientnet_v2_references(),
     **mobilenet_v4_references(),
+    **regnet_references(),
 }
 
 

@@ -60,6 +60,8 @@ class StageSpec:
     `activation` is one of `ACTIVATIONS` where it is not the network's (MobileNetV3's first stages); `gate`,
     one of `search_spaces.block.GATES`, is the kind of SE. `uib` has a `start_kernel` before its expansion and
     `kernel` behind it, 0 where there is none; with the second alone it is stored as what it is, `mbconv`.
+    `bottleneck` may have a k x k convolution in groups of `group_width` channels (RegNet, ResNeXt), which
+    divides its inner width; one group is stored as 0, none.
 
     Raises:
         InputError: a field breaks its rule.
@@ -76,6 +78,7 @@ class StageSpec:
     activation: str = ""
     gate: str = "sigmoid"
     start_kernel: int = 0
+    group_width: int = 0
 
     def __post_init__(self) -> None:
         where = "stage"
@@ -112,12 +115,28 @@ class StageSpec:
             object.__setattr__(self, "op", "mbconv")
         if op.unexpanded is not None and self.expansion == 1:
             object.__setattr__(self, "op", op.unexpanded)
+        if self.group_width != 0 or isinstance(self.group_width, bool):
+            self._check_groups(where)
         if not self.se_ratio:
             object.__setattr__(self, "gate", "sigmoid")  # there is none: one network, one digest
         for field in ("expansion", "se_ratio"):  # 6.0 and 6 are one value, and one digest
             value = getattr(self, field)
             if value == int(value):
                 object.__setattr__(self, field, int(value))
+
+    def _check_groups(self, where: str) -> None:
+        _check_int(where, "group_width", self.group_width, 1, _MAX_CHANNELS)
+        if not OPS[self.op].grouped:
+            raise InputError(
+                f"{where}: group_width {self.group_width}: op {self.op!r} has no groups, expected 0"
+            )
+        inner = self._block(self.channels, 1).inner_channels
+        if inner % self.group_width:
+            raise InputError(
+                f"{where}: group_width {self.group_width}: expected a divisor of its inner width, {inner}"
+            )
+        if inner == self.group_width:
+            object.__setattr__(self, "group_width", 0)
 
     def blocks(self, in_channels: int) -> tuple[BlockSpec, ...]:
         """The stage's blocks, the first of which takes `in_channels`."""
@@ -144,11 +163,31 @@ class StageSpec:
             self.activation,
             self.gate,
             self.start_kernel,
+            self.group_width,
         )
+
+    def widened(self, channels: int) -> StageSpec:
+        """The stage with about another width: of a grouped one the nearest that its groups divide.
+
+        A group is never wider than what it is a part of (as RegNet's authors fit widths to groups).
+        """
+        if not self.group_width:
+            return replace(self, channels=channels)
+        plain = replace(self, channels=channels, group_width=0)
+        inner = plain._block(channels, 1).inner_channels
+        group = min(self.group_width, inner)
+        if inner % group == 0:
+            return replace(plain, group_width=group)
+        near = round(int(inner / group + 0.5) * group / self.expansion)
+        for step in range(_MAX_CHANNELS):  # the first fits, but where an expansion above 1 skips widths
+            for width in (near + step, near - step):
+                if width > 0 and not replace(plain, channels=width)._block(width, 1).inner_channels % group:
+                    return replace(plain, channels=width, group_width=group)
+        raise InputError(f"stage: channels {channels}: no width near it has groups of {self.group_width}")
 
     def to_document(self) -> dict[str, Any]:
         """The stage as plain data; what came later only where it isn't as before."""
-        usual = {"activation": "", "gate": "sigmoid", "start_kernel": 0}
+        usual = {"activation": "", "gate": "sigmoid", "start_kernel": 0, "group_width": 0}
         return {name: value for name, value in vars(self).items() if usual.get(name) != value}
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from nas.export.expressible import find_obstacle
 from nas.export.probe import SIZES, TOLERANCE, BlindError, Size, give_sight, largest_gap
-from nas.export.settings import check_settings
+from nas.export.settings import check_settings, list_projections_last
 from nas.network.builder import build, copy_weights
 from search_spaces.errors import InputError
 from search_spaces.notation import stage_words
@@ -49,6 +49,7 @@ def check_exact(
     """
     probe = build(spec, seed=0)
     theirs.eval()
+    list_projections_last(theirs)
     counts = [sum(p.numel() for p in module.parameters()) for module in (probe, theirs)]
     if counts[0] != counts[1]:
         raise NotExpressibleError(

@@ -57,6 +57,8 @@ def exportable_space(space: StagedSpace, formats: Sequence[str]) -> StagedSpace:
     if not more:
         return space
     any_spec = space.decode(Architecture(0 for _ in space.decisions))
+    # how many stages a network has, and of which ops, it may not share with the others
+    any_spec = any_spec.replace(stages=any_spec.stages[:1])
     for name in more:
         if (found := next(rules_of(name).rest(any_spec), None)) is not None:
             raise InputError(
@@ -65,7 +67,7 @@ def exportable_space(space: StagedSpace, formats: Sequence[str]) -> StagedSpace:
 
     def rule(stage: StageSpec, in_channels: int) -> str | None:
         for name in more:
-            if reason := rules_of(name).stage(stage, in_channels):
+            if reason := rules_of(name).stage(stage, in_channels, any_spec):
                 return f"{name}: {reason}" if len(more) > 1 else reason
         return None
 

@@ -71,7 +71,7 @@ def hub_files(spec: NetworkSpec, model: nn.Module, preparation: Preparation) -> 
     name = known or f"baseline_nas_{spec.digest}"
     weights = {key: tensor.contiguous() for key, tensor in made.state_dict().items()}
     about = {"format": "pt", "input": json.dumps(preparation.to_document(), ensure_ascii=False)}
-    config = hub_config(spec, name, preparation, settings=known is not None)
+    config = hub_config(spec, name, preparation, made, settings=known is not None)
     files = {
         "config.json": f"{json.dumps(config, indent=2)}\n".encode(),
         "model.safetensors": save(weights, about),
@@ -89,7 +89,7 @@ def hub_files(spec: NetworkSpec, model: nn.Module, preparation: Preparation) -> 
 
 
 def hub_config(
-    spec: NetworkSpec, name: str, preparation: Preparation, settings: bool = False
+    spec: NetworkSpec, name: str, preparation: Preparation, made: nn.Module, settings: bool = False
 ) -> dict[str, Any]:
     """timm's `config.json`: the network's name, its classes, and how images become inputs.
 
@@ -97,6 +97,7 @@ def hub_config(
         spec: the network.
         name: that timm knows it by.
         preparation: its `crop` is timm's `crop_pct`; where images were resized whole, they are squashed.
+        made: timm's module of it, for what its first and last layers are called.
         settings: whether what a name leaves open (batch norm, dropout) is given as arguments.
     """
     side, whole = preparation.resolution, preparation.crop == 1
@@ -114,8 +115,8 @@ def hub_config(
             "mean": list(preparation.mean),
             "std": list(preparation.std),
             "num_classes": spec.num_classes,
-            "first_conv": "conv_stem",
-            "classifier": "classifier",
+            "first_conv": next(name for name, m in made.named_modules() if isinstance(m, nn.Conv2d)),
+            "classifier": [name for name, m in made.named_modules() if isinstance(m, nn.Linear)][-1],
         },
     }
 

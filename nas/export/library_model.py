@@ -111,7 +111,8 @@ def _torchvision(name: str) -> LibraryModel:
 
 def _exported(library: str, path: str) -> LibraryModel:
     """What `nas export` has written for a library: its ARGUMENTS are read as data, the file is not run."""
-    builder = import_module(f"nas.export.{library}").BUILDER
+    exporter = import_module(f"nas.export.{library}")
+    builder = getattr(exporter, f"{library}_builder")
     source = f"{library}:{path}"
     try:
         text = read_regular(path, MAX_BYTES, "export of ours").decode("utf-8")
@@ -122,7 +123,9 @@ def _exported(library: str, path: str) -> LibraryModel:
     if not isinstance(arguments, dict) or not isinstance(arguments.get("resolution"), int):
         raise InputError(f"from {source!r}: expected what `nas export --to {library}` writes")
     given: dict[str, Any] = arguments
-    return LibraryModel(source, _guarded(source, lambda: run_builder(given, builder)), given["resolution"])
+    return LibraryModel(
+        source, _guarded(source, lambda: run_builder(given, builder(given))), given["resolution"]
+    )
 
 
 def _assigned(text: str) -> object:

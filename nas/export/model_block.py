@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from nas.export.obstacles import block_activations, gates, is_hard, squeeze
-from nas.export.settings import skips
+from nas.export.settings import RESIDUAL, projection, skips
 from search_spaces.block import BlockSpec
 from search_spaces.errors import InputError
 from search_spaces.spec import StageSpec
@@ -28,6 +28,7 @@ class Reading:
         activation: the block's own, also where it is the network's; empty: it has none.
         gate: the kind of its SE.
         start_kernel: of the depthwise convolution before the expansion; 0: none.
+        group_width: channels in each group of the k x k convolution; 0: it has none.
     """
 
     op: str
@@ -41,6 +42,7 @@ class Reading:
     activation: str = ""
     gate: str = "sigmoid"
     start_kernel: int = 0
+    group_width: int = 0
 
     @property
     def keeps(self) -> bool:
@@ -76,11 +78,11 @@ def read_block(block: nn.Module) -> Reading:
         raise InputError("it has a block with two SE modules")
     squeezed = reductions[0].out_channels if reductions else 0
     aside = {id(c) for m in block.modules() if squeeze(m) is not None for c in m.modules()}
-    shortcut = getattr(block, "downsample", None)
-    aside |= {id(c) for c in shortcut.modules()} if isinstance(shortcut, nn.Module) else set()
+    shortcut = projection(block)
+    aside |= {id(c) for c in shortcut.modules()} if shortcut is not None else set()
     convs = [c for c in block.modules() if isinstance(c, nn.Conv2d) and id(c) not in aside]
     kind = type(block).__name__
-    if kind in ("Bottleneck", "BasicBlock"):
+    if kind in RESIDUAL:
         read = _residual(kind, convs, squeezed)
     elif kind == "UniversalInvertedResidual" and (len(convs) != 3 or convs[0].groups > 1):
         read = _universal(convs, squeezed, skips(block))
@@ -130,16 +132,17 @@ def loose_block(units: list[nn.Module]) -> Reading:
 
 
 def _residual(kind: str, convs: list[nn.Conv2d], squeezed: int) -> Reading:
-    if len(convs) != (3 if kind == "Bottleneck" else 2):
+    basic = kind == "BasicBlock"
+    if len(convs) != (2 if basic else 3):
         raise InputError(f"it has a {kind} of {len(convs)} convolutions")
-    middle = convs[1] if kind == "Bottleneck" else convs[0]
+    middle = convs[0] if basic else convs[1]
     if any(conv.stride != (1, 1) for conv in convs if conv is not middle):
         raise InputError("its residual blocks stride on another convolution than a spec's")
     cout = convs[-1].out_channels
-    if kind == "BasicBlock" and (middle.out_channels != cout or convs[0].kernel_size != convs[1].kernel_size):
+    if basic and (middle.out_channels != cout or convs[0].kernel_size != convs[1].kernel_size):
         raise InputError("its basic blocks have two different convolutions")
     return Reading(
-        "bottleneck" if kind == "Bottleneck" else "basic",
+        "basic" if basic else "bottleneck",
         convs[0].in_channels,
         middle.out_channels,
         cout,
@@ -147,6 +150,7 @@ def _residual(kind: str, convs: list[nn.Conv2d], squeezed: int) -> Reading:
         middle.stride[0],
         squeezed,
         "projection",
+        group_width=middle.in_channels // middle.groups if middle.groups > 1 else 0,
     )
 
 
@@ -192,7 +196,7 @@ def _joins(run: list[Reading], block: Reading) -> bool:
     first = run[0]
     same = all(
         getattr(first, name) == getattr(block, name)
-        for name in ("op", "channels", "kernel", "start_kernel", "activation", "gate")
+        for name in ("op", "channels", "kernel", "start_kernel", "activation", "gate", "group_width")
     ) and bool(first.squeeze) == bool(block.squeeze)
     # an identity has no effect on a block that changes the shape: the blocks behind it decide
     skip = block.skip == run[-1].skip or (len(run) == 1 and not first.keeps and first.skip == "identity")
@@ -223,6 +227,7 @@ def _stage(run: list[Reading]) -> Iterator[StageSpec]:
             first.activation,
             first.gate,
             first.start_kernel,
+            first.group_width,
         )
 
 

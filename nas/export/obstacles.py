@@ -135,17 +135,27 @@ def _convolution_shapes(model: nn.Module) -> Iterator[str]:
         yield "it pads as TensorFlow does (SAME)"
     elif any(not _symmetric(conv) for conv in convolutions):
         yield "its convolutions don't pad by half of their kernel"
+    sayable = {id(conv) for block in outermost(model) for conv in _grouped(block)}
     if any(
         conv.groups not in (1, conv.in_channels) or 1 < conv.groups != conv.out_channels
         for conv in convolutions
+        if id(conv) not in sayable
     ):
-        yield "it has grouped convolutions"
+        yield "it has grouped convolutions outside of bottlenecks"
     if any(conv.dilation != (1, 1) for conv in convolutions):
         yield "it has dilated convolutions"
     if any(
         conv.kernel_size[0] != conv.kernel_size[1] or conv.kernel_size[0] % 2 == 0 for conv in convolutions
     ):
         yield "it has kernels of even or unequal sides"
+
+
+def _grouped(block: nn.Module) -> list[nn.Conv2d]:
+    """The grouped convolutions of a bottleneck that keep its inner width, as a spec's do; of others none."""
+    if type(block).__name__ not in ("Bottleneck", "ResBottleneckBlock"):
+        return []
+    convs = [conv for conv in block.modules() if isinstance(conv, nn.Conv2d)]
+    return [conv for conv in convs if conv.groups > 1 and conv.in_channels == conv.out_channels]
 
 
 def _symmetric(conv: nn.Conv2d) -> bool:
@@ -175,6 +185,8 @@ def _squeezes(model: nn.Module) -> Iterator[str]:
         order = [
             name for name, child in block.named_children() if name == "conv3" or squeeze(child) is not None
         ]
+        if type(block).__name__ == "Bottleneck" and isinstance(getattr(block, "act3", None), nn.Identity):
+            yield "its bottlenecks have no activation behind the sum"
         if type(block).__name__ == "Bottleneck" and order[-2:] == ["conv3", "se"]:
             yield "its SE stands behind the block's last convolution, a spec's after the k x k one"
 

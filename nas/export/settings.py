@@ -19,8 +19,13 @@ BLOCKS = (
     "FusedMBConv",
     "Bottleneck",
     "BasicBlock",
+    "ResBottleneckBlock",
 )
 """Class names of blocks that a spec can say, in this package, torchvision and timm."""
+
+
+RESIDUAL = ("Bottleneck", "BasicBlock", "ResBottleneckBlock")
+"""Those that always have a shortcut, a projection where the shape changes."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,23 @@ def outermost(module: nn.Module) -> Iterator[nn.Module]:
         yield child
         if type(child).__name__ not in BLOCKS:
             yield from outermost(child)
+
+
+def projection(block: nn.Module) -> nn.Module | None:
+    """The shortcut of one of `RESIDUAL` that has layers; None: its input itself."""
+    found = getattr(block, "proj" if type(block).__name__ == "ResBottleneckBlock" else "downsample", None)
+    return found if isinstance(found, nn.Module) else None
+
+
+def list_projections_last(model: nn.Module) -> None:
+    """Let blocks of torchvision's RegNet list their projection behind their branch, as others do; in place.
+
+    What they compute and the names of their weights stay.
+    """
+    for block in model.modules():
+        if type(block).__name__ == "ResBottleneckBlock" and (found := projection(block)) is not None:
+            del block.proj
+            block.add_module("proj", found)
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -58,7 +80,7 @@ def drops(model: nn.Module) -> list[Drop]:
 
 def skips(block: nn.Module) -> bool:
     """Whether a block adds its input (or what a projection makes of it) to its output."""
-    if type(block).__name__ in ("Bottleneck", "BasicBlock"):
+    if type(block).__name__ in RESIDUAL:
         return True
     if type(block).__name__ == "Block":
         return getattr(block, "shortcut", None) is not None

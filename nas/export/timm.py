@@ -8,13 +8,14 @@ repeats are given exactly; the stem's stride isn't an argument.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
+from nas.export import timm_regnet
 from nas.export.exact import border, check_exact, check_expressible
-from nas.export.expressible import TIMM_WORDS
+from nas.export.expressible import REGNET, TIMM_WORDS, timm_kind
 from nas.export.module import module_text, run_builder
 from search_spaces.block import OPS, BlockSpec
 from search_spaces.errors import InputError
@@ -22,12 +23,15 @@ from search_spaces.spec import NetworkSpec, StageSpec
 
 
 def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
-    """The network as plain data: `arch_def`, and what `build_timm` needs beside it.
+    """The network as plain data: `arch_def`, or a RegNet's stages, and what `build_timm` needs beside it.
 
     Raises:
         NotExpressibleError: timm's builder has no such stage; the message says which and why.
     """
     check_expressible(spec, "timm")
+    stride = {} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride}
+    if timm_kind(spec) == REGNET:
+        return timm_regnet.timm_regnet_arguments(spec) | stride
     rounding = _se_rounding(spec)
     arch_def, channels = [], spec.stem.channels
     for stage in spec.stages:
@@ -60,7 +64,7 @@ def timm_arguments(spec: NetworkSpec) -> dict[str, Any]:
         blocks = len(spec.blocks())
         if spec.head_channels:  # the rates grow from block to block, and it counts one more
             arguments["drop_path_rate"] = spec.stochastic_depth * (blocks + 1) / blocks
-    return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
+    return arguments | stride
 
 
 def _notation(stage: StageSpec, in_channels: int, squeezes: bool) -> list[str]:
@@ -171,6 +175,11 @@ def build(arguments=ARGUMENTS, **changes):
 '''
 
 
+def timm_builder(arguments: Mapping[str, Any]) -> str:
+    """The source of the `build()` that makes a network of its arguments."""
+    return timm_regnet.BUILDER if arguments.get("network") == REGNET else BUILDER
+
+
 def timm_module(spec: NetworkSpec) -> str:
     """The source of a small module with `ARGUMENTS` and `build()`; it imports timm only.
 
@@ -178,7 +187,8 @@ def timm_module(spec: NetworkSpec) -> str:
         NotExpressibleError: as `build_timm`.
     """
     build_timm(spec)
-    return module_text(spec, "timm", timm_arguments(spec), BUILDER)
+    arguments = timm_arguments(spec)
+    return module_text(spec, "timm", arguments, timm_builder(arguments))
 
 
 def build_timm(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module:
@@ -191,7 +201,7 @@ def build_timm(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module
     arguments = timm_arguments(spec)
     try:
         with border(f"{spec.name}: timm"):
-            model = run_builder(arguments, BUILDER)
+            model = run_builder(arguments, timm_builder(arguments))
     except ImportError as error:
         try:
             import timm  # noqa: F401  what is missing: the package, or a part of it?

@@ -1,12 +1,18 @@
-"""A spec for torchvision: the MBConvConfig settings that its EfficientNet takes."""
+"""A spec for torchvision: the MBConvConfig settings that its EfficientNet takes, or another of its classes.
+
+Which class says a network is decided in `nas.export.expressible.torchvision_kind`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
+from nas.export import torchvision_mobilenet, torchvision_regnet
 from nas.export.exact import border, check_exact, check_expressible
+from nas.export.expressible import EFFICIENTNET, MOBILENET, REGNET, torchvision_kind
 from nas.export.module import module_text, run_builder
 from search_spaces.spec import NetworkSpec, StageSpec
 
@@ -14,6 +20,7 @@ from search_spaces.spec import NetworkSpec, StageSpec
 def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
     """The network as plain data: one MBConvConfig's arguments for each stage, and the rest.
 
+    Of a network for another class than EfficientNet, which `network` names, it is what that class takes.
     A stage has `se_ratio` (0: no SE) where its SE is not torchvision's own, a quarter of the block's input,
     `fused` where it is of FusedMBConv (a plain convolution: of expansion 1), and `skip` where its blocks have
     none.
@@ -22,11 +29,16 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
         NotExpressibleError: torchvision has no such stage; the message says which and why.
     """
     check_expressible(spec, "torchvision")
+    arguments = _KINDS[torchvision_kind(spec)][0](spec)
+    return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
+
+
+def _efficientnet_arguments(spec: NetworkSpec) -> dict[str, Any]:
     settings, channels = [], spec.stem.channels
     for stage in spec.stages:
         settings.append(_setting(stage, channels))
         channels = stage.channels
-    arguments = {
+    return {
         "inverted_residual_setting": settings,
         "dropout": spec.dropout,
         "stochastic_depth_prob": spec.stochastic_depth,
@@ -36,7 +48,6 @@ def torchvision_arguments(spec: NetworkSpec) -> dict[str, Any]:
         "bn_momentum": spec.bn_momentum,
         "resolution": spec.resolution,
     }
-    return arguments | ({} if spec.stem.stride == 2 else {"stem_stride": spec.stem.stride})
 
 
 def _setting(stage: StageSpec, channels: int) -> dict[str, Any]:
@@ -107,6 +118,20 @@ def build(arguments=ARGUMENTS, **changes):
 '''
 
 
+_KINDS: dict[str, tuple[Callable[[NetworkSpec], dict[str, Any]], str | None]] = {
+    EFFICIENTNET: (_efficientnet_arguments, None),
+    MOBILENET: (torchvision_mobilenet.mobilenet_arguments, torchvision_mobilenet.BUILDER),
+    REGNET: (torchvision_regnet.torchvision_regnet_arguments, torchvision_regnet.BUILDER),
+}
+"""By class: what it takes of a spec, and the source of its `build()`; None: `BUILDER`."""
+
+
+def torchvision_builder(arguments: Mapping[str, Any]) -> str:
+    """The source of the `build()` that makes a network of its arguments."""
+    _, made = _KINDS.get(str(arguments.get("network")), (None, None))
+    return made or BUILDER
+
+
 def torchvision_module(spec: NetworkSpec) -> str:
     """The source of a small module with `ARGUMENTS` and `build()`; it imports torchvision only.
 
@@ -114,7 +139,8 @@ def torchvision_module(spec: NetworkSpec) -> str:
         NotExpressibleError: as `build_torchvision`.
     """
     build_torchvision(spec)
-    return module_text(spec, "torchvision", torchvision_arguments(spec), BUILDER)
+    arguments = torchvision_arguments(spec)
+    return module_text(spec, "torchvision", arguments, torchvision_builder(arguments))
 
 
 def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn.Module:
@@ -125,6 +151,6 @@ def build_torchvision(spec: NetworkSpec, weights: nn.Module | None = None) -> nn
     """
     arguments = torchvision_arguments(spec)
     with border(f"{spec.name}: torchvision"):
-        model = run_builder(arguments, BUILDER)
+        model = run_builder(arguments, torchvision_builder(arguments))
     check_exact(spec, model, "torchvision", weights)
     return model

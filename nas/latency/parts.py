@@ -71,6 +71,7 @@ def block_part(block: BlockSpec, size: int, spec: NetworkSpec) -> Part:
     skip = f" {block.skip}" if block.skip != "none" else ""
     skip += f" own {block.activation}" if block.activation else ""
     kernel = f"{block.start_kernel}+{block.kernel}" if block.start_kernel else f"{block.kernel}"
+    kernel += f" g{block.group_width}" if block.group_width else ""
     shape = f"{block.in_channels}>{block.out_channels}{expansion} k{kernel} s{block.stride}"
     return _part(f"{block.op} {shape}{se}{skip}", block.in_channels, size, spec, block)
 

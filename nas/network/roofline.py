@@ -35,7 +35,7 @@ class LayerWork(NamedTuple):
 def _convolution(cin: int, cout: int, kernel: int, size: int, stride: int, groups: int) -> LayerWork:
     out = (size - 1) // stride + 1
     weights = kernel * kernel * (cin // groups) * cout
-    kind = "depthwise" if groups > 1 else "conv"
+    kind = "depthwise" if 1 < groups == cin else "conv"
     return LayerWork(kind, weights * out * out, BYTES * (cin * size**2 + weights + cout + cout * out**2))
 
 

@@ -55,7 +55,8 @@ def scale_by(
     """`spec` with its widths and depths multiplied and another input resolution.
 
     Widths (stem and head too) are rounded to multiples of `divisor`, never below 90%; a width of
-    factor 1 is left as it is. Depths are rounded up. Both as in the authors' code.
+    factor 1 is left as it is. Depths are rounded up. Both as in the authors' code. Of a grouped stage the
+    width goes to the nearest that its groups divide (`StageSpec.widened`).
     """
 
     def channels(value: int) -> int:
@@ -63,7 +64,7 @@ def scale_by(
 
     stages = tuple(
         # 1e-9: 1.1 * 10 is 11.000000000000002, and that must not become 12
-        replace(stage, channels=channels(stage.channels), repeats=math.ceil(stage.repeats * depth - 1e-9))
+        replace(stage.widened(channels(stage.channels)), repeats=math.ceil(stage.repeats * depth - 1e-9))
         for stage in spec.stages
     )
     return spec.replace(

@@ -37,7 +37,9 @@ def graph_of(spec: NetworkSpec) -> Any:
                 continue
             side = -(-side // layer.stride)
             if isinstance(layer, Conv):
-                about = f"k{layer.kernel} s{layer.stride}" + (" depthwise" if layer.groups > 1 else "")
+                about = f"k{layer.kernel} s{layer.stride}"
+                if layer.groups > 1:
+                    about += " depthwise" if layer.groups == layer.in_channels else f" groups {layer.groups}"
                 came = node(f"{place}/{number}_conv", "Conv", [came], layer.out_channels, about)
             else:
                 came = node(f"{place}/{number}_pool", "Pool", [came], layer.out_channels, f"s{layer.stride}")

@@ -77,6 +77,35 @@ def test_what_is_left_for_torchvision_builds_there(space):
     build_torchvision(spec.replace(stages=tuple(stages)))
 
 
+def test_a_space_with_mobilenet_v3s_head_is_held_to_its_class():
+    """Which class of torchvision says a network is told by what all of a space share: its head."""
+    stage = {"op": ["mbconv3", "conv", "ds"], "channels": [16, 20], "stride": 2, "kernel": [3, 5]}
+    stages = [stage, stage | {"se_ratio": [0, 0.25], "activation": ["relu", "hard_swish", "silu"]}]
+    network = {"activation": "hard_swish", "pooled_channels": 24, "head_channels": 48}
+    space = exportable_space(own(*stages, **network), ("torchvision",))
+    assert space.stages[0].op == ("mbconv3", "ds")
+    specs = drawn(space, 3)
+    for spec in specs:
+        build_torchvision(spec)
+    assert {spec.pooled_channels for spec in specs} == {24}
+    with pytest.raises(
+        InputError, match=r"stem: nothing is left: .*MobileNetV3's stem is hard_swish, not relu"
+    ):
+        exportable_space(own(stage, **network | {"activation": "relu"}), ("torchvision",))
+
+
+def test_a_space_of_bottlenecks_is_held_to_regnet():
+    """By torchvision; timm's has four stages, which not all networks of a space need have."""
+    stage = {"op": ["bottleneck0.5", "bottleneck1"], "channels": 16, "stride": 2, "skip": ["projection"]}
+    rest = {"head_channels": 0, "dropout": 0, "stochastic_depth": 0, "activation": "relu"}
+    space = own(stage, stage, stage, stage | {"op": ["bottleneck1", "basic"]}, **rest)
+    left = exportable_space(space, ("torchvision",))
+    assert (space.size, left.size) == (16, 8)
+    build_torchvision(drawn(left, 1)[0])
+    with pytest.raises(InputError, match="stage0: nothing is left: .*its RegNet four stages"):
+        exportable_space(left, ("timm",))
+
+
 def test_a_head_that_torchvision_lacks_leaves_nothing():
     with pytest.raises(InputError, match="mobilenet-v4.*head: nothing is left: .*between the pooling"):
         exportable_space(get_space("mobilenet-v4"), ("torchvision",))
@@ -95,8 +124,8 @@ def test_a_rule_that_is_too_lax_is_caught(monkeypatch):
     """With the rule that plain convolutions have no SE left out, the same sample doesn't export."""
     strict = RULES["timm"]
 
-    def lax(stage, width):
-        reason = strict.stage(stage, width)
+    def lax(*given):
+        reason = strict.stage(*given)
         return None if reason == "its plain convolution has no SE" else reason
 
     monkeypatch.setitem(RULES, "timm", strict._replace(stage=lax))

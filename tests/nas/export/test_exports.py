@@ -96,7 +96,7 @@ def test_200_random_specs(space, random_specs):
     assert space == "mnasnet" or counts["timm"] >= 0.75 * number
 
 
-LARGE = ("efficientnet-b1", "efficientnet-b2", "efficientnetv2-b0", "mobilenetv3-large", "mobilenetv4-conv-m", "mobilenetv4-conv-l", *(f"efficientnet-lite{member}" for member in range(1, 5)), "efficientnetv2-s", "efficientnetv2-m", "efficientnetv2-l", "efficientnetv2-b1", "efficientnetv2-b2",
+LARGE = ("regnety-400mf", "regnety-800mf", "regnety-1.6gf", "efficientnet-b1", "efficientnet-b2", "efficientnetv2-b0", "mobilenetv3-large", "mobilenetv4-conv-m", "mobilenetv4-conv-l", *(f"efficientnet-lite{member}" for member in range(1, 5)), "efficientnetv2-s", "efficientnetv2-m", "efficientnetv2-l", "efficientnetv2-b1", "efficientnetv2-b2",
          "efficientnetv2-b3", "efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-b6",
          "efficientnet-b7")  # fmt: skip
 
@@ -114,8 +114,6 @@ def test_references(name):
         "mobilenet-v2": {"timm"},
         "mobilenet-v1": {"timm"},
         "resnet50": set(),
-        "mobilenetv3-large": {"timm"},
-        "mobilenetv3-small": {"timm"},
         **{f"mobilenetv4-conv-{size}": {"timm"} for size in "sml"},
     }
     expected |= {f"efficientnet-lite{member}": {"timm"} for member in range(5)}
@@ -162,6 +160,85 @@ def test_reasons_name_the_stage(stage, timm, torchvision):
                 make(spec)
 
 
+@pytest.mark.parametrize(
+    ("stage", "changes", "reason"),
+    [
+        (StageSpec("conv", 24), {}, "stage1: .*its MobileNetV3 has no op 'conv'"),
+        (StageSpec("ds", 24, activation="silu"), {}, "stage1: .*are relu and hard_swish, not silu"),
+        (StageSpec("ds", 24), {"activation": "silu"}, "stage0: .*are relu and hard_swish, not silu"),
+        (StageSpec("ds", 24, stride=3), {}, "stage1: .*stride 1 or 2, not 3"),
+        (StageSpec("ds", 24, skip="pooling"), {}, "stage1: .*no pooling skip"),
+        (StageSpec("mbconv", 16, expansion=1.1), {}, "stage1: .*keeps the width"),
+        (StageSpec("ds", 24), {"activation": "relu"}, "stem: .*hard_swish, not relu"),
+        (StageSpec("ds", 24), {"pooled_norm": True}, "head: .*has a bias, not BN"),
+        (StageSpec("ds", 24), {"head_channels": 0}, "head: .*1x1 convolution in the head"),
+        (StageSpec("ds", 24), {"in_channels": 1}, "stem: .*3 channels, not 1"),
+        (StageSpec("ds", 24, se_ratio=0.3), {"head_channels": 100, "stochastic_depth": 0.3}, None),
+        (StageSpec("mbconv", 22, 7, 2, 2.5, 2, 0.25, "none", gate="hard_sigmoid"), {"bn_eps": 0.1}, None),
+    ],
+)
+def test_mobilenet_v3_of_other_stages(stage, changes, reason):
+    """torchvision's MobileNetV3 takes any widths, or the stage and the reason are named."""
+    spec = small(reference("mobilenetv3-small"))
+    first = replace(spec.stages[0], activation="") if changes.get("activation") == "silu" else spec.stages[0]
+    spec = spec.replace(stages=(first, stage), **changes)
+    if reason is None:
+        build_torchvision(spec)
+    else:
+        with pytest.raises(NotExpressibleError, match=reason):
+            torchvision_arguments(spec)
+
+
+def grouped(channels=32, **fields):
+    given = {"stride": 2, "expansion": 1, "se_ratio": 0.25, "skip": "projection", "group_width": 8}
+    return StageSpec("bottleneck", channels, **given | fields)
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "timm", "torchvision"),
+    [
+        (grouped(kernel=5), {}, *["stage1: .*its RegNet are 3x3, not 5x5"] * 2),
+        (grouped(skip="none"), {}, *["stage1: .*a shortcut around each block"] * 2),
+        (grouped(skip="pooling"), {}, *["stage1: .*a shortcut around each block"] * 2),
+        (grouped(activation="silu"), {}, *["stage1: .*has one activation"] * 2),
+        (grouped(gate="hard_sigmoid"), {}, *["stage1: .*sigmoids as gates"] * 2),
+        (grouped(64, se_ratio=0.24, repeats=2), {}, *["stage1: .*no ratio gives 3 and 15 channels"] * 2),
+        (StageSpec("ds", 24), {}, "stage0: .*RegNet four stages of no", "stage0: .*no op 'bottleneck'"),
+        (grouped(), {"stochastic_depth": 0.2}, *["head: .*drops branches beside projections"] * 2),
+        (grouped(), {"dropout": 0.1}, None, "head: .*RegNet has no dropout"),
+        (grouped(), {"head_channels": 64}, None, "head: .*no convolution in the head"),
+        (grouped(), {"in_channels": 1}, None, "stem: .*3 channels, not 1"),
+        (grouped(), {"pooled_channels": 8}, "stage0: .*RegNet four", "stage0: .*MobileNetV3 has no op 'bott"),
+        (grouped(), {"stem": StemSpec(16, 7, 2, True)}, *["stem: .*3x3 convolution, not 7x7 with pool"] * 2),
+        (grouped(24, group_width=0), {}, None, None),
+        (grouped(stride=3), {}, "stage1: .*stride 1 or 2, not 3", None),
+        (grouped(30, expansion=0.5, group_width=5, repeats=2), {"activation": "silu"}, None, None),
+    ],
+)
+def test_regnets_of_other_stages(stage, changes, timm, torchvision):
+    """Any widths, groups and strides, or the stage and the reason are named."""
+    spec = NetworkSpec("net", (grouped(16), stage, grouped(32, stride=1), grouped(48)), StemSpec(16),
+                       head_channels=0, resolution=64, num_classes=5, activation="relu", dropout=0,
+                       stochastic_depth=0).replace(**changes)  # fmt: skip
+    for make, arguments, reason in (
+        (build_timm, timm_arguments, timm),
+        (build_torchvision, torchvision_arguments, torchvision),
+    ):
+        if reason is None:
+            make(spec)
+        else:
+            with pytest.raises(NotExpressibleError, match=reason):
+                arguments(spec)
+
+
+def test_five_stages_are_too_many_for_timms_regnet():
+    spec = reference("regnety-200mf").replace(num_classes=5)
+    spec = spec.replace(stages=(grouped(16), *(replace(stage, repeats=1) for stage in spec.stages)))
+    build_torchvision(spec)
+    with pytest.raises(NotExpressibleError, match="stage0: .*its RegNet four stages"):
+        build_timm(spec)
+
+
 def test_a_wrong_network_is_found_out():
     spec = small(reference("efficientnet-b0"))
     with pytest.raises(NotExpressibleError, match="parameters"):
@@ -171,13 +248,22 @@ def test_a_wrong_network_is_found_out():
         check_exact(spec, other, "ours")
 
 
-@pytest.mark.parametrize("write", [timm_module, torchvision_module])
-def test_the_module_stands_alone(write, tmp_path):
-    spec = reference("efficientnet-b0")
-    module = loaded(write(spec), tmp_path)
-    assert "nas" not in set(re.findall(r"^(?:from|import) (\w+)", write(spec), re.M))
+@pytest.mark.parametrize(
+    ("write", "name", "params", "maker"),
+    [
+        (timm_module, "efficientnet-b0", 5_288_548, "EfficientNet"),
+        (torchvision_module, "efficientnet-b0", 5_288_548, "EfficientNet"),
+        (torchvision_module, "mobilenetv3-small", 2_542_856, "MobileNetV3"),
+        (timm_module, "regnety-200mf", 3_162_996, "RegNet"),
+        (torchvision_module, "regnety-200mf", 3_162_996, "RegNet"),
+    ],
+)
+def test_the_module_stands_alone(write, name, params, maker, tmp_path):
+    text = write(reference(name))
+    module = loaded(text, tmp_path)
+    assert "nas" not in set(re.findall(r"^ *(?:from|import) (\w+)", text, re.M))
     model = module.build()
-    assert sum(p.numel() for p in model.parameters()) == 5_288_548
+    assert (type(model).__name__, sum(p.numel() for p in model.parameters())) == (maker, params)
     assert module.build(num_classes=7)(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
 
 

@@ -11,6 +11,7 @@ from timm.data import create_transform, resolve_model_data_config
 
 from nas.data.preparation import Preparation
 from nas.export import hub
+from nas.export.timm import build_timm
 from nas.network.builder import build
 from nas.report.hub_card import hub_card
 from nas.training.checkpoint import save_checkpoint
@@ -98,6 +99,17 @@ def test_a_known_network_goes_by_timms_name():
     yaml.safe_load(page.split("---")[1])
 
 
+def test_its_first_and_last_layers_go_by_timms_names():
+    """By which timm replaces them for other classes and channels."""
+    for name, first, last in (
+        ("mobilenetv3-small", "conv_stem", "classifier"),
+        ("regnety-200mf", "stem.conv", "head.fc"),
+    ):
+        spec = reference(name).replace(num_classes=3, resolution=64)
+        config = hub.hub_config(spec, name, preparation(spec, 1), build_timm(spec))["pretrained_cfg"]
+        assert (config["first_conv"], config["classifier"]) == (first, last)
+
+
 def test_another_network_in_the_folder_is_seen(monkeypatch):
     spec = own()
     real = hub.write_atomically
@@ -109,7 +121,7 @@ def test_another_network_in_the_folder_is_seen(monkeypatch):
     monkeypatch.setattr(hub, "_REGISTRATION", hub._REGISTRATION.replace("{name}", "swapped_{name}"))
     config = hub.hub_config
     monkeypatch.setattr(
-        hub, "hub_config", lambda s, name, p, settings: config(s, f"swapped_{name}", p, settings)
+        hub, "hub_config", lambda s, name, p, made, settings: config(s, f"swapped_{name}", p, made, settings)
     )
     with pytest.raises(InputError, match="timm reads another network"):
         hub.hub_files(spec, build(spec, seed=1), preparation(spec))

@@ -41,6 +41,12 @@ KNOWN = {
     "timm:mobilenetv4_conv_large": "mobilenetv4-conv-l",
     "timm:semnasnet_100": "mnasnet-a1",
     "timm:mnasnet_100": "mnasnet-b1",
+    "timm:regnety_002": "regnety-200mf",
+    "timm:regnety_004": "regnety-400mf",
+    "timm:regnety_008": "regnety-800mf",
+    "timm:regnety_016": "regnety-1.6gf",
+    "torchvision:regnet_y_400mf": "regnety-400mf",
+    "torchvision:regnet_y_1_6gf": "regnety-1.6gf",
     "torchvision:mnasnet1_0": "mnasnet-b1",
     **{f"timm:efficientnet_lite{member}": f"efficientnet-lite{member}" for member in range(5)},
 }
@@ -61,6 +67,9 @@ LARGE = tuple(
             "lite3",
             "lite4",
             "v3_large",
+            "y_008",
+            "y_016",
+            "y_1_6gf",
             "conv_medium",
             "conv_large",
         )
@@ -108,6 +117,10 @@ def returns(spec, count):
         count[library] = count.get(library, 0) + 1
 
 
+BOTH = ("efficientnet-b0", "efficientnetv2-b0", "mobilenetv3-small", "regnety-200mf")
+"""Of those below, what both libraries have."""
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -118,14 +131,16 @@ def returns(spec, count):
             "mobilenet-v2",
             "mobilenetv3-small",
             "mobilenetv4-conv-s",
+            "regnety-200mf",
         ),
         pytest.param("efficientnetv2-b0", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_exported_comes_back(name):
     count = {}
-    returns(resolve_spec(name).replace(num_classes=10, dropout=0.3), count)
-    assert count
+    dropout = 0 if "regnet" in name else 0.3  # torchvision's has none
+    returns(resolve_spec(name).replace(num_classes=10, dropout=dropout), count)
+    assert count.keys() == ({"timm", "torchvision"} if name in BOTH else {"timm"})
 
 
 def test_odd_networks_come_back():
@@ -141,6 +156,23 @@ def test_odd_networks_come_back():
     spec = NetworkSpec("odd", stages, StemSpec(12, 5), 50, 64, 4, 7, "hard_swish", 0.03, 1e-4, 0.35, 0.13)
     returns(spec, count)
     assert count == {"timm": 1}
+
+
+def test_odd_networks_of_mobilenet_v3s_kind_come_back():
+    """Other widths, kernels, gates and heads than the published ones, in a network with their head."""
+    hard = {"gate": "hard_sigmoid"}
+    stages = (
+        StageSpec("ds", 20, 5, 2, activation="relu"),
+        StageSpec("mbconv", 28, 7, 2, 2.75, 3, 0.25, activation="relu", **hard),
+        StageSpec("mbconv", 36, 3, 1, 4, 2, 0.5, "none", **hard),
+        StageSpec("ds", 36, 3, 1, 1, 2),
+    )
+    spec = NetworkSpec(
+        "odd", stages, StemSpec(12, 3, 1), 50, 64, 3, 7, "hard_swish", 0.03, 1e-4, 0.35, 0.13, 40
+    )
+    count = {}
+    returns(spec, count)
+    assert count == {"timm": 1, "torchvision": 1}
 
 
 @pytest.mark.slow
@@ -167,9 +199,18 @@ def test_all_known_networks_come_back():
         returns(resolve_spec(name).replace(num_classes=10), {})
 
 
-@pytest.mark.parametrize("write", [timm_module, torchvision_module])
-def test_what_nas_export_wrote_can_be_imported(write, tmp_path):
-    spec = reference("efficientnet-b0").replace(num_classes=10, resolution=160)
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (timm_module, "efficientnet-b0"),
+        (torchvision_module, "efficientnet-b0"),
+        (torchvision_module, "mobilenetv3-small"),
+        (timm_module, "regnety-200mf"),
+        (torchvision_module, "regnety-200mf"),
+    ],
+)
+def test_what_nas_export_wrote_can_be_imported(write, name, tmp_path):
+    spec = reference(name).replace(num_classes=10, resolution=160)
     library = write.__name__.partition("_")[0]
     (tmp_path / "b0.py").write_text(write(spec) + "\nraise SystemExit('this file is not run')\n")
     assert import_spec(f"{library}:{tmp_path / 'b0.py'}").digest == spec.digest
@@ -200,7 +241,8 @@ REFUSED = {
     "timm:resnetblur18": "anti-aliasing",
     "timm:resnet50_gn": "normalises with GroupNorm",
     "timm:ecaresnet26t": "a gate other than SE",
-    "torchvision:resnext50_32x4d": "grouped convolutions",
+    "timm:mobilenet_edgetpu_v2_xs": "grouped convolutions outside of bottlenecks",
+    "timm:regnetz_005": "no activation behind the sum",
     "torchvision:vit_b_16": "not built of MBConv, MobileNet or ResNet blocks",
     "torchvision:vgg11": "not built of MBConv, MobileNet or ResNet blocks",
 }

@@ -57,6 +57,7 @@ def test_golden(name):
         "mobilenetv3-small",
         "mobilenetv4-conv-s",
         "mobilenetv4-conv-m",
+        "regnety-200mf",
         "resnet50",
     ],
 )
@@ -99,6 +100,17 @@ def test_every_op_and_skip_equals_fvcore(op, skip, se):
     spec = NetworkSpec("any", stages, resolution=37)
     assert_equal_to_fvcore(spec, 37)
     assert build(spec)(torch.zeros(2, 3, 37, 37)).shape == (2, 1000)
+
+
+@pytest.mark.parametrize("group", [1, 2, 6, 0])
+def test_grouped_bottlenecks_equal_fvcore(group):
+    from search_spaces import NetworkSpec, StageSpec
+
+    stages = [
+        StageSpec("bottleneck", c, k, s, 0.5, 2, 0.25, "projection", group_width=group)
+        for c, k, s in ((12, 5, 2), (48, 3, 1), (24, 3, 2))
+    ]
+    assert_equal_to_fvcore(NetworkSpec("any", stages, resolution=37), 37)
 
 
 def test_the_benchmarks_convention_reproduces_all_records(benchmark_records):
