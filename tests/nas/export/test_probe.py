@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from torchvision.ops import StochasticDepth
 
 from nas.export.exact import NotExpressibleError, check_exact
-from nas.export.module import run_builder
 from nas.export.onnx import check_onnx, onnx_bytes
 from nas.export.probe import (
     SIZES,
@@ -26,8 +25,8 @@ from nas.export.probe import (
     sees,
 )
 from nas.export.program import check_program, compared_sizes, dynamic_axes, program_bytes
-from nas.export.timm import build_timm, timm_arguments, timm_builder
-from nas.export.torchvision import build_torchvision, torchvision_arguments, torchvision_builder
+from nas.export.timm import build_timm
+from nas.export.torchvision import build_torchvision
 from nas.network.builder import build
 from search_spaces import InputError, NetworkSpec, StageSpec
 from search_spaces.spec import StemSpec
@@ -178,123 +177,6 @@ def test_a_fault_in_a_library_is_seen(make, fault):
     FAULTS[fault](theirs)
     with pytest.raises(NotExpressibleError, match="differ|eps|drops"):
         check_exact(MBCONV, theirs, "theirs")
-
-
-POOLED = NetworkSpec(
-    "pooled",
-    (
-        StageSpec("ds", 16, se_ratio=0.25, activation="relu", gate="hard_sigmoid"),
-        StageSpec("mbconv", 24, 5, 2, 4, 3, 0.25, gate="hard_sigmoid"),
-    ),
-    stem=StemSpec(16),
-    head_channels=144,
-    num_classes=10,
-    resolution=64,
-    activation="hard_swish",
-    pooled_channels=32,
-)
-
-
-def of_block(index, **fields):
-    return lambda given: given["inverted_residual_setting"][index].update(fields)
-
-
-ARGUMENT_FAULTS = {
-    "kernel": of_block(2, kernel=3),
-    "activation": of_block(1, activation="RE"),
-    "another activation": of_block(0, activation="HS"),
-    "stride": of_block(1, stride=1),
-    "expansion": of_block(2, expanded_channels=80),
-    "no SE": of_block(3, use_se=False),
-    "SE rule": of_block(3, squeeze_channels=32),
-    "SE's gate": of_block(3, gate="sigmoid"),
-    "skip": of_block(3, skip=False),
-    "BN's epsilon": lambda given: given.update(bn_eps=1e-5),
-    "dropout": lambda given: given.update(dropout=0.3),
-    "stochastic depth": lambda given: given.update(stochastic_depth_prob=0.1),
-    "stem": lambda given: given.update(stem_stride=1),
-    "head": lambda given: given.update(lastconv_channels=136),
-    "last channel": lambda given: given.update(last_channel=40),
-}
-
-
-@cache
-def pooled():
-    """Seen to be the same network once."""
-    return build_torchvision(POOLED)
-
-
-@pytest.mark.parametrize("fault", ARGUMENT_FAULTS)
-def test_a_fault_in_what_mobilenet_v3_is_made_of_is_seen(fault):
-    given = deepcopy(torchvision_arguments(POOLED))
-    assert repr(run_builder(given, torchvision_builder(given))) == repr(pooled())
-    ARGUMENT_FAULTS[fault](given)
-    with pytest.raises(NotExpressibleError, match="differ|eps|drops|dropout|parameters|orders it otherwise"):
-        check_exact(POOLED, run_builder(given, torchvision_builder(given)), "torchvision")
-
-
-def bottleneck(channels, stride=2, se_ratio=0.25):
-    return StageSpec("bottleneck", channels, 3, stride, 1, 1, se_ratio, "projection", group_width=8)
-
-
-GROUPED = NetworkSpec(
-    "grouped", (bottleneck(16), bottleneck(16, 1), bottleneck(24), bottleneck(32)), StemSpec(16), 0, 64,
-    num_classes=10, activation="relu", dropout=0, stochastic_depth=0,
-)  # fmt: skip
-
-
-def of_stage(index, timm, theirs, value):
-    """A field of a stage, by what each library calls it."""
-
-    def plant(given):
-        if "stages" in given:
-            given["stages"][index][timm] = value
-        else:
-            given[theirs][index] = value
-
-    return plant
-
-
-REGNET_FAULTS = {
-    "group width": of_stage(2, "group_size", "group_widths", 12),
-    "SE's width": of_stage(2, "se_ratio", "se_ratios", 0.5),
-    "no SE": of_stage(2, "se_ratio", "se_ratios", 0),
-    "stride": of_stage(1, "stride", "strides", 2),
-    "width": of_stage(3, "out_chs", "widths", 40),
-    "inner width": of_stage(3, "bottle_ratio", "bottleneck_multipliers", 0.5),
-    "depth": of_stage(1, "depth", "depths", 2),
-    "activation": lambda given: given.update(
-        {name: "silu" for name in ("act_layer", "activation") if name in given}
-    ),
-    "BN's epsilon": lambda given: given.update(bn_eps=1e-5),
-    "BN's momentum": lambda given: given.update(bn_momentum=0.1),
-    "stem": lambda given: given.update(stem_stride=1),
-}
-
-
-@pytest.mark.parametrize(
-    "library",
-    [(timm_arguments, timm_builder), (torchvision_arguments, torchvision_builder)],
-    ids=["timm", "torchvision"],
-)
-@pytest.mark.parametrize("fault", REGNET_FAULTS)
-def test_a_fault_in_what_a_regnet_is_made_of_is_seen(fault, library):
-    arguments, make = library
-    given = deepcopy(arguments(GROUPED))
-    check_exact(GROUPED, run_builder(given, make(given)), "theirs", sizes=((64, 64),))
-    REGNET_FAULTS[fault](given)
-    with pytest.raises(
-        NotExpressibleError, match="differ|eps|momentum|parameters|orders it otherwise|BN layers"
-    ):
-        check_exact(GROUPED, run_builder(given, make(given)), "theirs")
-
-
-@pytest.mark.parametrize("fault", ["same padding", "bn epsilon", "missing gate", "skip left out"])
-def test_a_fault_in_torchvisions_mobilenet_v3_is_seen(fault):
-    theirs = deepcopy(pooled())
-    FAULTS[fault](theirs)
-    with pytest.raises(NotExpressibleError, match="differ|eps|drops"):
-        check_exact(POOLED, theirs, "torchvision")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
