@@ -32,10 +32,13 @@ _DRAWS = 8
 """Attempts at a proposal by a climb that is a new one."""
 _PATIENCE, _ELSEWHERE = 20, 0.5
 """After so many results without an improvement, a quarter of all at least, a part of proposals leads away."""
-_WHOLE, _SURE = 4, 0.5
-"""Evaluations to their end before any is ended early; how probably one that goes on is better."""
-_EARLY, _TOP = 12, 0.8
-"""After so many in a row that ended early, one goes on that is expected to be among the best of those."""
+_QUARTER, _WHOLE = 75, 4
+"""Percentile that one is to reach of the rewards after as much of an evaluation; until so many came to their
+end it goes on then."""
+_HOPE, _SURE = 0.3, 0.65
+"""Later it does if it is the best with that chance, and with a higher one whatever it showed."""
+_EARLY = 12
+"""After so many in a row that ended early one goes on that has reached the percentile."""
 _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
@@ -61,7 +64,7 @@ class PredictorGuided(Controller):
 
     An evaluation that was ended early tells of its end as far as others, which showed as much and came to
     theirs, let expect (`FidelityPredictor`). Asked whether one should go on (`goes_on`), it says so of those
-    that are probably better than the best, and of a few others, to learn what becomes of such.
+    that look good and may become the best, and of a few others, to learn what becomes of such.
 
     What is known from another task (`prior`) is one more input of the process, which finds out with the first
     results what it is worth here, and chooses every other architecture until then.
@@ -130,19 +133,22 @@ class PredictorGuided(Controller):
         return self._rewards.results.ids[int(rows[model.leader])]
 
     def goes_on(self, id: int, rewards: Mapping[float, float]) -> bool:
-        """Whether it is probably better than the best, or is one that something is learned from."""
+        """Whether it may become the best, or is one that something is learned from.
+
+        As in asynchronous successive halving (Li et al. 2020) it is to be in the best quarter of those that
+        came as far; and it is to have a chance, or such a one that it need not be.
+        """
         super().goes_on(id, rewards)
-        known = self._rewards.results.trainings
+        known, done = self._rewards.results.trainings, max(rewards)
+        others = self._rewards.rewards_at(done)
+        high = rewards[done] >= float(np.percentile([*others, rewards[done]], _QUARTER))
         if sum(map(known.whole, known.values)) < _WHOLE:
-            return True
+            return high
         with _blas().limit(limits=1):
-            judged, model = self._rewards.posterior_with(id, self._pending[id], rewards)
+            _, model = self._rewards.posterior_with(id, self._pending[id], rewards)
             found = model.leaders(model.seen[-1:], 1, upper_bound)
-        mean = float(model.means[-1])
-        if float(ndtr((mean - model.best) / found.deviations[0])) >= _SURE:
-            return True
-        others = np.isin(judged, known.ended_early)
-        return int(others.sum()) >= _EARLY and mean >= float(np.quantile(model.means[others], _TOP))
+        chance = float(ndtr((float(model.means[-1]) - model.best) / found.deviations[0]))
+        return chance >= _SURE or (high and (chance >= _HOPE or len(known.ended_early) >= _EARLY))
 
     def _propose(self) -> Architecture:
         # matrices this small lose time to threads, and one thread adds up the same in every process

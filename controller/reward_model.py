@@ -86,6 +86,15 @@ class RewardModel:
             self._views, self._next_fit = self._make_views(FidelityPredictor), 0
         self.results.add(id, architecture, values)
 
+    def rewards_at(self, fidelity: float) -> list[float]:
+        """What was told of evaluations after that share of them."""
+        lack, results = _lack(fidelity), self.results
+        of = [(a, results.trainings.values[id]) for id, a in zip(results.ids, results.seen, strict=True)]
+        there = [(architecture, values[lack]) for architecture, values in of if lack in values]
+        if not there:
+            return []
+        return list(self._rewards([a for a, _ in there], np.array([value for _, value in there])))
+
     def posterior(
         self, pending: Mapping[int, Architecture], rng: np.random.Generator | None = None
     ) -> tuple[Rows, Posterior]:
@@ -197,9 +206,7 @@ class RewardModel:
     def _values(self, architecture: Architecture, rewards: Mapping[float, float]) -> dict[float, float]:
         """What is learned of rewards, by the share of the evaluation that was still to come."""
         slope, offset = self.line(np.array([architecture]))
-        return {
-            round(1.0 - done, 9): float((reward - offset[0]) / slope[0]) for done, reward in rewards.items()
-        }
+        return {_lack(done): float((reward - offset[0]) / slope[0]) for done, reward in rewards.items()}
 
     def _rewards(self, architectures: Sequence[Architecture], values: Floats) -> Floats:
         slope, offset = self.line(np.array(architectures))
@@ -222,3 +229,8 @@ class RewardModel:
         ends = np.zeros(count), -np.ones(count)  # of new trainings: see `FidelityPredictor`
         z = np.column_stack([self._log_factor(slope), expected, *ends])
         return self._encoding(architectures), z, slope, offset
+
+
+def _lack(fidelity: float) -> float:
+    """The share of an evaluation that is still to come."""
+    return round(1.0 - fidelity, 9)

@@ -154,13 +154,13 @@ def test_what_goes_on_is_what_may_be_the_best():
         controller.goes_on(proposal.id, {0.125: 0.5})
 
 
-def test_the_first_go_on_and_now_and_then_another():
+def test_the_first_goes_on_and_now_and_then_another():
     """Of those that look far worse than the first four, too: what becomes of such is to be known."""
     controller, rng = PredictorGuided(SPACE, 0, initial=40), np.random.default_rng(0)
     ended = []
     for count in range(40):
         proposal = controller.ask()
-        level = 0.6 if count < 4 else 0.2
+        level = 0.6 + count / 20 if count < 4 else 0.2
         part = 1.0
         for done in (0.125, 0.25, 0.5):
             reward = level + 0.01 * float(rng.normal())
@@ -172,6 +172,16 @@ def test_the_first_go_on_and_now_and_then_another():
         ended.append(part)
     assert ended[:4] == [1.0] * 4
     assert 1 <= sum(part > 0.125 for part in ended[4:]) <= 18
+
+
+def test_it_is_to_be_among_the_best_of_those_that_came_as_far():
+    controller = PredictorGuided(SPACE, 0, initial=40)
+    verdicts = []
+    for reward in (0.3, 0.2, 0.1, 0.25, 0.4, 0.28):
+        proposal = controller.ask()
+        verdicts.append(controller.goes_on(proposal.id, {0.125: reward}))
+        controller.tell(proposal.id, reward, {"fidelity": 0.125})
+    assert verdicts == [True, False, False, False, True, False]
 
 
 @pytest.mark.parametrize(("reward", "fidelity"), [(float("nan"), 0.5), (0.5, 0.0), (0.5, 1.0), (0.5, -1)])
