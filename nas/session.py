@@ -27,6 +27,7 @@ from nas.search.journal import check_unused
 from nas.search.loop import SearchLoop
 from nas.search.own_cost import other_costs
 from nas.search.reward import AUTO
+from nas.search.rungs import check_ending
 from nas.search.snapshot import Snapshots
 from nas.search.trial import Record
 from nas.studies.exponent import ExponentStudy
@@ -143,6 +144,7 @@ def _run(
     joining = None if scorer.instant else _join(placement, console, new)
     try:
         made = scorer.make(placement.download, lambda text: print_once(text, console))
+        check_ending(scorer.early_stopping, made.epochs)
         settings = replace(settings, evaluator=replace(scorer.kept(made.data_digest), **made.decided))
         if new:
             settings = _fitted(settings, made.task, console)

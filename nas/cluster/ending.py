@@ -9,8 +9,8 @@ from ray import tune
 
 from nas.cluster.bridge import LoopSearch
 from nas.runs.train_settings import SCHEDULERS
-from nas.search.rungs import rungs
-from search_spaces.errors import InputError, unknown
+from nas.search.rungs import check_ending
+from search_spaces.errors import unknown
 
 
 class ControllersVerdict(tune.schedulers.FIFOScheduler):  # type: ignore[misc]
@@ -47,11 +47,7 @@ def check_scheduler(name: str, epochs: int) -> None:
     """
     if name not in SCHEDULERS:
         raise unknown("scheduler", name, SCHEDULERS)
-    if name != "none" and not rungs(epochs):
-        raise InputError(
-            f"scheduler {name!r}: a trial of {epochs} epoch{'' if epochs == 1 else 's'} is over before it "
-            "could be ended early; take more epochs, or `none`"
-        )
+    check_ending(name, epochs)
 
 
 def make_scheduler(name: str, epochs: int, search: LoopSearch) -> Any:

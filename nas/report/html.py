@@ -128,7 +128,8 @@ def _remarks(run: Run, records: Sequence[Record], results: Results, best: Scored
 
 def _proxy(settings: TrainSettings) -> str:
     proxy, recipe = settings.make_proxy(), settings.make_recipe()
-    return f"{settings.data} at {proxy.resolution} px, width x {proxy.width:g}, {recipe.epochs} epochs"
+    epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)}"
+    return f"{settings.data} at {proxy.resolution} px, width x {proxy.width:g}, {epochs}"
 
 
 def _winner(run: Run, best: Scored) -> str:

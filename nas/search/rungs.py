@@ -8,6 +8,7 @@ from contextlib import suppress
 from nas.errors import TrialFailedError
 from nas.search.reward import Reward
 from nas.search.trial import Measurement
+from search_spaces.errors import InputError
 
 _FIRST, _LATEST = 8, 0.75
 
@@ -25,6 +26,21 @@ def rungs(epochs: int) -> tuple[int, ...]:
         found.append(epoch)
         epoch *= 2
     return tuple(found)
+
+
+def check_ending(scheduler: str, epochs: int) -> None:
+    """Raise `InputError` for a scheduler that would have nothing to end.
+
+    Args:
+        scheduler: its name, `none` if trials are not ended early.
+        epochs: of a whole training.
+    """
+    if scheduler != "none" and not rungs(epochs):
+        count = f"{epochs} epoch{'' if epochs == 1 else 's'}"
+        raise InputError(
+            f"scheduler {scheduler!r}: a trial of {count} is over before it could be ended early; take more "
+            "epochs, or `none`"
+        )
 
 
 def rewards_of_parts(

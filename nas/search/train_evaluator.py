@@ -126,7 +126,8 @@ class TrainEvaluator(Evaluator):
             held_out += f" in each of {self.folds} folds ({self.scored:,} scored)"
         return (
             f"{printable(self.data.name)}, {len(self.data.train):,} images of {self.proxy.resolution} px to "
-            f"train and {held_out}, width x {self.proxy.width:g}, {self.epochs} epochs"
+            f"train and {held_out}, width x {self.proxy.width:g}, {self.epochs} "
+            f"epoch{'s' * (self.epochs != 1)}"
         )
 
     def without_data(self) -> TrainEvaluator:
