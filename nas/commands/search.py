@@ -165,8 +165,8 @@ _USUAL = RewardSettings()
 @options(*PLACE, "storage", "log")
 def search(folder: str | None, or_resume: bool, on_end: str | None, as_json: bool, **options: Any) -> None:
     """Search for a network on Ray: sample, train, score; writes a run folder."""
-    not_empty("on_end")
     placement = take_placement(options)
+    not_empty("on_end")
     if or_resume and folder is None:
         raise InputError("or-resume: give --out, so that it is known which run is meant")
     settings = _settings(options)
@@ -217,10 +217,10 @@ def resume(
 
     RUN is a run folder, or the copy that --storage kept of one, where its machine is lost.
     """
-    not_empty()
     if trials is not None and trials < 1:
         raise InputError(f"trials {trials}: expected an integer of at least 1")
     placement = take_placement(options)
+    not_empty()
     if folder is not None and not is_copy(run):
         raise InputError(f"out {folder!r}: only where RUN is the copy in a storage, {run!r} is none")
     if is_copy(run):

@@ -83,7 +83,7 @@ def read_basis(folder: Path) -> dict[str, Any] | None:
     parts = _read_parts(folder)
     if parts is None:
         return None
-    return {name: parts[name] for name in (*_PARTS, OWN, PRIOR) if name in parts}
+    return {name: parts[name] for name in (*_PARTS, OWN, PRIOR, COARSE) if name in parts}
 
 
 def _read_parts(folder: Path) -> dict[str, Any] | None:

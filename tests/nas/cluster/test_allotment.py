@@ -10,6 +10,7 @@ from nas import session
 from nas.cluster import nodes
 from nas.cluster.allotment import allot, with_decoding
 from nas.cluster.nodes import Resources, check_room, room
+from nas.cluster.runner import on_ray
 from nas.cluster.tune import _places
 from nas.runs.flat import make_settings
 from nas.runs.placement import Placement
@@ -83,7 +84,7 @@ def test_a_search_gives_them_to_its_trials_and_says_so(machines, monkeypatch, tm
     evaluator = SimpleNamespace(decodes=True, workers=1, gpu_memory=lambda space: 0)
     joined = SimpleNamespace(wait=lambda: None)
     for placement, expected in ((Placement(workers=2), 2), (Placement(2), 1), (Placement(1), 3)):
-        session._on_ray(evaluator, None, joined, "none", tmp_path, placement, console)
+        on_ray(evaluator, None, joined, "none", tmp_path, placement, console)
         assert shared[-1].workers == expected
         assert f"decoding: {expected} process" in console.file.getvalue().splitlines()[-1]
 
