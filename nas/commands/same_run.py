@@ -9,6 +9,8 @@ from typing import Any
 
 from nas.commands.exponent import as_measured
 from nas.export.exportable import parse_formats
+from nas.runs.basis import basis_of
+from nas.runs.copies import with_copies
 from nas.runs.flat import read_settings
 from nas.runs.folder import SETTINGS
 from nas.runs.settings import SearchSettings
@@ -42,10 +44,17 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
         for place in here | there  # what only one of them has is a difference too
         if (name := place[-1]) not in elsewhere and here.get(place) != there.get(place)
     ]
+    if not other and _table(settings) != _table(with_copies(folder, kept)):
+        other = [f"latency-table {settings.latency_table!r}: the run in {folder} has another one"]
     if not other and _as_fitted(settings.make_space(), kept.make_space()) != kept.make_space().to_document():
         other = [f"space {settings.space.name!r}: the run in {folder} was made with another content of it"]
     if other:
         raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
+
+
+def _table(settings: SearchSettings) -> object:
+    """What of a latency table counts."""
+    return basis_of(settings)["latency_table"]
 
 
 def _as_fitted(space: StagedSpace | ListedSpace, kept: StagedSpace | ListedSpace) -> dict[str, Any]:

@@ -76,6 +76,8 @@ def build(arguments=ARGUMENTS, **changes):
     given = dict(arguments)
     given.pop("network")
     given.pop("resolution")
+    for name in changes.keys() - {"num_classes", "dropout"}:  # its constructor takes any name, in silence
+        raise TypeError(f"build() got an unexpected keyword argument {name!r}")
     stride = given.pop("stem_stride", 2)
     depth = given.pop("stochastic_depth_prob", 0)
     width = given.pop("lastconv_channels", None)

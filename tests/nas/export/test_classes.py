@@ -9,11 +9,23 @@ import pytest
 from nas.export.exact import NotExpressibleError, check_exact
 from nas.export.module import run_builder
 from nas.export.timm import build_timm, timm_arguments, timm_builder
-from nas.export.torchvision import build_torchvision, torchvision_arguments, torchvision_builder
+from nas.export.torchvision import (
+    build_torchvision,
+    torchvision_arguments,
+    torchvision_builder,
+    torchvision_module,
+)
 from search_spaces import NetworkSpec, StageSpec, reference
 from search_spaces.spec import StemSpec
-from tests.nas.export.test_exports import small
+from tests.nas.export.test_exports import loaded, small
 from tests.nas.export.test_probe import FAULTS
+
+
+def test_a_mistyped_change_of_the_module_is_no_silence(tmp_path):
+    module = loaded(torchvision_module(small(reference("mobilenetv3-small"))), tmp_path)
+    assert module.build(num_classes=7).classifier[-1].out_features == 7
+    with pytest.raises(TypeError, match="'num_clases'"):
+        module.build(num_clases=7)
 
 
 @pytest.mark.parametrize(

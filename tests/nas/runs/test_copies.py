@@ -161,6 +161,19 @@ def test_a_latency_table_is_held_to_the_same_rule(tmp_path):
     good("resume", run, "--trials", "4")
 
 
+def test_the_same_search_has_the_same_latency_table(tmp_path):
+    first, other = table(tmp_path / "first.json", 1.0), table(tmp_path / "other.json", 2.0)
+    run = tmp_path / "run"
+    begun = ["search", "--space", "accel-nasbench", "--evaluator", "benchmark", "--controller", "random"]
+    begun += ["--target", "400M", "--trials", "2", "--out", run, "--latency-table"]
+    good(*begun, first)
+    good(*begun, table(tmp_path / "moved.json", 1.0), "--or-resume")
+    for again in ([*begun, other], begun[:-1]):
+        done = nas(*again, "--or-resume")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert f"the run in {run} has another one" in done.stderr
+
+
 class KilledError(BaseException):
     """As of a process that is killed."""
 
