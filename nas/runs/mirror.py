@@ -20,7 +20,7 @@ from nas.runs.copies import COPIES
 from nas.runs.growing import GrowingCopy, trials_of
 from nas.runs.link import STORAGE, keep_link
 from nas.runs.measured import EXPONENT, MEASURED
-from nas.runs.storage import is_part, is_url, open_storage, write_object
+from nas.runs.storage import is_part, is_url, open_storage, read_object, write_object
 from nas.search.journal import PROPOSALS, TRIALS
 from search_spaces.document import MAX_BYTES, is_temporary, make_folder, write_atomically
 from search_spaces.errors import InputError
@@ -128,7 +128,7 @@ class Mirror:
         changed = {name: c for name, c in whole.items() if c is not None and c != self._sent.get(name)}
         if not changed and not any(lines.values()):
             return
-        if self.files.cat_file(f"{self.root}/{_WRITER}") != self._token:
+        if read_object(self.files, f"{self.root}/{_WRITER}") != self._token:
             raise InputError("another process has taken over this run")
         # what makes it a run, then its trials, then what follows from them: a part of it is one, too
         for name in (name for name in changed if name not in _RESULTS):
@@ -194,7 +194,7 @@ def fetch_run(url: str, folder: Path, say: Callable[[str], None] = lambda text: 
             if files.exists(f"{root}/{name}"):
                 if files.size(f"{root}/{name}") > MAX_BYTES and name.endswith(".yaml"):
                     raise InputError(f"{url}: {name} is larger than {MAX_BYTES} bytes")
-                content[name] = files.cat_file(f"{root}/{name}")
+                content[name] = read_object(files, f"{root}/{name}")
         for name in _GROWING:
             content[name] = GrowingCopy(files, root, name, url).read()
     except InputError:

@@ -48,12 +48,32 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def check_plain(files: Any, *paths: str) -> None:
+    """Raise `InputError` for what a folder has in a file's place: whoever opens a pipe waits for ever."""
+    if is_folder(files):
+        for path in paths:
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise InputError(f"{path}: expected a file, it is a pipe, a device or a folder")
+
+
+def is_folder(files: Any) -> bool:
+    """Whether a file system is this machine's own."""
+    return "file" in (files.protocol if isinstance(files.protocol, tuple) else (files.protocol,))
+
+
+def read_object(files: Any, path: str) -> bytes:
+    """What is in a file of a storage; raises `InputError` as `check_plain`."""
+    check_plain(files, path)
+    found: bytes = files.cat_file(path)
+    return found
+
+
 def write_object(files: Any, path: str, data: bytes) -> None:
     """Write so that readers see all of it or nothing.
 
     An object store shows an object when its upload is complete; in a folder that takes a second name.
     """
-    if "file" not in (files.protocol if isinstance(files.protocol, tuple) else (files.protocol,)):
+    if not is_folder(files):
         files.pipe_file(path, data)
         return
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +123,11 @@ class Checkpoints:
         try:
             if files.size(path) > MAX_CHECKPOINT:
                 raise OSError(errno.EFBIG, f"{path}: larger than {MAX_CHECKPOINT} bytes, no checkpoint")
-            data = files.cat_file(path)
+            data = read_object(files, path)
         except FileNotFoundError:
             return None
+        except InputError as error:
+            raise OSError(errno.EINVAL, str(error)) from None
         from nas.training.stored import read_stored
 
         try:
@@ -154,7 +176,7 @@ class Checkpoints:
         """Whether this process sees the mark that another one left."""
         files, root = open_storage(self.url)
         try:
-            return bool(files.cat_file(f"{root}/{_MARK}") == mark.encode())
+            return bool(read_object(files, f"{root}/{_MARK}") == mark.encode())
         except OSError:
             return False
 

@@ -70,6 +70,21 @@ def test_a_run_with_a_pipe_in_a_files_place_is_refused_at_once(name, finished, t
     assert state(tmp_path / "x") == before
 
 
+@pytest.mark.parametrize("name", ["best.yaml", "search.yaml", "proposals.jsonl"])
+def test_so_is_the_copy_of_a_run(name, tmp_path, impatient):
+    small = ("--evaluator", "benchmark", "--controller", "random", "--trials", "2")
+    good("search", *small, "--out", "x", "--storage", tmp_path / "kept", cwd=tmp_path)
+    place = tmp_path / "kept" / "x" / name
+    if place.is_dir():
+        (place,) = place.iterdir()
+    place.unlink()
+    os.mkfifo(place)
+    done = nas("resume", tmp_path / "kept" / "x", "--out", "y", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "it is a pipe" in done.stderr or name == "search.yaml"
+    assert not (tmp_path / "y").exists()
+
+
 def test_what_is_nobodys_but_the_users_may_be_a_pipe(finished, tmp_path, impatient):
     shutil.copytree(finished, tmp_path / "x")
     os.mkfifo(tmp_path / "x" / "mine")
