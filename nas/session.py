@@ -144,7 +144,7 @@ def _run(
     joining = None if scorer.instant else _join(placement, console, new)
     try:
         made = scorer.make(placement.download, lambda text: print_once(text, console))
-        check_ending(scorer.early_stopping, made.epochs)
+        scheduler = _scheduler(scorer.early_stopping, made.epochs, new, say)
         settings = replace(settings, evaluator=replace(scorer.kept(made.data_digest), **made.decided))
         if new:
             settings = _fitted(settings, made.task, console)
@@ -160,7 +160,7 @@ def _run(
         evaluator, width, runner = _in_process(made)
     else:
         evaluator, width, runner = on_ray(
-            *(made, settings.make_space(), joining, scorer.early_stopping, folder, placement, console)
+            *(made, settings.make_space(), joining, scheduler, folder, placement, console)
         )
     del made  # the cluster's store holds its data once for all
     costs = other_costs(evaluator, settings.make_latency(), settings.own)
@@ -246,6 +246,18 @@ def _run(
     if not results.scored:
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run
+
+
+def _scheduler(name: str, epochs: int, new: bool, say: Callable[[str], None]) -> str:
+    """The scheduler, if it has anything to end; a run that began with one goes on without it."""
+    try:
+        check_ending(name, epochs)
+    except InputError as error:
+        if new:
+            raise
+        say(str(error))
+        return "none"
+    return name
 
 
 def _fitted(settings: SearchSettings, task: Mapping[str, int], console: Console) -> SearchSettings:

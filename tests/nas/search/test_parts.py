@@ -7,7 +7,8 @@ from nas.search.journal import Journal, read_records
 from nas.search.loop import SearchLoop
 from nas.search.reward import make_reward
 from nas.search.rungs import rungs
-from search_spaces import get_space
+from nas.session import _scheduler
+from search_spaces import InputError, get_space
 
 REWARD = make_reward("soft", {"macs": "400M"})
 EPOCHS = 8
@@ -114,3 +115,14 @@ def test_a_resumed_run_repeats_it(tmp_path, stop):
     found = [[(r.architecture, r.state, r.reward) for r in read_records(f)] for f in (whole, parts)]
     assert found[0] == found[1]
     assert {state for _, state, _ in found[0]} == {"finished", "stopped"}
+
+
+def test_a_run_that_began_with_a_scheduler_of_no_use_goes_on_without_it():
+    said = []
+    assert _scheduler("asha", 1, False, said.append) == "none"
+    assert ["a trial of 1 epoch is over" in line for line in said] == [True]
+    with pytest.raises(InputError, match="scheduler 'asha': a trial of 1 epoch"):
+        _scheduler("asha", 1, True, said.append)
+    assert _scheduler("asha", 2, True, said.append) == "asha"
+    assert _scheduler("none", 1, True, said.append) == "none"
+    assert len(said) == 1
