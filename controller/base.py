@@ -107,11 +107,15 @@ class Controller(ABC):
 
         Raises:
             UnknownProposalError: the proposal was never asked, or already has a result.
-            ControllerError: the reward is NaN or infinite; the proposal stays pending.
+            ControllerError: the reward is NaN or infinite, or the fidelity no share; the proposal stays
+                pending.
         """
         self._check_pending(id)
         if not math.isfinite(reward):
             raise ControllerError(f"proposal {id}: reward {reward} is not finite; call fail() instead")
+        if not 0 < (metrics or {}).get("fidelity", 1.0) <= 1:
+            fidelity = (metrics or {})["fidelity"]
+            raise ControllerError(f"proposal {id}: fidelity {fidelity}: expected a share above 0, at most 1")
         proposal = Proposal(id, self._pending.pop(id))
         if self._best is None or (reward, -id) > (self._best[0], -self._best[1]):
             self._best = float(reward), id
@@ -130,8 +134,7 @@ class Controller(ABC):
             ControllerError: the reward is not finite, or the fidelity is no such share.
         """
         self._check_pending(id)
-        if not math.isfinite(reward) or not 0 < fidelity < 1:
-            raise ControllerError(f"proposal {id}: reward {reward} at fidelity {fidelity}")
+        _check_part(id, reward, fidelity)
         self._observe_part(Proposal(id, self._pending[id]), float(reward), float(fidelity))
 
     def goes_on(self, id: int, rewards: Mapping[float, float]) -> bool:
@@ -143,8 +146,13 @@ class Controller(ABC):
 
         Raises:
             UnknownProposalError: the proposal was never asked, or already has a result.
+            ControllerError: there is none, or one that `report` would not take.
         """
         self._check_pending(id)
+        if not rewards:
+            raise ControllerError(f"proposal {id}: no reward to go by")
+        for fidelity, reward in rewards.items():
+            _check_part(id, reward, fidelity)
         return True
 
     def incumbent(self) -> int | None:
@@ -270,3 +278,11 @@ class Controller(ABC):
                     seen.add(neighbour)
                     queue.append(neighbour)
         raise SpaceExhaustedError(f"all {self.space.size} architectures of {self.space.name!r} are pending")
+
+
+def _check_part(id: int, reward: float, fidelity: float) -> None:
+    if not math.isfinite(reward) or not 0 < fidelity < 1:
+        raise ControllerError(
+            f"proposal {id}: reward {reward} after a share of {fidelity}: expected a finite reward and a "
+            "share between 0 and 1"
+        )

@@ -38,7 +38,7 @@ end it goes on then."""
 _HOPE, _SURE = 0.3, 0.65
 """Later it does if it is the best with that chance, and with a higher one whatever it showed."""
 _EARLY = 12
-"""After so many in a row that ended early one goes on that has reached the percentile."""
+"""After so many in a row that ended early one goes on that reaches the percentile of those."""
 _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
@@ -144,11 +144,16 @@ class PredictorGuided(Controller):
         high = rewards[done] >= float(np.percentile([*others, rewards[done]], _QUARTER))
         if sum(map(known.whole, known.values)) < _WHOLE:
             return high
+        lately = known.ended_early
+        if len(lately) >= _EARLY:  # as good as those that ended lately, however good others were before
+            others = self._rewards.rewards_at(done, lately)
+            if rewards[done] >= float(np.percentile([*others, rewards[done]], _QUARTER)):
+                return True
         with _blas().limit(limits=1):
             _, model = self._rewards.posterior_with(id, self._pending[id], rewards)
             found = model.leaders(model.seen[-1:], 1, upper_bound)
         chance = float(ndtr((float(model.means[-1]) - model.best) / found.deviations[0]))
-        return chance >= _SURE or (high and (chance >= _HOPE or len(known.ended_early) >= _EARLY))
+        return chance >= _SURE or (high and chance >= _HOPE)
 
     def _propose(self) -> Architecture:
         # matrices this small lose time to threads, and one thread adds up the same in every process
@@ -285,7 +290,7 @@ class PredictorGuided(Controller):
         elif self._asked_after[proposal.id] == self._improved:
             self._fruitless += fidelity
         expected = self._expected.pop(proposal.id, None)
-        if expected is not None:
+        if expected is not None and fidelity == 1:  # a whole evaluation is what was expected
             self._compared = [*self._compared, (expected, reward)][-_WINDOW:]
 
     def _observe_failure(self, proposal: Proposal, reason: str) -> None:
@@ -294,6 +299,7 @@ class PredictorGuided(Controller):
 
     def _asked(self, proposal: Proposal) -> None:
         self._expected.pop(proposal.id, None)
+        self._parts.pop(proposal.id, None)  # of another architecture in its place
         self._asked_after[proposal.id :] = [self._improved, *self._asked_after[proposal.id + 1 :]]
         if self._forecast is not None:
             self._expected[proposal.id] = self._forecast

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,6 +66,7 @@ class RewardModel:
         self._encoded = EncodedArchitectures(self._describe)
         self._same = all(np.ptp(part) == 0 for part in lines)  # then the one is the other
         self._views, self._next_fit = self._make_views(Predictor), 0
+        self._judging: tuple[int, list[View]] = (0, [])
         self.results = Evaluated()
 
     @property
@@ -86,10 +87,19 @@ class RewardModel:
             self._views, self._next_fit = self._make_views(FidelityPredictor), 0
         self.results.add(id, architecture, values)
 
-    def rewards_at(self, fidelity: float) -> list[float]:
-        """What was told of evaluations after that share of them."""
+    def rewards_at(self, fidelity: float, among: Collection[int] | None = None) -> list[float]:
+        """What was told of evaluations after that share of them.
+
+        Args:
+            fidelity: the share.
+            among: ids of the proposals that count; None: all.
+        """
         lack, results = _lack(fidelity), self.results
-        of = [(a, results.trainings.values[id]) for id, a in zip(results.ids, results.seen, strict=True)]
+        of = [
+            (architecture, results.trainings.values[id])
+            for id, architecture in zip(results.ids, results.seen, strict=True)
+            if among is None or id in among
+        ]
         there = [(architecture, values[lack]) for architecture, values in of if lack in values]
         if not there:
             return []
@@ -136,9 +146,22 @@ class RewardModel:
         results.early = True
         data, views = self._data(results, np.arange(len(results))), self._views
         if not self.results.early:
-            views = self._make_views(FidelityPredictor)
-            self._fit(views, data, 25, np.random.default_rng(0))
+            views = self._judges()
         return np.array(results.ids), self._posterior(views[int(np.argmax(chances(views)))], data, None)
+
+    def _judges(self) -> list[View]:
+        """Views for parts of evaluations, while all came to their end; fitted as seldom as the others are."""
+        due, views = self._judging
+        total = len(self.results)
+        if total >= due:
+            views, whole = self._make_views(FidelityPredictor), Evaluated()
+            for id, architecture in zip(self.results.ids, self.results.seen, strict=True):
+                whole.add(id, architecture, self.results.trainings.values[id])
+            whole.early = True
+            _, rows = whole.kept(self._rewards)
+            self._fit(views, self._data(whole, rows), 25, np.random.default_rng(0))
+            self._judging = max(total + 4, int(total * 1.15)), views
+        return views
 
     def line(self, architectures: Rows) -> tuple[Floats, Floats]:
         """(slope, offset) of the reward in what is learned, each of shape (n,)."""

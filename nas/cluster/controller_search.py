@@ -53,8 +53,8 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
     ) -> None:
         if mode not in (None, "min", "max"):
             raise InputError(f"mode {mode!r}: expected 'min' or 'max'")
-        if epochs is not None and epochs < 1:
-            raise InputError(f"epochs {epochs}: expected at least 1")
+        if epochs is not None and (type(epochs) is not int or epochs < 1):
+            raise InputError(f"epochs {epochs!r}: expected a whole number of at least 1")
         super().__init__(metric=metric, mode=mode or "max")
         self.controller, self.epochs = controller, epochs
         self._stated: tuple[str | None, str | None] = (metric, mode)
@@ -147,7 +147,8 @@ class ControllerSearch(Searcher):  # type: ignore[misc]
                 return
             self.controller.amend(proposal, Architecture(again))
         found = {name: number(given) for name, given in (result or {}).items()}
-        numbers = {name: one for name, one in found.items() if one is not None}
+        # what a trainable calls so is its own affair
+        numbers = {name: one for name, one in found.items() if one is not None and name != "fidelity"}
         done = numbers.get("training_iteration", 0) / (self.epochs or 1)
         if self.epochs is not None and 0 < done < 1:
             numbers["fidelity"] = done

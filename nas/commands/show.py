@@ -25,6 +25,7 @@ from nas.report.tables import difference_tables, pareto_table, spec_table, trial
 from nas.runs.folder import Run, check_run_places
 from nas.runs.measured import read_measured
 from nas.runs.several import SORTS, differences, find_runs, read_runs, sort_runs
+from nas.search.trial import STOPPED
 from nas.studies.ridge_sweep import SWEEP, parse_ridges, sweep_ridges
 from nas.studies.run_ranking import judge_run
 from search_spaces.errors import InputError
@@ -195,10 +196,10 @@ def show_run(run: Run, top: int = 5) -> None:
     records = run.records()
     console = out()
     results = run.results(records)
-    console.print(
-        f"{run.folder}: {len(records)} of {run.goal(len(records))} trials ended, {results.failed} failed",
-        highlight=False,
-    )
+    words = f"{len(records)} of {run.goal(len(records))} trials ended, {results.failed} failed"
+    if results.states[STOPPED]:
+        words += f", {results.states[STOPPED]} ended early"
+    console.print(f"{run.folder}: {words}", highlight=False)
     if (stages := stage_results(run, records)) is not None:
         console.print(stages.line, highlight=False, soft_wrap=True)
     best = run.winner(results)

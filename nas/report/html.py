@@ -29,7 +29,7 @@ from nas.runs.train_settings import TrainSettings
 from nas.search.ranking import RankingSheet
 from nas.search.results import Results
 from nas.search.reward import Reward
-from nas.search.trial import FAILED, FINISHED, Record, Scored
+from nas.search.trial import FAILED, FINISHED, STOPPED, Record, Scored
 from nas.studies.run_ranking import judge_run
 from search_spaces.counting import count_text
 from search_spaces.document import dump_yaml, write_atomically
@@ -93,7 +93,12 @@ def _summary(run: Run, records: Sequence[Record], results: Results, best: Scored
         *((f"its {cost_label(name)}", si(best.costs[name])) for name in results.costs),
         *([] if "params" in results.costs else [("its params", si(best.costs["params"]))]),
         *_aims(settings.reward.make()),
-        ("trials", f"{len(records):,}" + (f", {results.failed} failed" if results.failed else "")),
+        (
+            "trials",
+            f"{len(records):,}"
+            + (f", {results.failed} failed" if results.failed else "")
+            + (f", {results.states[STOPPED]} ended early" if results.states[STOPPED] else ""),
+        ),
         ("space", count_text(run.space.size)),
     ]
     shown = "".join(

@@ -141,7 +141,7 @@ class SearchSettings:
                 f"until 'converged': controller {self.controller.name!r} has no predictor to say so; "
                 "use --controller predictor"
             )
-        if self.evaluator.early_stopping == "predictor" and self.controller.name != "predictor":
+        if self.evaluator.early_stopping == "predictor" and not CONTROLLERS[self.controller.name]().judges:
             raise InputError(
                 f"scheduler 'predictor': controller {self.controller.name!r} can't judge trials; "
                 "use --controller predictor"

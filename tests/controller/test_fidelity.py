@@ -171,7 +171,7 @@ def test_the_first_goes_on_and_now_and_then_another():
         controller.tell(proposal.id, level + 0.01 * float(rng.normal()), {"fidelity": part})
         ended.append(part)
     assert ended[:4] == [1.0] * 4
-    assert 1 <= sum(part > 0.125 for part in ended[4:]) <= 18
+    assert 1 <= ended[4:].count(1.0) <= 6
 
 
 def test_it_is_to_be_among_the_best_of_those_that_came_as_far():
@@ -184,14 +184,48 @@ def test_it_is_to_be_among_the_best_of_those_that_came_as_far():
     assert verdicts == [True, False, False, False, True, False]
 
 
-@pytest.mark.parametrize(("reward", "fidelity"), [(float("nan"), 0.5), (0.5, 0.0), (0.5, 1.0), (0.5, -1)])
+NONE = [(float("nan"), 0.5), (float("inf"), 0.5), (0.5, 0.0), (0.5, 1.0), (0.5, -1), (0.5, float("nan"))]
+
+
+@pytest.mark.parametrize(("reward", "fidelity"), NONE)
 def test_reports_that_are_none(reward, fidelity):
     controller = PredictorGuided(SPACE, 0)
     proposal = controller.ask()
     with pytest.raises(ControllerError, match="proposal 0"):
         controller.report(proposal.id, reward, fidelity)
+    with pytest.raises(ControllerError, match="proposal 0"):
+        controller.goes_on(proposal.id, {0.5: 0.5, fidelity: reward})
+    with pytest.raises(ControllerError, match="proposal 0: no reward"):
+        controller.goes_on(proposal.id, {})
     with pytest.raises(ControllerError, match="never asked"):
         controller.report(5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("fidelity", [0.0, -1.0, 1.5, float("nan")])
+def test_a_result_of_no_share_of_an_evaluation_is_refused(fidelity):
+    controller = PredictorGuided(SPACE, 0)
+    proposal = controller.ask()
+    with pytest.raises(ControllerError, match="proposal 0: fidelity"):
+        controller.tell(proposal.id, 0.5, {"fidelity": fidelity})
+    assert controller.pending == (proposal,)
+
+
+def test_what_was_reported_of_another_architecture_is_forgotten():
+    controller = PredictorGuided(SPACE, 0)
+    proposal = controller.ask()
+    controller.report(proposal.id, 0.99, 0.125)
+    controller.amend(proposal.id, SPACE.sample(np.random.default_rng(0)))
+    controller.tell(proposal.id, 0.1)
+    assert controller._rewards.results.trainings.values[0] == {0.0: 0.1}
+
+
+def test_forecasts_are_compared_with_whole_evaluations():
+    """Of the end of a training: its beginning is another thing, and would make them look wrong."""
+    controller, rng = PredictorGuided(SPACE, 0), np.random.default_rng(0)
+    for count in range(40):
+        tell(controller, controller.ask(), 1.0 if count % 2 else 0.125, rng)
+    assert len(controller._compared) == 15
+    assert controller.metrics["predictor/rank_correlation"] > 0.3
 
 
 def test_lines_bring_early_values_to_where_trainings_end():

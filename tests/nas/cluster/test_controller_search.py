@@ -189,5 +189,18 @@ def test_with_its_epochs_a_trial_that_ended_early_is_told_as_a_part():
         (0, 0.1, 1 / 8), (0, 0.2, 1 / 4), (0, 0.4, 1 / 2),
         (1, 0.1, 1 / 8), (1, 0.2, 1 / 4), (1, 0.4, 1 / 2), (1, 0.8, None),
     ]  # fmt: skip
-    with pytest.raises(InputError, match="epochs 0"):
-        made(epochs=0)
+    for epochs in (0, 2.5, float("nan"), True, "8"):
+        with pytest.raises(InputError, match="epochs .*: expected a whole number"):
+            made(epochs=epochs)
+
+
+@pytest.mark.parametrize("epochs", [None, 8])
+def test_a_trainables_own_fidelity_is_its_own_affair(epochs):
+    adapter = ControllerSearch(
+        make_controller("random", get_space("efficientnet"), 0), "score", epochs=epochs
+    )
+    told = []
+    adapter.controller.tell = lambda id, reward, metrics: told.append(metrics)
+    adapter.suggest("a")
+    adapter.on_trial_complete("a", {"score": 0.5, "training_iteration": 8, "fidelity": 0.3})
+    assert "fidelity" not in told[0]

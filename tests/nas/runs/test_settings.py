@@ -153,3 +153,11 @@ def test_a_resumed_run_gets_what_it_had(tmp_path):
         Placement(cpus="two")
     with pytest.raises(InputError, match="workers -1: expected an integer from 0 to 256"):
         Placement(workers=-1)
+
+
+def test_a_controller_that_judges_may_end_trials(monkeypatch):
+    """A package's own, too: it is asked and not known by its name."""
+    with pytest.raises(InputError, match="scheduler 'predictor': controller 'random' can't judge trials"):
+        make_settings(controller="random", scheduler="predictor")
+    monkeypatch.setattr("controller.random_search.RandomSearch.judges", True)
+    assert make_settings(controller="random", scheduler="predictor").training.scheduler == "predictor"
