@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from torch import nn
@@ -232,12 +232,18 @@ def _ends(model: nn.Module) -> Iterator[str]:
         yield f"its head has {len(middle)} layers between the pooling and the classifier, not one"
     elif middle and (getattr(middle[0], "bias", None) is None) != normed:
         yield "the layer between the pooling and the classifier has neither bias nor BN, or both"
-    elif not middle and sum(isinstance(m, nn.Linear) for m in kinds) > 1:
+    elif not middle and len(_linear(model, kinds)) > 1:
         yield "it has a linear layer before the classifier"
     found = [getattr(module, "downsample", None) for module in model.modules()]
     shortcuts = [shortcut for shortcut in found if isinstance(shortcut, nn.Module)]
     if any(isinstance(m, nn.AvgPool2d) for shortcut in shortcuts for m in shortcut.modules()):
         yield "it pools in its projections (ResNet-D)"
+
+
+def _linear(model: nn.Module, kinds: Iterable[nn.Module]) -> list[nn.Module]:
+    """The linear layers that images go through; those that weigh a CondConv's kernels are a part of it."""
+    weighing = [getattr(module, "routing_fn", None) for module in model.modules()]
+    return [m for m in kinds if isinstance(m, nn.Linear) and not any(m is one for one in weighing)]
 
 
 def _usual(pool: nn.MaxPool2d) -> bool:
