@@ -240,7 +240,7 @@ def _ends(model: nn.Module) -> Iterator[str]:
         yield "it pools in its projections (ResNet-D)"
 
 
-def _linear(model: nn.Module, kinds: Iterable[nn.Module]) -> list[nn.Module]:
+def _linear(model: nn.Module, kinds: Iterable[object]) -> list[nn.Module]:
     """The linear layers that images go through; those that weigh a CondConv's kernels are a part of it."""
     weighing = [getattr(module, "routing_fn", None) for module in model.modules()]
     return [m for m in kinds if isinstance(m, nn.Linear) and not any(m is one for one in weighing)]

@@ -320,7 +320,13 @@ def test_import_command(tmp_path):
     assert nas("import", cwd=tmp_path).returncode == 2
 
 
-SAMPLE = ("timm:mobilenetv1_100", "torchvision:mnasnet0_5", "timm:tf_efficientnet_b0", "timm:mixnet_s")
+SAMPLE = (
+    "timm:mobilenetv1_100",
+    "torchvision:mnasnet0_5",
+    "timm:tf_efficientnet_b0",
+    "timm:mixnet_s",
+    "timm:efficientnet_cc_b0_4e",
+)
 
 
 def test_the_page_of_imports_is_true():
