@@ -26,7 +26,6 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 from search_spaces.space import SearchSpace
 
-_FIT_ON = 300
 _CLIMBS = 3
 _DRAWS = 8
 """Attempts at a proposal by a climb that is a new one."""
