@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
-from nas.runs.storage import check_plain, write_object
+from nas.runs.storage import check_no_pipe, write_object
 from search_spaces.errors import InputError
 
 _NAME = re.compile(r"(?:(\d+)\.)?(\d+)")
@@ -40,7 +40,7 @@ class GrowingCopy:
         # a generation counts from when its beginning is up
         self.generation = max((g for g, offset in map(_place, listed) if offset == 0), default=0)
         parts = [path for path in listed if _place(path)[0] == self.generation]
-        check_plain(self.files, *parts)
+        check_no_pipe(self.files, *parts)
         # by their ranges: `cat` would take brackets in a path for a pattern
         data = self.files.cat_ranges(parts, [None] * len(parts), [None] * len(parts), on_error="raise")
         whole = bytearray()

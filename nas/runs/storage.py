@@ -48,7 +48,7 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
-def check_plain(files: Any, *paths: str) -> None:
+def check_no_pipe(files: Any, *paths: str) -> None:
     """Raise `InputError` for what a folder has in a file's place: whoever opens a pipe waits for ever."""
     if is_folder(files):
         for path in paths:
@@ -62,8 +62,8 @@ def is_folder(files: Any) -> bool:
 
 
 def read_object(files: Any, path: str) -> bytes:
-    """What is in a file of a storage; raises `InputError` as `check_plain`."""
-    check_plain(files, path)
+    """What is in a file of a storage; raises `InputError` as `check_no_pipe`."""
+    check_no_pipe(files, path)
     found: bytes = files.cat_file(path)
     return found
 

@@ -93,7 +93,7 @@ class RunTrainings:
         if not FEWEST_NETWORKS <= len(self.networks) <= MOST:
             raise InputError(
                 f"{self._option} {', '.join(self.sources)}: {len(self.networks)} different networks have "
-                f"finished (what ended early doesn't count), expected {FEWEST_NETWORKS} to {MOST:,}"
+                f"finished, expected {FEWEST_NETWORKS} to {MOST:,} (what was ended early doesn't count)"
             )
         rows = np.array([record.architecture for record in self.networks], dtype=np.int64)
         return Trainings(self.space, rows, self.accuracies, self.curves)
