@@ -234,7 +234,9 @@ def test_a_node_without_the_data_or_the_storage_is_named(tmp_path):
         search(tmp_path, Noted(tmp_path), 2, storage="/proc/nowhere")
 
 
-@pytest.mark.parametrize("scheduler", ["asha", "predictor", pytest.param("median", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "scheduler", ["predictor", *(pytest.param(name, marks=pytest.mark.slow) for name in ("asha", "median"))]
+)
 def test_schedulers_end_trials_early(tmp_path, scheduler):
     controller = "predictor" if scheduler == "predictor" else "random"
     records = search(tmp_path, Fake(epochs=9), 30, scheduler=scheduler, controller=controller)
