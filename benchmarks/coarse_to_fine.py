@@ -1,15 +1,14 @@
 """What a coarse stage saves: evaluations of both stages to 95 and 99% of the way, beside one stage.
 
-Each line is a search of TRIALS at most: in one stage, or with a coarse stage first, a DESIGN as `nas search
+Each line is a search of TRIALS at most: in one stage, or with a coarse stage first, a STAGE as `nas search
 --coarse` takes it (`40`, `40,op,channels,repeats`; a share is one of TRIALS). `ratio` is the median against
 that of one stage. Behind it, how far the best network with these ties is on the way.
 
-    python benchmarks/coarse_to_fine.py [SEEDS TRIALS PENDING PROCESSES FIRST_SEED] [ORACLE|DESIGN ...]
+    python benchmarks/coarse_to_fine.py [SEEDS TRIALS PENDING PROCESSES FIRST_SEED] [ORACLE|STAGE ...]
 
-A DESIGN that is a number alone comes after an ORACLE or another DESIGN, or else behind all five numbers.
+A STAGE that is a number alone comes after an ORACLE or another STAGE, or else behind all five numbers.
 """
 
-import math
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -19,34 +18,23 @@ from functools import cache
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from evaluations import GOALS, evaluations, oracle_of
 
 from controller import make_controller
 from nas.benchmark.landmarks import climbed_landmarks
 from nas.benchmark.load import CURVES
-from nas.benchmark.source import OracleSource, make_oracle
 from nas.benchmark.surrogate import FAMILIES
 from nas.runs.coarse_settings import as_coarse
 from search_spaces.coarse import CoarseSpace
 
 ORACLES = (*FAMILIES, CURVES)
 ONE = "one stage"
-DESIGNS = (ONE, "20", "40", "60", "40,op,channels,repeats", "40,op,channels,repeats,kernel")
-GOALS = ("95%", "99%")
+STAGES = (ONE, "20", "40", "60", "40,op,channels,repeats", "40,op,channels,repeats,kernel")
 
 
-@cache
-def oracle_of(name):
-    if name == CURVES:
-        source = OracleSource(name, "table", targets=(("macs", 400e6),))
-    else:
-        source = OracleSource(name)
-    oracle = make_oracle(source)
-    return oracle, oracle.landmarks()
-
-
-def stage_of(space, design, trials):
-    """The coarse stage; fields that the space doesn't decide are left out, so that a design fits several."""
-    settings = as_coarse(design)
+def stage_of(space, stage, trials):
+    """The coarse stage; fields that the space doesn't decide are left out, so that a stage fits several."""
+    settings = as_coarse(stage)
     decided = {name for d in space.decisions for name in d.name.rpartition(".")[2].split("+")}
     varied = ",".join(name for name in settings.varied.split(",") if name in decided)
     return replace(settings, varied=varied).stage(space, trials)
@@ -63,23 +51,11 @@ def reached_by(name, varied):
 
 def run(task):
     """Results until each goal was reached; one more than there are trials where it wasn't."""
-    name, design, seed, trials, pending = task
-    oracle, landmarks = oracle_of(name)
-    coarse = None if design == ONE else stage_of(oracle.space, design, trials)
+    name, stage, seed, trials, pending = task
+    oracle, _ = oracle_of(name)
+    coarse = None if stage == ONE else stage_of(oracle.space, stage, trials)
     controller = make_controller("predictor", oracle.space, seed, None, oracle.objective, coarse=coarse)
-    goals, rng = np.array([landmarks.goals[goal] for goal in GOALS]), np.random.default_rng([seed, 1])
-    waiting, reached, best = [], np.full(len(goals), trials + 1), -math.inf
-    for count in range(1, trials + 1):
-        while len(waiting) < pending:
-            waiting.append(controller.ask())
-        proposal = waiting.pop(int(rng.integers(len(waiting))))
-        reward = float(oracle.rewards(np.array([proposal.architecture]))[0])
-        controller.tell(proposal.id, reward)
-        best = max(best, reward)
-        reached[(reached > trials) & (goals <= best + 1e-12)] = count
-        if (reached <= trials).all():
-            break
-    return reached
+    return evaluations(controller, name, seed, trials, pending)
 
 
 def main(*words):
@@ -88,16 +64,16 @@ def main(*words):
         numbers.append(int(words[len(numbers)]))
     seeds, trials, pending, processes, first = (*numbers, *(20, 250, 1, 2, 4000)[len(numbers) :])
     rest = words[len(numbers) :]
-    designs = [ONE, *(word for word in rest if word not in ORACLES)] if len(rest) else DESIGNS
-    designs = designs if len(designs) > 1 else DESIGNS
+    stages = [ONE, *(word for word in rest if word not in ORACLES)] if len(rest) else STAGES
+    stages = stages if len(stages) > 1 else STAGES
     print(
         f"median, mean (most) over {seeds} seeds from {first}, {pending} pending; {trials + 1}: not reached"
     )
     with ProcessPoolExecutor(processes) as pool:
         for name in [word for word in rest if word in ORACLES] or ORACLES:
             usual = None
-            for design in designs:
-                tasks = [(name, design, first + seed, trials, pending) for seed in range(seeds)]
+            for stage in stages:
+                tasks = [(name, stage, first + seed, trials, pending) for seed in range(seeds)]
                 found = np.array(list(pool.map(run, tasks)))
                 usual = np.median(found, axis=0) if usual is None else usual
                 cells = [
@@ -105,10 +81,10 @@ def main(*words):
                     f"ratio {np.median(column) / at:.2f}"
                     for goal, column, at in zip(GOALS, found.T, usual, strict=True)
                 ]
-                if design != ONE:
-                    part, _ = stage_of(oracle_of(name)[0].space, design, trials)
+                if stage != ONE:
+                    part, _ = stage_of(oracle_of(name)[0].space, stage, trials)
                     cells.append(f"coarse networks reach {reached_by(name, part.varied):.1%}")
-                print(f"{name:8s} {design:40s}" + "   ".join(cells), flush=True)
+                print(f"{name:8s} {stage:40s}" + "   ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,32 +11,20 @@ import math
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from evaluations import GOALS, evaluations, oracle_of
 from scipy.stats import kendalltau
 
 from controller import make_controller
 from nas.benchmark.load import CURVES, load_surrogate
 from nas.benchmark.prior import IMAGENET, Prior
-from nas.benchmark.source import OracleSource, make_oracle
 from nas.benchmark.surrogate import FAMILIES
 
 KINDS = {"none": None, IMAGENET: None, "r .8": 0.8, "r .5": 0.5, "unrelated": 0.0, "upside down": -1.0}
-GOALS = ("95%", "99%")
 FIRST_SEED = 3000
-
-
-@cache
-def oracle_of(name):
-    if name == CURVES:
-        source = OracleSource(name, "table", targets=(("macs", 400e6),))
-    else:
-        source = OracleSource(name, "surrogate" if name in FAMILIES else "synthetic")
-    oracle = make_oracle(source)
-    return oracle, oracle.landmarks()
 
 
 def prior_of(oracle, correlation):
@@ -67,24 +55,12 @@ def prior_of(oracle, correlation):
 def run(task):
     """Results until each goal was reached; one more than there are trials where it wasn't."""
     name, kind, seed, trials, pending = task
-    oracle, landmarks = oracle_of(name)
+    oracle, _ = oracle_of(name)
     prior = Prior(IMAGENET, oracle.space) if kind == IMAGENET else None
     if KINDS[kind] is not None:
         prior = prior_of(oracle, KINDS[kind])
     controller = make_controller("predictor", oracle.space, seed, None, oracle.objective, prior)
-    goals, rng = np.array([landmarks.goals[goal] for goal in GOALS]), np.random.default_rng([seed, 1])
-    waiting, reached, best = [], np.full(len(goals), trials + 1), -math.inf
-    for count in range(1, trials + 1):
-        while len(waiting) < pending:
-            waiting.append(controller.ask())
-        proposal = waiting.pop(int(rng.integers(len(waiting))))
-        reward = float(oracle.rewards(np.array([proposal.architecture]))[0])
-        controller.tell(proposal.id, reward)
-        best = max(best, reward)
-        reached[(reached > trials) & (goals <= best + 1e-12)] = count
-        if (reached <= trials).all():
-            break
-    return reached
+    return evaluations(controller, name, seed, trials, pending)
 
 
 def main(seeds=20, trials=250, pending=1, *names):

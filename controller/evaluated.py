@@ -96,11 +96,13 @@ class Evaluated:
             for id, architecture in zip(self.ids, self.seen, strict=True)
         ]
 
-    def load_state(self, state: Sequence[Any]) -> None:
-        """Take back what `state` gave."""
-        self.__init__()  # type: ignore[misc]
+    @classmethod
+    def of(cls, state: Sequence[Any]) -> Evaluated:
+        """The one that gave this state."""
+        made = cls()
         for id, architecture, values in state:
-            self.add(id, Architecture(architecture), dict(values))
+            made.add(id, Architecture(architecture), dict(values))
+        return made
 
     def _ends(self, count: int) -> Floats:
         """What each of the first results showed or would have shown at its end, shape (count,)."""

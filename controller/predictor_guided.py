@@ -8,7 +8,7 @@ that is simple. Both are learned, and each is believed as far as it explains wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -139,20 +139,21 @@ class PredictorGuided(Controller):
         """
         super().goes_on(id, rewards)
         known, done = self._rewards.results.trainings, max(rewards)
-        others = self._rewards.rewards_at(done)
-        high = rewards[done] >= float(np.percentile([*others, rewards[done]], _QUARTER))
+
+        def high(among: Collection[int] | None = None) -> bool:
+            others = self._rewards.rewards_at(done, among)
+            return rewards[done] >= float(np.percentile([*others, rewards[done]], _QUARTER))
+
         if sum(map(known.whole, known.values)) < _WHOLE:
-            return high
+            return high()
         lately = known.ended_early
-        if len(lately) >= _EARLY:  # as good as those that ended lately, however good others were before
-            others = self._rewards.rewards_at(done, lately)
-            if rewards[done] >= float(np.percentile([*others, rewards[done]], _QUARTER)):
-                return True
+        if len(lately) >= _EARLY and high(lately):  # however good others were before
+            return True
         with _blas().limit(limits=1):
             _, model = self._rewards.posterior_with(id, self._pending[id], rewards)
             found = model.leaders(model.seen[-1:], 1, upper_bound)
         chance = float(ndtr((float(model.means[-1]) - model.best) / found.deviations[0]))
-        return chance >= _SURE or (high and chance >= _HOPE)
+        return chance >= _SURE or (chance >= _HOPE and high())
 
     def _propose(self) -> Architecture:
         # matrices this small lose time to threads, and one thread adds up the same in every process

@@ -184,7 +184,7 @@ class RewardModel:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` gave."""
-        self.results.load_state(state["results"])
+        self.results = Evaluated.of(state["results"])
         self._views = self._make_views(FidelityPredictor if self.results.early else Predictor)
         for view, (parameters, evidence) in zip(self._views, state["views"], strict=True):
             view.predictor.parameters, view.evidence = np.array(parameters), evidence

@@ -54,8 +54,8 @@ class BenchmarkEvaluator(Evaluator):
         if isinstance(self.surrogate, RunSurrogate) and self.epochs > 1:
             earlier = self.surrogate.curve(row)[0, :-1]
             if self.noise:
-                errors = self.surrogate.draw_errors(np.random.default_rng(seed))
-                earlier = earlier + errors[:-1]
+                # from the same state: the last epoch's error, drawn first, is the one above
+                earlier = earlier + self.surrogate.draw_errors(np.random.default_rng(seed))[:-1]
             answers = [*earlier.tolist(), *answers]
         return _Answer([min(max(top1 / 100, 0.0), 1.0) for top1 in answers])
 

@@ -77,10 +77,6 @@ class Trainings:
         return Trainings(self.space, self.rows[places], [self.accuracies[place] for place in places], curves)
 
 
-def _several(trainings: Sequence[object]) -> bool:
-    return len(trainings) > 1
-
-
 def _pooled(trainings: Sequence[Sequence[float]]) -> float | None:
     freedom = sum(len(values) - 1 for values in trainings)
     squares = sum(float(np.var(values)) * len(values) for values in trainings)
@@ -157,7 +153,7 @@ class RunSurrogate:
     @cached_property
     def _error_factor(self) -> NDArray[np.float64]:
         """Cholesky factor of the errors' correlations, from the last epoch to the first."""
-        twice = [np.array(a) - np.array(b) for a, b, *_ in filter(_several, self.trainings.curves or ())]
+        twice = [np.subtract(c[0], c[1]) for c in self.trainings.curves or () if len(c) > 1]
         alone = np.eye(self.epochs)
         if len(twice) < _PAIRS:
             return alone

@@ -18,7 +18,7 @@ from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
 from nas.search.retrace import Replay
 from nas.search.reward import Reward
-from nas.search.rungs import rewards_of_parts, rungs
+from nas.search.rungs import fidelity_of, rewards_of_parts, rungs
 from nas.search.trial import (
     FAILED,
     FINISHED,
@@ -238,10 +238,7 @@ class SearchLoop:
         )
 
     def goes_on(self, trial: Trial, measurements: Sequence[Measurement]) -> bool:
-        """Whether a running trial is worth its next epoch, by what the controller makes of those so far.
-
-        It is asked after some epochs only (`nas.search.rungs`), of what the journal already says.
-        """
+        """Whether a running trial is worth its next epoch to the controller, asked after some (`rungs`)."""
         if not self._replay.over or measurements[-1]["epoch"] not in rungs(self.epochs):
             return True
         rewards = rewards_of_parts(measurements, trial.costs, self.epochs, self.reward)
@@ -310,13 +307,10 @@ class SearchLoop:
         if not isinstance(record, Scored):
             self.controller.fail(record.trial, record.reason or "")
         else:
-            *earlier, last = record.measurements or [{"epoch": self.epochs}]
-            parts = rewards_of_parts(earlier, record.costs, self.epochs, self.reward)
-            for fidelity, reward in parts.items():
-                self.controller.report(record.trial, reward, fidelity)
-            metrics = {"accuracy": record.accuracy, **record.costs}
-            if record.state == STOPPED and 0 < last["epoch"] < self.epochs:
-                metrics["fidelity"] = last["epoch"] / self.epochs
+            parts = rewards_of_parts(record.measurements[:-1], record.costs, self.epochs, self.reward)
+            for done, reward in parts.items():
+                self.controller.report(record.trial, reward, done)
+            metrics = {"accuracy": record.accuracy, **record.costs, **fidelity_of(record, self.epochs)}
             self.controller.tell(record.trial, record.reward, metrics)
         if self.convergence is not None:
             self.convergence.ended(record.reward)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from nas.errors import TrialFailedError
 from nas.search.reward import Reward
-from nas.search.trial import Measurement
+from nas.search.trial import STOPPED, Measurement, Record
 from search_spaces.errors import InputError
 
 _FIRST, _LATEST = 8, 0.75
@@ -41,6 +41,12 @@ def check_ending(scheduler: str, epochs: int) -> None:
             f"scheduler {scheduler!r}: a trial of {count} is over before it could be ended early; take more "
             "epochs, or `none`"
         )
+
+
+def fidelity_of(record: Record, epochs: int) -> dict[str, float]:
+    """The metric `fidelity`, the share of a training that was done, if it was ended early; else nothing."""
+    done = record.measurements[-1]["epoch"] if record.measurements else epochs
+    return {"fidelity": done / epochs} if record.state == STOPPED and 0 < done < epochs else {}
 
 
 def rewards_of_parts(

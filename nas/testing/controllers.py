@@ -248,6 +248,30 @@ class ControllerContract:
         assert again.log == log
         assert second.state_dict() == final
 
+    def test_parts_of_evaluations_are_taken_or_refused(self, make: Make, space: SearchSpace) -> None:
+        """Whatever it makes of them: what is none changes nothing, and to be asked neither."""
+        controller = make(space, 8)
+        first, second = controller.ask(), controller.ask()
+        before = json.dumps(controller.state_dict())
+        for reward, share in ((math.nan, 0.5), (0.5, 0.0), (0.5, 1.0), (0.5, math.nan)):
+            with pytest.raises(ControllerError):
+                controller.report(first.id, reward, share)
+            with pytest.raises(ControllerError):
+                controller.goes_on(first.id, {share: reward})
+        with pytest.raises(ControllerError):
+            controller.tell(first.id, 0.5, {**_METRICS, "fidelity": 1.5})
+        assert controller.goes_on(first.id, {0.5: 0.5}) in (True, False)
+        assert json.dumps(controller.state_dict()) == before
+        controller.report(first.id, 0.4, 0.25)
+        controller.tell(first.id, 0.5, {**_METRICS, "fidelity": 0.5})
+        controller.report(second.id, 0.4, 0.25)
+        controller.fail(second.id, "lost")
+        with pytest.raises(UnknownProposalError):
+            controller.report(first.id, 0.5, 0.5)
+        with pytest.raises(UnknownProposalError):
+            controller.goes_on(second.id, {0.5: 0.5})
+        Driver().step(controller)
+
     def test_state_of_another_space_is_refused(
         self, make: Make, space: SearchSpace, tiny: StagedSpace
     ) -> None:

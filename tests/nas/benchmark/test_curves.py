@@ -59,6 +59,20 @@ def test_an_evaluation_goes_through_the_epochs(surrogate, trained):
     assert [row["accuracy"] for row in told] == pytest.approx(expected.tolist())
 
 
+def test_the_epochs_of_a_training_err_alike():
+    """As those of the networks do that were trained twice: the last two hardly apart, the first on its own."""
+    surrogate = load_surrogate("curves")
+    pairs = np.array([np.subtract(c[0], c[1]) for c in surrogate.trainings.curves if len(c) > 1])
+    seen = np.corrcoef(pairs.T)
+    rng = np.random.default_rng(0)
+    drawn = np.array([surrogate.draw_errors(rng) for _ in range(4000)])
+    assert np.corrcoef(drawn.T) == pytest.approx(seen, abs=0.06)
+    assert seen[-1, -2] > 0.9 > 0.6 > seen[-1, 0]
+    assert drawn.std(0) == pytest.approx(surrogate.curve_noise, rel=0.05)
+    first = surrogate.curve_noise[-1] * np.random.default_rng(3).normal()
+    assert surrogate.draw_errors(np.random.default_rng(3))[-1] == pytest.approx(first)
+
+
 def test_with_noise_each_seed_has_a_curve_of_its_own(surrogate, trained):
     evaluator = BenchmarkEvaluator(surrogate, "gp", noise=0.2)
     spec = trained.space.decode(Architecture(trained.rows[3].tolist()))
