@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nas.network.cost import cost
 from nas.network.scaling import Budget, Coefficients, coefficient_grid, family, largest_phi, phi_text, scale
 from nas.report.tables import family_table
 from nas.runs.folder import Run
+from nas.runs.settings import SearchSettings
 from search_spaces.document import make_folder, write_document
 from search_spaces.errors import InputError
 from search_spaces.listed import ListedSpace
@@ -49,6 +51,9 @@ from search_spaces.spec import NetworkSpec
 @click.option(
     "--study", "studying", is_flag=True, help="Train width, depth, resolution, compound at equal MACs."
 )
+@click.option(
+    "--law", "by_law", is_flag=True, help="Find alpha, beta, gamma by a law of a dozen small trainings."
+)
 @click.option("--budgets", default="2,4,8", help="Study: times the baseline's MACs. Default: 2,4,8.")
 @click.option("--plot", type=OutPath(), help="PNG to write: cost against phi, and each axis's share.")
 @click.option(
@@ -75,6 +80,7 @@ def scale_command(
     tolerance: float,
     grid_step: float,
     studying: bool,
+    by_law: bool,
     budgets: str,
     plot: str | None,
     target: str | None,
@@ -91,29 +97,45 @@ def scale_command(
         "--published": published,
         "--budget, --max-params or --max-memory": any(limit is not None for limit in limits),
         "--search": searching,
+        "--law": by_law,
         "--study": studying,
     }
     if sum(ways.values()) != 1:
         given = [name for name, is_given in ways.items() if is_given]
         raise InputError(f"scale: expected one of {'; '.join(ways)}; given: {', '.join(given) or 'none'}")
     growing = "--phi, --budget, --max-params or --max-memory"
-    steps_given = not (published or searching or studying)
+    trains = searching or by_law or studying
+    steps_given = not (published or trains)
     only_with(steps_given or studying, f"{growing} or --study", "alpha", "beta", "gamma")
     only_with(steps_given, growing, "resolution_step")
     only_with(searching, "--search", "tolerance", "grid_step")
     only_with(studying, "--study", "budgets")
-    only_with(not (searching or studying), f"{growing} or --published", "plot")
-    only_with(searching or studying, "--search or --study", *training)
+    only_with(not trains, f"{growing} or --published", "plot")
+    only_with(trains, "--search, --law or --study", *training)
     only_for_fetched(training["data"], "data_root", "download")
     only_for_files(training["data"], "workers")
-    if searching or studying:
+    if trains:
         training["data"] = take_columns(training, training["data"])
-        grid = coefficient_grid(tolerance, grid_step) if searching else None
-        _train(network, grid, _numbers(budgets), coefficients, target, as_json, training)
+        from nas.studies.scaling import coefficient_settings, study_settings
+        from nas.studies.scaling_law import law_settings
+
+        if searching:
+            grid = coefficient_grid(tolerance, grid_step)
+            _train(lambda settings: coefficient_settings(network, grid, settings), target, as_json, training)
+        elif by_law:
+            _train(lambda settings: law_settings(network, settings), target, as_json, training)
+        else:
+            sizes = _numbers(budgets)
+            _train(
+                lambda settings: study_settings(network, sizes, settings, coefficients),
+                *(target, as_json, training),
+            )
         return
     for name in ("image_column", "label_column"):
         if training[name] is not None:
-            raise InputError(f"{name.replace('_', '-')} {training[name]!r}: only with --search or --study")
+            raise InputError(
+                f"{name.replace('_', '-')} {training[name]!r}: only with --search, --law or --study"
+            )
     if published:
         members = [(member.name, member) for member in family(network)]
     else:
@@ -199,17 +221,13 @@ def _write(members: list[tuple[str, NetworkSpec]], paths: list[str]) -> list[str
 
 
 def _train(
-    network: NetworkSpec,
-    grid: list[Coefficients] | None,
-    budgets: list[float],
-    coefficients: Coefficients,
+    study: Callable[[SearchSettings], SearchSettings],
     target: str | None,
     as_json: bool,
     training: dict[str, Any],
 ) -> None:
     from nas.runs.flat import make_settings
     from nas.session import start_search
-    from nas.studies.scaling import coefficient_settings, study_settings
 
     changes: dict[str, Any] = dict(pairs(training.pop("changes"), "--set"))
     if (epochs := training.pop("epochs")) is not None:
@@ -217,11 +235,7 @@ def _train(
             raise InputError(f"epochs {epochs}: given as --set epochs={changes['epochs']} too")
         changes["epochs"] = epochs
     placement = take_placement(training)
-    settings = make_settings(recipe_changes=changes, **training)
-    if grid is not None:
-        settings = coefficient_settings(network, grid, settings)
-    else:
-        settings = study_settings(network, budgets, settings, coefficients)
+    settings = study(make_settings(recipe_changes=changes, **training))
     folder = Path(target or f"runs/{file_stem(settings.space.name)}-{time.strftime('%Y%m%d-%H%M%S')}")
     document = report_scaling(start_search(settings, folder, placement, progress()), quiet=as_json)
     if as_json:
@@ -232,9 +246,10 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
     """Print and draw what a run found about scaling, resumed or not; None if it isn't such a run."""
     if not isinstance(run.space, ListedSpace):
         return None
-    from nas.report.scaling import coefficients_document, study_document, write_study
+    from nas.report.scaling import coefficients_document, law_document, print_law, study_document, write_study
     from nas.report.tables import coefficients_table, study_table
     from nas.studies.scaling import COEFFICIENTS, STUDY, study_points
+    from nas.studies.scaling_law import LAW, ScalingLaw, law_points
     from nas.studies.stage_two import STAGE_TWO
 
     records = run.records()
@@ -244,6 +259,12 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
         if not quiet:
             out().print(coefficients_table(run.space, records))
         return coefficients_document(run, records)
+    if run.space.name == LAW:
+        trained = law_points(run.space, records)
+        law = ScalingLaw(trained)
+        if not quiet:
+            print_law(run, trained, law, out())
+        return law_document(run, trained, law)
     if run.space.name != STUDY:
         return None
     points = study_points(run.space, records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -16,6 +16,7 @@ from nas.search.trial import Record
 from nas.studies.proxy_design import Tried
 from nas.studies.rediscovery import Rediscovery
 from nas.studies.scaling import BASELINE, StudyPoint, best_first, coefficients_of
+from nas.studies.scaling_law import AXES, FACTOR, Estimate, LawPoint
 from nas.studies.stage_two import FullResult
 from search_spaces.listed import ListedSpace
 from search_spaces.notation import head_words, stage_words, stem_words
@@ -222,6 +223,25 @@ def study_table(points: Sequence[StudyPoint]) -> Table:
     for mode in MODES:
         cells = [first, *(found.get((mode, factor)) for factor in factors)]
         table.add_row(mode, *("" if cell is None else f"{cell:.4f}" for cell in cells))
+    return table
+
+
+def law_table(points: Sequence[LawPoint]) -> Table:
+    """The trainings that a scaling law was fitted to, the smallest network first."""
+    table = _table("MACs of the baseline, times so much by each", (), (*AXES, "MACs", "accuracy"))
+    for point in points:
+        cells = ["" if not each else f"x{2**each:.2f}" for each in point.doublings]
+        table.add_row(*cells, si(point.macs), f"{point.accuracy:.4f}")
+    return table
+
+
+def ways_table(ways: Mapping[str, tuple[Estimate, float]]) -> Table:
+    """What a scaling law says of the ways to scale."""
+    table = _table(
+        f"Told by the law for {FACTOR:g} times the MACs", ("scaled in",), ("accuracy", "95%", "best of these")
+    )
+    for mode, (told, chance) in ways.items():
+        table.add_row(mode, f"{told.value:.3f}", f"{told.low:.3f} to {told.high:.3f}", f"{chance:.0%}")
     return table
 
 

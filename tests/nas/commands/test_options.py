@@ -24,6 +24,7 @@ CONVERGED = ["--until", "converged"]
 PLAN = ["--trials", "20", "--workers", "3", "--controller", "random"]
 PHI = ["efficientnet-b0", "--phi", "1"]
 GRID = ["efficientnet-b0", "--search", "--grid-step", "0.5", "--tolerance", "0.2"]
+LAW = ["efficientnet-b0", "--law"]
 STUDY = ["mobilenet-v2", "--study", "--budgets", "2"]
 PROXY = ["--out", "p", "--candidates", "3"]
 RACE = ["run", "--out", "f"]
@@ -224,6 +225,7 @@ ACTS = {
         "tolerance": (GRID, [*GRID[:-1], "0.4"]),
         "grid_step": (GRID, [*GRID[:3], "0.25", *GRID[4:]]),
         "studying": (GRID, ["efficientnet-b0", "--study", "--budgets", "2"]),
+        "by_law": (STUDY, LAW),
         "budgets": (STUDY, [*STUDY[:-1], "3"]),
         "plot": (PHI, [*PHI, "--plot", "x.png"]),
         "target": (PHI, [*PHI, "--out", "x.yaml"]),
@@ -537,6 +539,7 @@ REFUSED = [
     (["scale", *GRID], ["--resolution-step", "8"]),
     (["scale", *GRID], ["--data-root", "x"]),
     (["scale", *STUDY], ["--tolerance", "0.1"]),
+    *((["scale", *LAW], option) for option in (["--alpha", "1.3"], ["--budgets", "4"], ["--plot", "x.png"])),
     (["scale", *STUDY], ["--resolution-step", "8"]),
     (["proxy", *PROXY], ["--data-root", "x"]),
     (["supernet"], ["--data-root", "x"]),

@@ -1,0 +1,268 @@
+"""Does a search on real photographs find a better network than EfficientNet-B0, at equal cost?
+
+    python benchmarks/experiment.py PHOTOS FOLDER [HOURS] [SEEDS] [FAMILY SEEDS]
+
+PHOTOS is a folder of class folders in train/ and val/. At `TARGET` MACs, 5% to either side:
+
+1. `nas search` with its default controller: `TRIALS` short trainings, two at once;
+2. random search: random members of the same space that cost as much, trained and scored alike, one after the
+   other until it has trained as many multiply-adds (a busy machine changes core-hours, and not those);
+3. both winners, EfficientNet-B0, MobileNetV2 and MnasNet-A1 (their widths scaled to the target), each trained
+   fully by one recipe from several seeds, and scored on val/;
+4. the same five by compound scaling at 2 and 4 times the MACs.
+
+What was done is in FOLDER/experiment.json after each step, and is not done again: the same command goes on.
+After HOURS no further training is begun. Each training has one thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from scipy.stats import t as student
+
+from nas.network.cost import cost
+from nas.network.scaling import scale_by, scale_to
+from nas.runs.flat import make_settings
+from nas.runs.folder import Run
+from nas.runs.placement import Placement
+from nas.search.results import Results
+from nas.session import resume_search, start_search
+from search_spaces import reference
+from search_spaces.document import write_atomically, write_document
+from search_spaces.spec import NetworkSpec
+
+PIXELS, TARGET, BAND = 64, 16e6, 0.05
+TRIALS, AT_ONCE = 30, 2
+RECIPE, CHANGES = "adamw", {"stochastic_depth": 0.0, "dropout": 0.1}
+PROXY_EPOCHS, EPOCHS = 8, 16
+REFERENCES = ("efficientnet-b0", "mobilenet-v2", "mnasnet-a1")
+OURS, RANDOM = "search", "random search"
+FACTORS = (1, 2, 4)
+
+
+class Journal:
+    """What has been done, in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.done: dict[str, Any] = {"searches": {}, "trainings": []}
+        if path.is_file():
+            self.done = json.loads(path.read_text())
+
+    def keep(self) -> None:
+        write_atomically(self.path, json.dumps(self.done, indent=1) + "\n")
+
+    def has(self, network: str, factor: int, seed: int) -> bool:
+        done = self.done["trainings"]
+        return any((t["network"], t["factor"], t["seed"]) == (network, factor, seed) for t in done)
+
+
+def settings_of(photos: str, **more: Any) -> Any:
+    return make_settings(
+        data=f"imagefolder:{photos}",
+        space="mnasnet",
+        exportable_to="timm,onnx",
+        full_resolution=PIXELS,
+        reward="absolute",
+        exponent=-1.0,
+        targets={"macs": TARGET},
+        recipe=RECIPE,
+        recipe_changes={**CHANGES, "epochs": PROXY_EPOCHS},
+        subset=1.0,
+        **more,
+    )
+
+
+def macs(spec: NetworkSpec, classes: int) -> int:
+    return cost(spec.replace(num_classes=classes)).macs
+
+
+def core_hours(records: Any) -> float:
+    return float(sum(record.seconds for record in records)) / 3600
+
+
+def work(records: Any) -> int:
+    """Multiply-adds of the trained networks, which all see as many images."""
+    return sum(int(record.macs) for record in records)
+
+
+def kept(run: Run, record: Any, finished: Any) -> dict[str, Any]:
+    return {
+        "spec": run.spec(record).to_document(),
+        "proxy_accuracy": record.accuracy,
+        "trials": len(finished),
+        "work": work(finished),
+        "core_hours": round(core_hours(finished), 3),
+    }
+
+
+def search(photos: str, folder: Path) -> dict[str, Any]:
+    console, placement = Console(stderr=True), Placement(concurrent=AT_ONCE)
+    if Run.is_run(folder):
+        run = resume_search(folder, placement, console, TRIALS)
+    else:
+        run = start_search(settings_of(photos, trials=TRIALS), folder, placement, console)
+    results = run.results(run.records())
+    winner = run.winner(results)
+    assert winner is not None
+    return kept(run, winner, results.finished)
+
+
+def random_search(photos: str, folder: Path, allowed: int, classes: int) -> dict[str, Any]:
+    """Members of the band, as random as the space's own samples, until they are as much work."""
+    console, placement = Console(stderr=True), Placement(concurrent=AT_ONCE)
+    if not Run.is_run(folder):
+        settings = settings_of(photos)
+        space, rng = settings.make_space(), np.random.default_rng(0)
+        names: dict[str, NetworkSpec] = {}
+        while len(names) < 4 * TRIALS:
+            spec = space.decode(space.sample(rng))
+            if abs(macs(spec, classes) / TARGET - 1) <= BAND:
+                names[str(len(names))] = spec
+        run = start_search(
+            settings_of(photos, trials=TRIALS // 2).over("random", names), folder, placement, console
+        )
+    else:
+        run = resume_search(folder, placement, console)
+    while True:
+        results = Results(run.records())
+        done, number = work(results.finished), len(results.finished)
+        left = round((allowed - done) / (done / number))
+        if left < 1:
+            break
+        run = resume_search(folder, placement, console, number + left)
+    return kept(run, max(results.finished, key=lambda record: record.accuracy), results.finished)
+
+
+def as_wide(name: str, classes: int) -> NetworkSpec:
+    """A published network in the width whose MACs are nearest to the target."""
+    spec = scale_by(reference(name), resolution=PIXELS)
+    widths = [scale_by(spec, width=width) for width in np.arange(0.3, 1.5, 0.005)]
+    return min(widths, key=lambda each: abs(macs(each, classes) / TARGET - 1))
+
+
+def network_of(journal: Journal, name: str, classes: int) -> NetworkSpec:
+    if name in journal.done["searches"]:
+        return NetworkSpec.from_document(journal.done["searches"][name]["spec"])
+    return as_wide(name, classes)
+
+
+def train(photos: str, folder: Path, name: str, spec: NetworkSpec, factor: int, seed: int) -> dict[str, Any]:
+    """One full training by `nas train`, gone on with where it was stopped."""
+    stem = folder / f"{name.replace(' ', '-')}-x{factor}-{seed}"
+    out, command = stem.with_suffix(".pt"), [sys.executable, "-m", "nas", "train"]
+    if out.is_file():
+        command += ["--resume", str(out)]
+    else:
+        document = stem.with_suffix(".yaml")
+        write_document(document, spec.to_document())
+        command += [str(document), "--data", f"imagefolder:{photos}", "--recipe", RECIPE]
+        command += ["--epochs", str(EPOCHS), "--seed", str(seed), "--out", str(out)]
+        command += [part for key, value in CHANGES.items() for part in ("--set", f"{key}={value}")]
+    with (folder / f"{stem.name}.log").open("a") as log:
+        done = subprocess.run(
+            [*command, "--workers", "0", "--json"],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            check=True,
+        )
+    result = json.loads(done.stdout)
+    found = cost(NetworkSpec.from_document(result["spec"]))
+    return {
+        "network": name,
+        "factor": factor,
+        "seed": seed,
+        "macs": found.macs,
+        "params": found.params,
+        "resolution": result["spec"]["resolution"],
+        "test_accuracy": result["test_accuracy"],
+        "core_hours": round(sum(row["seconds"] for row in result["epochs"]) / 3600, 3),
+    }
+
+
+def train_all(
+    photos: str, folder: Path, journal: Journal, seeds: dict[int, int], classes: int, until: float
+) -> None:
+    """Everything that isn't trained yet, two at once, the target's size and the first seeds first."""
+    wanted = [
+        (name, factor, seed)
+        for factor in FACTORS
+        for seed in range(seeds[factor])
+        for name in (OURS, RANDOM, *REFERENCES)
+        if not journal.has(name, factor, seed)
+    ]
+
+    def one(task: tuple[str, int, int]) -> None:
+        if time.time() > until:
+            return
+        name, factor, seed = task
+        spec = network_of(journal, name, classes)
+        scaled = spec if factor == 1 else scale_to(spec, factor, "compound")
+        done = train(photos, folder, name, scaled, factor, seed)
+        journal.done["trainings"].append(done)
+        journal.keep()
+        print(done, flush=True)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(one, wanted))
+
+
+def table(journal: Journal) -> list[str]:
+    """The accuracies, with 95% intervals by the spread between seeds, pooled over all networks of a size."""
+    lines = []
+    for factor in FACTORS:
+        of = {
+            name: [t for t in journal.done["trainings"] if (t["network"], t["factor"]) == (name, factor)]
+            for name in (OURS, RANDOM, *REFERENCES)
+        }
+        of = {name: each for name, each in of.items() if each}
+        freedom = sum(len(each) - 1 for each in of.values())
+        squares = sum(np.var([t["test_accuracy"] for t in each]) * len(each) for each in of.values())
+        spread = float(np.sqrt(squares / freedom)) if freedom else float("nan")
+        half = student.ppf(0.975, freedom) * spread if freedom else float("nan")
+        for name, each in of.items():
+            search = journal.done["searches"].get(name, {}).get("core_hours", 0.0)
+            mean = 100 * np.mean([t["test_accuracy"] for t in each])
+            lines.append(
+                f"| x{factor} | {name} | {each[0]['macs'] / 1e6:.2f}M | {each[0]['params'] / 1e6:.2f}M | "
+                f"{mean:.1f} +- {100 * half / len(each) ** 0.5:.1f} "
+                f"({len(each)}) | {search:.2f} + {np.mean([t['core_hours'] for t in each]):.2f} |"
+            )
+        if of:
+            lines.append(
+                f"(x{factor}: two trainings of one network differ by a sd of {100 * spread:.2f} points)"
+            )
+    return lines
+
+
+def main(photos: str, folder: str, hours: str = "24", seeds: str = "3", family_seeds: str = "1") -> None:
+    until, place = time.time() + 3600 * float(hours), Path(folder)
+    photos = str(Path(photos).absolute())
+    classes = sum(each.is_dir() for each in (Path(photos) / "train").iterdir())
+    place.mkdir(parents=True, exist_ok=True)
+    journal = Journal(place / "experiment.json")
+    searches = journal.done["searches"]
+    if OURS not in searches:
+        searches[OURS] = search(photos, place / "search")
+        journal.keep()
+    if RANDOM not in searches:
+        searches[RANDOM] = random_search(photos, place / "random", searches[OURS]["work"], classes)
+        journal.keep()
+    counts = {factor: int(seeds) if factor == 1 else int(family_seeds) for factor in FACTORS}
+    train_all(photos, place, journal, counts, classes, until)
+    print("\n".join(table(journal)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
