@@ -1,4 +1,4 @@
-"""The predictor under noise, with many pending, at 2000 results, and when it stops by itself.
+"""The predictor under noise, with many pending, and at 2000 results.
 
 `nas compare` is the comparison of the controllers; this measures what it doesn't. Seeds from 1000 on
 were used for no setting.
@@ -19,7 +19,6 @@ from nas.benchmark.landmarks import benchmark_landmarks, true_rewards
 from nas.benchmark.plan import plan_workers
 from nas.benchmark.source import OracleSource
 from nas.benchmark.surrogate_file import read_surrogate
-from nas.search.convergence import Convergence
 from nas.search.journal import MemoryJournal
 from nas.search.loop import SearchLoop
 from nas.search.objective import make_objective
@@ -33,32 +32,6 @@ FIRST = 1000
 def rewards_of(family):
     surrogate = read_surrogate()
     return surrogate, true_rewards(surrogate, family, REWARD)
-
-
-class Watch(Convergence):
-    """Notes when a search would have stopped, and lets it go on."""
-
-    def __init__(self):
-        super().__init__()
-        self.trials, self.stop = 0, None
-
-    def ended(self, reward):
-        super().ended(reward)
-        self.trials += 1
-        if self.stop is None and super().reached:
-            self.stop = self.trials
-
-    @property
-    def reached(self):
-        return False
-
-
-def converged(family, noise, seed, trials=600):
-    """(trials when it would have stopped, what it missed as a share of the way to the best)."""
-    watch = Watch()
-    rewards = run_task(Task("predictor", OracleSource(family), seed, trials, noise / 100), watch).rewards
-    stop = watch.stop or trials
-    return stop, rewards.max() - rewards[:stop].max()
 
 
 def ask_time(count):
@@ -113,19 +86,6 @@ def main(seeds=20):
                     f"{family}, {pending} pending: {np.median(needed):.0f} evaluations to 99%, "
                     f"most {max(needed):.0f}"
                 )
-
-        for family, points in (("mlp", 0), ("gb", 0), ("mlp", noise)):
-            surrogate, truth = rewards_of(family)
-            known = benchmark_landmarks(truth)
-            way = known.best - known.median
-            rows = pool.map(converged, [family] * len(seeds), [points] * len(seeds), seeds)
-            stops, missed = (np.array(column) for column in zip(*rows, strict=True))
-            missed = 100 * missed / way
-            print(
-                f"until converged ({family}, noise {points:.2f}): stopped after {np.median(stops):.0f} "
-                f"trials ({min(stops)} to {max(stops)}); 600 would have brought {np.median(missed):.2f}% "
-                f"of the way more at the median, {missed.max():.1f}% at most"
-            )
     surrogate, truth = rewards_of("mlp")
     for name, trials in (("evolution", 8000), ("predictor", 2560)):
         objective = make_objective(surrogate.space, REWARD, surrogate)

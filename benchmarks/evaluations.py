@@ -12,14 +12,17 @@ from nas.benchmark.surrogate import FAMILIES
 GOALS = ("95%", "99%")
 
 
+def source_of(name):
+    """A surrogate, the recorded curves, or a synthetic function."""
+    if name == CURVES:
+        return OracleSource(name, "table", targets=(("macs", 400e6),))
+    return OracleSource(name, "surrogate" if name in FAMILIES else "synthetic")
+
+
 @cache
 def oracle_of(name):
-    """(oracle, landmarks) of a surrogate, of the recorded curves, or of a synthetic function."""
-    if name == CURVES:
-        source = OracleSource(name, "table", targets=(("macs", 400e6),))
-    else:
-        source = OracleSource(name, "surrogate" if name in FAMILIES else "synthetic")
-    oracle = make_oracle(source)
+    """(oracle, landmarks) of one of those."""
+    oracle = make_oracle(source_of(name))
     return oracle, oracle.landmarks()
 
 

@@ -130,7 +130,7 @@ def _run(
     settings: SearchSettings, folder: Path, placement: Placement, trials: int, console: Console, new: bool
 ) -> Run:
     from nas.report.progress import SearchProgress
-    from nas.report.remarks import guessing_remark, print_once
+    from nas.report.remarks import converged_words, guessing_remark, print_once
     from nas.report.result_files import ResultFiles
     from nas.report.tensorboard import TensorBoardWriter
     from nas.report.trial_log import TrialLog
@@ -216,13 +216,8 @@ def _run(
                 incumbent = loop.controller.incumbent() if evaluator.noisy else None
                 if exact and not loop.retraced:  # once the journal had its lost trials again
                     say(_NOT_RETRACED)
-            if loop.converged:
-                expected = loop.convergence.trials_per_improvement if loop.convergence else None
-                console.print(
-                    f"converged after {len(loop.records)} trials: the next worthwhile improvement would "
-                    f"take about {expected:,.0f} more (price: {settings.price:g})",
-                    highlight=False,
-                )
+            if loop.converged and loop.convergence is not None:
+                console.print(converged_words(loop.convergence, len(loop.records)), highlight=False)
             elif len(loop.records) < trials and loop.done:
                 console.print(f"the space has no more than {len(loop.records)} architectures", style="yellow")
         except BaseException as error:

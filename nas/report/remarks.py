@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
+
+from nas.search.convergence import Convergence
 
 _said: set[str] = set()
 
@@ -39,4 +42,16 @@ def guessing_remark(accuracies: Sequence[float], chance: float) -> str | None:
     return (
         f"{count} of {len(accuracies)} trials are no better than guessing (an accuracy up to {chance:.3g} "
         "here): their order says nothing; train longer, or on more images"
+    )
+
+
+def converged_words(convergence: Convergence, trials: int) -> str:
+    """Why a search stopped by itself after so many trials, and what it would still have found."""
+    expected, more = convergence.trials_per_improvement, convergence.forecast(math.ceil(convergence.price))
+    assert expected is not None
+    assert more is not None
+    return (
+        f"converged after {trials} trials: the next worthwhile improvement would take about {expected:,.0f} "
+        f"more (price: {convergence.price:g}); {more.trials:,} more are expected to raise the best reward by "
+        f"{more.mean:.2g} (90%: {more.low:.2g} to {more.high:.2g})"
     )

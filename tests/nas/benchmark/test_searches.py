@@ -11,9 +11,8 @@ from nas.benchmark.landmarks import true_rewards
 from nas.benchmark.plan import plan_workers
 from nas.benchmark.source import OracleSource
 from nas.benchmark.surrogate_file import read_surrogate
-from nas.search.convergence import WINDOW, Convergence
 from nas.search.reward import make_reward
-from search_spaces import InputError, read_spec
+from search_spaces import read_spec
 from tests.command import good, refused
 
 
@@ -170,26 +169,6 @@ def test_asynchronous_workers_do_not_wait(surrogate):
         for mode in ("asynchronous", "batch")
     }
     assert used["asynchronous"].utilisation > 0.95 > used["batch"].utilisation
-
-
-def test_convergence():
-    watch = Convergence(price=100)
-    for index in range(3 * WINDOW):
-        watch.asked({"predictor/chance": 0.005})
-        watch.ended(0.5 if index else None)
-    assert watch.reached
-    assert watch.trials_per_improvement == pytest.approx(200)
-    watch.ended(0.6)  # a surprise
-    assert not watch.reached
-    assert watch.trials_per_improvement == pytest.approx(WINDOW)
-    fresh = Convergence(price=100)
-    for _ in range(WINDOW - 1):
-        fresh.asked({"predictor/chance": 0.0})
-        fresh.ended(0.1)
-    assert not fresh.reached
-    assert fresh.trials_per_improvement is None
-    with pytest.raises(InputError, match="price 0.5"):
-        Convergence(0.5)
 
 
 def test_predictor_needs_few_samples():
