@@ -12,8 +12,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-
 from evaluations import oracle_of, source_of
+
 from nas.benchmark.compare import Task, run_task
 from nas.benchmark.surrogate_file import read_surrogate
 from nas.search.convergence import Convergence
@@ -67,9 +67,9 @@ def main(seeds="20", first="5000", processes="2"):
             ends = [each for each in ends if each is not None]
             print(
                 f"{name}, noise {points:.2f}: stopped after {np.median(stops):.0f} trials ({min(stops)} to "
-                f"{max(stops)}); of the way {TRIALS} would have brought {100 * np.median(missed):.2f}% more at "
-                f"the median, {100 * max(missed):.1f}% at most; the next {NEXT} as forecast in {sum(told)} of "
-                f"{len(told)} runs (up to {100 * np.median(ends):.1f}% at the median)",
+                f"{max(stops)}); {TRIALS} would have brought {100 * np.median(missed):.2f}% of the way more "
+                f"at the median, {100 * max(missed):.1f}% at most; the next {NEXT} as forecast in "
+                f"{sum(told)} of {len(told)} runs (up to {100 * np.median(ends):.1f}% at the median)",
                 flush=True,
             )
 
