@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from rich.console import Console
 from scipy.stats import t as student
@@ -40,6 +41,9 @@ from nas.session import resume_search, start_search
 from search_spaces import reference
 from search_spaces.document import write_atomically, write_document
 from search_spaces.spec import NetworkSpec
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
 
 PIXELS, TARGET, BAND = 64, 16e6, 0.05
 TRIALS, AT_ONCE = 30, 2
@@ -246,6 +250,33 @@ def table(journal: Journal) -> list[str]:
     return lines
 
 
+def draw(journal: Journal, path: Path) -> None:
+    """Test accuracy against MACs: a point for each training, a line through the means of each family."""
+    figure, axis = pyplot.subplots(figsize=(7, 5), layout="constrained")
+    for name in (OURS, RANDOM, *REFERENCES):
+        trained = [t for t in journal.done["trainings"] if t["network"] == name]
+        sizes = sorted({t["factor"] for t in trained})
+        means = [
+            np.mean(
+                [(t["macs"] / 1e6, 100 * t["test_accuracy"]) for t in trained if t["factor"] == size], axis=0
+            )
+            for size in sizes
+        ]
+        if means:
+            (line,) = axis.plot(*np.transpose(means), label=name)
+            axis.plot(
+                [t["macs"] / 1e6 for t in trained],
+                [100 * t["test_accuracy"] for t in trained],
+                *("o",),
+                markersize=4,
+                color=line.get_color(),
+            )
+    axis.set(xlabel="MACs, millions", ylabel="test accuracy, %", xscale="log")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=110)
+
+
 def main(photos: str, folder: str, hours: str = "24", seeds: str = "3", family_seeds: str = "1") -> None:
     until, place = time.time() + 3600 * float(hours), Path(folder)
     photos = str(Path(photos).absolute())
@@ -262,6 +293,7 @@ def main(photos: str, folder: str, hours: str = "24", seeds: str = "3", family_s
     counts = {factor: int(seeds) if factor == 1 else int(family_seeds) for factor in FACTORS}
     train_all(photos, place, journal, counts, classes, until)
     print("\n".join(table(journal)))
+    draw(journal, place / "experiment.png")
 
 
 if __name__ == "__main__":
