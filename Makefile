@@ -30,6 +30,7 @@ test: $(BIN)/.installed-test
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 test-slow: $(BIN)/.installed-test $(BIN)/.installed-docs
+	$(BIN)/pip install --quiet --editable '.[botorch]'
 	$(BIN)/python -m pytest -m slow --timeout 3600
 
 lint: $(BIN)/.installed-test

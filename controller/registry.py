@@ -37,6 +37,7 @@ CONTROLLERS: Registry[Callable[[], type[Controller]]] = Registry(
         "ppo": partial(_built_in, "controller.ppo", "PPO"),
         "local-search": partial(_built_in, "controller.local_search", "LocalSearch"),
         "nsga2": partial(_built_in, "controller.nsga2", "NSGA2"),
+        "botorch": partial(_built_in, "controller.botorch_search", "BoTorchSearch"),
         "optuna": partial(_built_in, "controller.optuna_search", "OptunaSearch"),
         "predictor": partial(_built_in, "controller.predictor_guided", "PredictorGuided"),
     },

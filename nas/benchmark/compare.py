@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.base import Proposal, SpaceExhaustedError
+from controller.base import Controller, Proposal, SpaceExhaustedError
 from controller.registry import make_controller
 from nas.benchmark.landmarks import Landmarks
 from nas.benchmark.oracle import Nearest, Oracle
@@ -32,7 +32,7 @@ class Task:
     """One run of one controller.
 
     Attributes:
-        controller: name.
+        controller: name, with options of its own behind commas: `optuna,sampler=gp`.
         source: of what answers.
         seed: of the controller and of the noise.
         trials: how many, at most.
@@ -100,7 +100,7 @@ def run_task(task: Task, convergence: Convergence | None = None) -> Trace:
     """Run one task in this process; `convergence` may end it before it has all its trials."""
     oracle = make_oracle(task.source)
     reward = oracle.reward
-    controller = make_controller(task.controller, oracle.space, task.seed, None, oracle.objective)
+    controller = _make(task.controller, oracle, task.seed)
     make = SearchLoop if oracle.nearest is None else partial(_TableLoop, oracle, oracle.nearest)
     loop = make(
         controller,
@@ -129,6 +129,15 @@ def run_task(task: Task, convergence: Convergence | None = None) -> Trace:
     assert chosen is not None  # every proposal was told
     rows = np.array([record.architecture for record in seen], dtype=np.int64)
     return Trace(task, np.array(list(rewards.values())), rewards[chosen], np.array(loop.ask_seconds), rows)
+
+
+def _make(text: str, oracle: Oracle, seed: int) -> Controller:
+    name, *options = text.split(",")
+    for option in options:
+        if "=" not in option:
+            raise InputError(f"controller {text!r}: option {option!r}: expected KEY=VALUE")
+    values = {key: value for key, _, value in (option.partition("=") for option in options)}
+    return make_controller(name, oracle.space, seed, values, oracle.objective)
 
 
 @dataclass(frozen=True)
@@ -172,7 +181,7 @@ def compare_controllers(
     """Run every controller on every oracle with every seed.
 
     Args:
-        controllers: (name, trials).
+        controllers: (name and options as in `Task`, trials).
         sources: of the oracles, with different labels.
         seeds: of the runs.
         noise: answer with the noise that is known between trainings of one architecture.
@@ -194,7 +203,7 @@ def compare_controllers(
     points = [oracle.noise_asked() if noise else 0.0 for oracle in oracles]
     for name, trials in controllers:
         for oracle in oracles:
-            make_controller(name, oracle.space)
+            _make(name, oracle, 0)
         if not 1 <= trials <= 10_000_000:
             raise InputError(f"trials {trials}: expected 1 to 10000000")
     known = {label: oracle.landmarks() for label, oracle in zip(labels, oracles, strict=True)}

@@ -96,8 +96,9 @@ def rediscover(
     "--controller",
     "controllers",
     multiple=True,
-    metavar="NAME[:TRIALS]",
-    help="Several. Default: predictor:300, local-search:600, evolution:1000, random:1000.",
+    metavar="NAME[:TRIALS][,KEY=VALUE]",
+    help="Several, with options of theirs: optuna:200,sampler=gp. Default: predictor:300, local-search:600, "
+    "evolution:1000, random:1000.",
 )
 @click.option(
     "--surrogate", "families", multiple=True, help="mlp, gb. Default: both, unless something else is given."
@@ -241,10 +242,11 @@ def _check_seed(seed: int, option: str) -> None:
 
 
 def _controller(text: str) -> tuple[str, int]:
-    name, colon, trials = text.partition(":")
+    head, comma, options = text.partition(",")
+    name, colon, trials = head.partition(":")
     if colon and not trials.isdigit():
-        raise InputError(f"controller {text!r}: expected NAME or NAME:TRIALS")
-    return name, int(trials) if colon else 1000
+        raise InputError(f"controller {text!r}: expected NAME, NAME:TRIALS or NAME:TRIALS,KEY=VALUE")
+    return name + comma + options, int(trials) if colon else 1000
 
 
 @click.command("plan", epilog="Example: nas plan --trials 8000 --workers 1,64,256,2048 --gpu-hour 2.5")

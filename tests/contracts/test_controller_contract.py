@@ -10,8 +10,13 @@ from nas.testing.controllers import Driver
 from search_spaces import StagedSpace, get_space
 
 OTHERS = [("ppo", {"policy": "lstm"}), ("ppo", {"batch": 3})]
+SLOW = ("botorch",)
+"""Each of its proposals takes a tenth of a second or more; the slow tests' environment has it."""
 VARIANTS = [
-    *(pytest.param((name, {}), id=name) for name in CONTROLLERS),
+    *(
+        pytest.param((name, {}), id=name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in CONTROLLERS
+    ),
     *(
         pytest.param(
             (name, options), id=" ".join([name, *map(str, options.values())]), marks=pytest.mark.slow
@@ -25,11 +30,13 @@ class TestControllers(ControllerContract):
     @pytest.fixture(params=VARIANTS, autouse=True)
     def chosen(self, request):
         self.variant = request.param
+        if self.variant[0] in SLOW:
+            pytest.importorskip(self.variant[0], reason="its extra is not installed")
 
     def make_space(self):
-        if self.variant[0] != "optuna":
+        if self.variant[0] not in ("optuna", *SLOW):
             return super().make_space()
-        # its sampler takes a millisecond for each decision: half as many, in 8 million architectures
+        # they take time for each decision: half as many, in 8 million architectures
         stage = {"op": ["ds", "mbconv3", "mbconv6"], "channels": [8, 16, 24], "kernel": [3, 5]}
         stages = [{**stage, "repeats": [1, 2, 3]}] * 4
         return StagedSpace.from_document({"schema": 1, "space": "fourfold", "stages": stages})

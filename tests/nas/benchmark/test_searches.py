@@ -94,6 +94,9 @@ def test_hardware_aware(tmp_path):
         (["rediscover", "--trials", "0"], "trials 0"),
         (["compare", "--controller", "predictr"], "did you mean 'predictor'"),
         (["compare", "--controller", "random:many"], "NAME:TRIALS"),
+        (["compare", "--controller", "evolution:20,population"], "option 'population': expected KEY=VALUE"),
+        (["compare", "--controller", "evolution:20,populaton=5"], "did you mean 'population'"),
+        (["compare", "--controller", "evolution:20,population=five"], "population 'five'"),
         (["compare", "--seeds", "0"], "seeds 0"),
         (["compare", "--pending", "0"], "pending 0"),
         (["plan", "--workers", "1,x"], "workers '1,x'"),
@@ -121,6 +124,17 @@ def test_compare_and_its_table(processes):
     trace = comparison.of("random", "mlp")[0]
     assert trace.evaluations(-1) == 1
     assert trace.evaluations(trace.rewards.max()) == trace.rewards.argmax() + 1
+
+
+def test_options_of_a_controller_act():
+    """A population as large as the run is random search; the label keeps what it was."""
+    small, large = "evolution,population=10,tournament=5", "evolution,population=100,tournament=5"
+    comparison = compare_controllers(
+        [("evolution", 100), (small, 100), (large, 100)], [OracleSource("mlp")], range(3), processes=1
+    )
+    finals = [comparison.row(name, "mlp")["final"] for name in ("evolution", small, large)]
+    assert len(set(finals)) == 3
+    assert finals[1] > finals[2]
 
 
 def test_compare_writes_plot_and_json(tmp_path):
