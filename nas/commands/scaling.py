@@ -263,7 +263,7 @@ def report_scaling(run: Run, quiet: bool = False) -> dict[str, Any] | None:
         trained = law_points(run.space, records)
         law = ScalingLaw(trained)
         if not quiet:
-            print_law(run, trained, law, out())
+            print_law(trained, law, out())
         return law_document(run, trained, law)
     if run.space.name != STUDY:
         return None

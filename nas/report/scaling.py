@@ -58,7 +58,7 @@ def law_document(run: Run, points: Sequence[LawPoint], law: ScalingLaw) -> dict[
     }
 
 
-def print_law(run: Run, points: Sequence[LawPoint], law: ScalingLaw, console: Console) -> None:
+def print_law(points: Sequence[LawPoint], law: ScalingLaw, console: Console) -> None:
     """The trainings, the law's coefficients, and what it says of the ways to scale."""
 
     def say(text: str) -> None:
