@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,6 +62,7 @@ class BoTorchSearch(Controller):
     def _most_promising(self) -> Architecture:
         import torch
         from botorch.acquisition import LogExpectedImprovement, qLogExpectedImprovement
+        from botorch.exceptions import OptimizationWarning
         from botorch.fit import fit_gpytorch_mll
         from botorch.models import SingleTaskGP
         from botorch.models.kernels import CategoricalKernel
@@ -73,7 +75,10 @@ class BoTorchSearch(Controller):
         y = torch.tensor([[reward] for _, reward in self._results], dtype=torch.double)
         kernel = ScaleKernel(CategoricalKernel(ard_num_dims=x.shape[1]))
         model = SingleTaskGP(x, y, covar_module=kernel, outcome_transform=Standardize(m=1))
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        with warnings.catch_warnings():
+            # a start from which the fit failed: it tries others, and raises if all fail
+            warnings.simplefilter("ignore", OptimizationWarning)
+            fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
         best = float(y.max())
         if self._pending:
             pending = torch.tensor([list(row) for row in self._pending.values()], dtype=torch.double)
