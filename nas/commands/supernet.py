@@ -58,6 +58,14 @@ _HOW = "How it is trained"
     default=True,
     help="The others learn from the largest; else from the labels. Default: --distil.",
 )
+@option(
+    "--target",
+    "around",
+    metavar="MACS",
+    group=_HOW,
+    help="Every other random network costs about as much (20M, a network's name; of full networks): train "
+    "most what is searched for.",
+)
 @option("--progressive", group=_HOW, is_flag=True, help="Kernels, then depths, then the rest become elastic.")
 @option("--transforms", group=_HOW, is_flag=True, help="Small kernels are learned transforms of large ones.")
 def supernet_command(
@@ -76,6 +84,7 @@ def supernet_command(
     distil: bool,
     progressive: bool,
     transforms: bool,
+    around: str | None,
     **more: Any,
 ) -> None:
     """Train one network that has all networks of a space in it, with shared weights.
@@ -83,11 +92,16 @@ def supernet_command(
     `nas search --evaluator supernet` scores networks with its weights: one training in place of one for each.
     Interrupted, it goes on with --resume and ends as if it had not been.
     """
-    how = {"paths": paths, "distil": distil, "progressive": progressive, "transforms": transforms}
+    how: dict[str, Any] = {
+        "paths": paths,
+        "distil": distil,
+        "progressive": progressive,
+        "transforms": transforms,
+    }
     not_with(
         resume is not None,
         "--resume, which goes on as it began",
-        *("space", "exportable_to", "target", "seed", "cache", "held_out", *TRAINING, *how),
+        *("space", "exportable_to", "target", "around", "seed", "cache", "held_out", *TRAINING, *how),
         *("image_column", "label_column"),
     )
     if resume is not None:
@@ -104,6 +118,10 @@ def supernet_command(
     settings = TrainSettings(
         data=data, data_root=data_root, recipe=recipe, recipe_changes=changed, folds=1, **more
     )
+    if around is not None:
+        from nas.search.reward import parse_target
+
+        how["target"] = parse_target(around)
     name = space or "mnasnet"
     searched = SpaceSettings(name, exportable_to=exportable_to or default_exports(name))
     default = f"supernet-{file_stem(Path(name).stem)}-{data.partition(':')[0]}.pt"
@@ -120,7 +138,7 @@ def _begun(
 ) -> SupernetTraining:
     """A new training, checked."""
     from nas.supernet.plan import SupernetPlan
-    from nas.supernet.sampling import check_paths
+    from nas.supernet.sampling import check_paths, check_target
     from nas.supernet.trainer import check_recipe
     from nas.supernet.training import SupernetTraining
     from nas.training.full import Outputs
@@ -129,6 +147,8 @@ def _begun(
     assert isinstance(space, StagedSpace), "a name or a file is of stages"
     check_recipe(settings.make_recipe())
     check_paths(how["paths"])
+    if "target" in how:
+        check_target(space, how["target"])
     outputs = Outputs.at(Path(target))
     outputs.check_new(Path(target))
     trained, kept = load_trained(settings, download, _remark)
@@ -188,12 +208,15 @@ def _report(training: SupernetTraining, target: str, as_json: bool) -> None:
             ("smallest", trainer.sampler.smallest),
         )
     }
+    near = (
+        "" if plan.target is None else f", half of the random ones full networks of about {si(plan.target)}"
+    )
     sizes = " to ".join(si(cost(ends[name]).macs) for name in ("smallest", "largest"))
     say(
         f"supernet of {supernet.space.name}, {si(parameters)} parameters, on {printable(data.name)}: "
         f"{len(data.train):,} images of {plan.proxy.resolution} px, width x {plan.proxy.width:g}, networks "
-        f"of {sizes} MACs, {plan.paths} in each step, on {trainer.device}; the largest and the smallest are "
-        f"scored on {len(data.held_out):,} held-out images each epoch"
+        f"of {sizes} MACs, {plan.paths} in each step{near}, on {trainer.device}; the largest and the "
+        f"smallest are scored on {len(data.held_out):,} held-out images each epoch"
     )
     if training.rows:
         say(f"{len(training.rows)} of {epochs} epochs are done already")

@@ -43,6 +43,7 @@ class SupernetPlan:
         distil: smaller ones learn from the largest.
         transforms: small kernels are transformed centres.
         progressive: kernels, depths and the rest are opened one after the other.
+        target: MACs that every other random network has; None: any.
     """
 
     space: Mapping[str, Any]
@@ -57,6 +58,7 @@ class SupernetPlan:
     distil: bool = True
     transforms: bool = False
     progressive: bool = False
+    target: float | None = None
 
     def make_space(self) -> StagedSpace:
         """Its space; raises `InputError` where the document is none."""
@@ -72,16 +74,19 @@ class SupernetPlan:
         def size(spec: NetworkSpec) -> float:
             return cost(supernet.trained(spec)).macs
 
-        return PathSampler(supernet.space, size, self.paths, self.progressive, self.recipe.epochs)
+        return PathSampler(
+            supernet.space, size, self.paths, self.progressive, self.recipe.epochs, self.target
+        )
 
     def to_document(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"schema": SCHEMA_VERSION, **asdict(self)}
+        """As plain data; what came later only where it isn't as before."""
+        document = {"schema": SCHEMA_VERSION, **asdict(self)}
+        return document if self.target is not None else {k: v for k, v in document.items() if k != "target"}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> SupernetPlan:
         """The inverse of `to_document`; raises KeyError, TypeError or `InputError` where it is none."""
-        values = {part.name: document[part.name] for part in fields(cls)}
+        values = {part.name: document[part.name] for part in fields(cls) if part.name != "target"}
         if document["schema"] != SCHEMA_VERSION:
             raise InputError(f"schema {document['schema']!r}: expected {SCHEMA_VERSION}")
         kinds = {"num_classes": int, "in_channels": int, "seed": int, "paths": int, "data_digest": str}
@@ -90,6 +95,10 @@ class SupernetPlan:
         for name, kind in kinds.items():
             if type(values[name]) is not kind:
                 raise TypeError(f"its {name} is a {type(values[name]).__name__}")
+        if (target := document.get("target")) is not None:
+            if type(target) is not float or not 0 < target < float("inf"):
+                raise TypeError(f"its target is {target!r}")
+            values["target"] = target
         values |= {"recipe": Recipe(**values["recipe"]), "proxy": ProxyTask(**values["proxy"])}
         return cls(**values)
 

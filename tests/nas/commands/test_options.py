@@ -310,6 +310,7 @@ ACTS = {
     "supernet": {
         "space": ([], ["--space", "efficientnet"]),
         "exportable_to": ([], ["--exportable-to", "any"]),
+        "around": ([], ["--target", "400M"]),
         "resume": ([], ["--resume", "x.pt"]),
         "target": ([], ["--out", "x.pt"]),
         "seed": ([], ["--seed", "1"]),
@@ -552,6 +553,7 @@ REFUSED = [
             ["--cache", "on"], ["--held-out", "9"], ["--recipe", "sgd"], ["--set", "lr=1"], ["--epochs", "2"],
             ["--resolution", "24"], ["--width", "0.5"], ["--stem-stride", "1"], ["--subset", "0.5"],
             ["--paths", "3"], ["--no-distil"], ["--progressive"], ["--transforms"], ["--image-column", "a"],
+            ["--target", "400M"],
         )
     ),
     (["export", "resnet50", "--to", "yaml"], ["--json"]),

@@ -77,3 +77,24 @@ def test_a_block_that_is_not_there_decides_nothing():
 def test_a_step_has_both_ends(space, count):
     with pytest.raises(InputError, match=f"paths {count}: expected an integer from 2 to 64"):
         PathSampler(space, macs, count)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_with_a_target_every_other_random_network_costs_as_much(space, count):
+    sampler = PathSampler(space, macs, count=count, target=400e6)
+    steps = list(islice(sampler.epoch(0, 0), 24))
+    drawn = [a for step in steps for a in step[2:]]
+    near, fair = drawn[1::2], drawn[::2]
+    assert all(0.9 <= macs(space.decode(a)) / 400e6 <= 1.1 for a in near)
+    assert not all(0.9 <= macs(space.decode(a)) / 400e6 <= 1.1 for a in fair)
+    assert len(set(near)) == len(near)
+    assert steps == list(islice(sampler.epoch(0, 0), 24))
+    for place, decision in enumerate(space.decisions):  # the others are as fair as without one
+        counts = Counter(a[place] for a in fair[: 12 // len(decision) * len(decision)])
+        assert len(set(counts.values())) == 1, decision.name
+
+
+def test_a_target_beyond_the_space_is_refused(space):
+    for target, word in ((1e6, "1M"), (2e12, "2000G")):
+        with pytest.raises(InputError, match=f"target {word}: expected MACs of networks of efficientnet, "):
+            PathSampler(space, macs, target=target)
