@@ -1,13 +1,17 @@
 """Which networks a supernet is trained on: extremes, fair choices, one kind of choice after the other."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from nas.network.cost import cost
+from nas.supernet.plan import SupernetPlan
 from nas.supernet.sampling import PathSampler
+from nas.training.proxy import ProxyTask
+from nas.training.recipe import Recipe
 from search_spaces import InputError, get_space
 
 
@@ -95,6 +99,16 @@ def test_with_a_target_every_other_random_network_costs_as_much(space, count):
 
 
 def test_a_target_beyond_the_space_is_refused(space):
-    for target, word in ((1e6, "1M"), (2e12, "2000G")):
+    for target, word in ((1e6, "1M"), (2e12, "2T")):
         with pytest.raises(InputError, match=f"target {word}: expected MACs of networks of efficientnet, "):
             PathSampler(space, macs, target=target)
+
+
+def test_a_plan_keeps_its_target_and_one_without_is_as_before(space):
+    plan = SupernetPlan(space.to_document(), Recipe(), ProxyTask(16, 0.1, 1), 10, 1)
+    assert "target" not in plan.to_document()
+    assert SupernetPlan.from_document(plan.to_document()) == plan
+    aimed = replace(plan, target=400e6)
+    assert SupernetPlan.from_document(aimed.to_document()) == aimed
+    with pytest.raises(TypeError, match="its target is -1"):
+        SupernetPlan.from_document({**aimed.to_document(), "target": -1})
