@@ -95,22 +95,22 @@ def core_hours(records: Any) -> float:
     return float(sum(record.seconds for record in records)) / 3600
 
 
-def work(records: Any) -> int:
-    """Multiply-adds of the trained networks, which all see as many images."""
-    return sum(int(record.macs) for record in records)
+def work(run: Run, records: Any, classes: int) -> int:
+    """Multiply-adds of the networks that were trained, which all see as many images."""
+    return sum(macs(run.spec(record), classes) for record in records)
 
 
-def kept(run: Run, record: Any, finished: Any) -> dict[str, Any]:
+def kept(run: Run, record: Any, finished: Any, classes: int) -> dict[str, Any]:
     return {
         "spec": run.spec(record).to_document(),
         "proxy_accuracy": record.accuracy,
         "trials": len(finished),
-        "work": work(finished),
+        "work": work(run, finished, classes),
         "core_hours": round(core_hours(finished), 3),
     }
 
 
-def search(photos: str, folder: Path) -> dict[str, Any]:
+def search(photos: str, folder: Path, classes: int) -> dict[str, Any]:
     console, placement = Console(stderr=True), Placement(concurrent=AT_ONCE)
     if Run.is_run(folder):
         run = resume_search(folder, placement, console, TRIALS)
@@ -119,7 +119,7 @@ def search(photos: str, folder: Path) -> dict[str, Any]:
     results = run.results(run.records())
     winner = run.winner(results)
     assert winner is not None
-    return kept(run, winner, results.finished)
+    return kept(run, winner, results.finished, classes)
 
 
 def random_search(photos: str, folder: Path, allowed: int, classes: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def random_search(photos: str, folder: Path, allowed: int, classes: int) -> dict
         space, rng = settings.make_space(), np.random.default_rng(0)
         names: dict[str, NetworkSpec] = {}
         while len(names) < 4 * TRIALS:
-            spec = space.decode(space.sample(rng))
+            spec = space.decode(space.sample(rng)).replace(num_classes=classes)
             if abs(macs(spec, classes) / TARGET - 1) <= BAND:
                 names[str(len(names))] = spec
         run = start_search(
@@ -140,12 +140,12 @@ def random_search(photos: str, folder: Path, allowed: int, classes: int) -> dict
         run = resume_search(folder, placement, console)
     while True:
         results = Results(run.records())
-        done, number = work(results.finished), len(results.finished)
+        done, number = work(run, results.finished, classes), len(results.finished)
         left = round((allowed - done) / (done / number))
         if left < 1:
             break
         run = resume_search(folder, placement, console, number + left)
-    return kept(run, max(results.finished, key=lambda record: record.accuracy), results.finished)
+    return kept(run, max(results.finished, key=lambda record: record.accuracy), results.finished, classes)
 
 
 def as_wide(name: str, classes: int) -> NetworkSpec:
@@ -285,7 +285,7 @@ def main(photos: str, folder: str, hours: str = "24", seeds: str = "3", family_s
     journal = Journal(place / "experiment.json")
     searches = journal.done["searches"]
     if OURS not in searches:
-        searches[OURS] = search(photos, place / "search")
+        searches[OURS] = search(photos, place / "search", classes)
         journal.keep()
     if RANDOM not in searches:
         searches[RANDOM] = random_search(photos, place / "random", searches[OURS]["work"], classes)
