@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,18 +134,17 @@ def random_search(photos: str, folder: Path, allowed: int, classes: int) -> dict
             spec = space.decode(space.sample(rng)).replace(num_classes=classes)
             if abs(macs(spec, classes) / TARGET - 1) <= BAND:
                 names[str(len(names))] = spec
-        run = start_search(
-            settings_of(photos, trials=TRIALS // 2).over("random", names), folder, placement, console
-        )
-    else:
-        run = resume_search(folder, placement, console)
+        listed = replace(settings.over("random", names), trials=TRIALS // 2)
+        run = start_search(listed, folder, placement, console)
     while True:
+        run = Run.open(folder)
         results = Results(run.records())
-        done, number = work(run, results.finished, classes), len(results.finished)
-        left = round((allowed - done) / (done / number))
+        number = len(results.finished)
+        done = work(run, results.finished, classes)
+        left = round((allowed - done) / (done / number)) if number else TRIALS // 2
         if left < 1:
             break
-        run = resume_search(folder, placement, console, number + left)
+        resume_search(folder, placement, console, number + left)
     return kept(run, max(results.finished, key=lambda record: record.accuracy), results.finished, classes)
 
 
