@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nas.cli import _COMMANDS
+
 ROOT = Path(__file__).parent.parent
 ROOMS = ("search_spaces", "controller", "nas")
 MAY_IMPORT = {
@@ -223,6 +225,13 @@ def test_libraries_stay_in_their_module(library, allowed):
 )
 def test_light_modules_load_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_commands_answer_before_scipy_is_loaded():
+    """It takes a third of a second; what computes with it loads it then."""
+    modules = ", ".join(dict.fromkeys(module for module, _ in _COMMANDS.values()))
+    code = f"import sys, {modules}; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

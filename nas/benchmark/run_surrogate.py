@@ -12,18 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from controller.encoding import Encoding
-from controller.predictor import Points, Predictor, standardised
 from nas.network.cost_table import CostTable
 from search_spaces.document import check_fields, check_schema, read_document, write_atomically
 from search_spaces.errors import InputError, shown
 from search_spaces.mbconv import StagedSpace
 from search_spaces.quoting import printable
+
+if TYPE_CHECKING:  # with what of SciPy it needs; most commands have this module, and few such a benchmark
+    from controller.predictor import Predictor
 
 SCHEMA_VERSION = 1
 FAMILY = "gp"
@@ -108,6 +109,8 @@ class RunSurrogate:
 
     def _conditioned(self, means: NDArray[np.float64]) -> tuple[Predictor, float, float]:
         """A process on such accuracies of the networks, and what its targets were standardised by."""
+        from controller.predictor import Points, standardised
+
         predictor = self._inputs.predictor(self.parameters)
         y, shift, scale = standardised(means)
         x, z = self._inputs(self.trainings.rows)
@@ -196,6 +199,8 @@ class RunSurrogate:
 
 def fit_parameters(trainings: Trainings) -> NDArray[np.float64]:
     """The most probable parameters of a process on the trainings, by at most 300 networks."""
+    from controller.predictor import standardised
+
     inputs = _Inputs(trainings)
     order = np.random.default_rng(0).permutation(len(trainings.rows))[:_FIT_ON]
     x, z = inputs(trainings.rows[order])
@@ -232,6 +237,8 @@ def read_run_surrogate(path: str | Path) -> RunSurrogate:
     if any(part.min() < 0 or part.max() > 1 for part in accuracies):
         raise InputError(f"{where}: accuracies: expected fractions")
     curves = _curves(values["curves"], accuracies, f"{where}: curves") if "curves" in values else None
+    from controller.predictor import Predictor
+
     count = Predictor.parameter_count(len(sizes))
     parameters = _numbers(values["parameters"], f"{where}: parameters", (count,))
     if abs(parameters).max() > 50:
@@ -278,6 +285,9 @@ class _Inputs:
     """Architectures as what the process learns from; MACs in units of their spread over the trained ones."""
 
     def __init__(self, trainings: Trainings) -> None:
+        from controller.encoding import Encoding
+        from controller.predictor import standardised
+
         self._encoding, self._costs = Encoding(trainings.space), CostTable(trainings.space)
         _, self._mean, self._scale = standardised(self._logs(trainings.rows))
 
@@ -289,6 +299,8 @@ class _Inputs:
 
     def predictor(self, parameters: NDArray[np.float64] | None) -> Predictor:
         """One with these parameters, or its first ones."""
+        from controller.predictor import Predictor
+
         made = Predictor(self._encoding)
         if parameters is not None:
             made.parameters = np.asarray(parameters, dtype=np.float64)
