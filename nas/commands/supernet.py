@@ -20,7 +20,7 @@ from nas.network.cost_words import si
 from nas.runs.space_settings import SpaceSettings
 from nas.runs.supernet_data import kept_settings, load_trained, settings_of
 from nas.runs.train_settings import TrainSettings
-from search_spaces.document import make_folder
+from search_spaces.document import make_folder, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
 from search_spaces.notation import network_words
@@ -28,6 +28,9 @@ from search_spaces.quoting import file_stem, printable, shell_command
 from search_spaces.registry import SPACES
 
 if TYPE_CHECKING:
+    from nas.data.load import DataSet
+    from nas.search.ranking import RankingSheet
+    from nas.studies.supernet_ranking import TrainedAlone
     from nas.supernet.training import SupernetTraining
 
 EPOCHS = 30
@@ -66,6 +69,11 @@ _HOW = "How it is trained"
     help="Every other random network costs about as much (20M, a network's name; of full networks): train "
     "most what is searched for.",
 )
+@click.option(
+    "--judge",
+    metavar="RUN",
+    help="Say how it ranks networks of its space that a run has trained, or curves; with --resume, too.",
+)
 @option("--progressive", group=_HOW, is_flag=True, help="Kernels, then depths, then the rest become elastic.")
 @option("--transforms", group=_HOW, is_flag=True, help="Small kernels are learned transforms of large ones.")
 def supernet_command(
@@ -85,6 +93,7 @@ def supernet_command(
     progressive: bool,
     transforms: bool,
     around: str | None,
+    judge: str | None,
     **more: Any,
 ) -> None:
     """Train one network that has all networks of a space in it, with shared weights.
@@ -105,7 +114,7 @@ def supernet_command(
         *("image_column", "label_column"),
     )
     if resume is not None:
-        _report(_resumed(resume, data, data_root, download), resume, as_json)
+        _report(_resumed(resume, data, data_root, download), resume, judge, as_json)
         return
     data = take_columns(more, data or "digits") or "digits"
     only_for_fetched(data, "data_root", "download")
@@ -125,7 +134,8 @@ def supernet_command(
     name = space or "mnasnet"
     searched = SpaceSettings(name, exportable_to=exportable_to or default_exports(name))
     default = f"supernet-{file_stem(Path(name).stem)}-{data.partition(':')[0]}.pt"
-    _report(_begun(settings, searched, target or default, download, seed, how), target or default, as_json)
+    begun = _begun(settings, searched, target or default, download, seed, how, judge)
+    _report(begun, target or default, judge, as_json)
 
 
 def _begun(
@@ -135,6 +145,7 @@ def _begun(
     download: bool,
     seed: int,
     how: dict[str, Any],
+    judge: str | None,
 ) -> SupernetTraining:
     """A new training, checked."""
     from nas.supernet.plan import SupernetPlan
@@ -149,6 +160,10 @@ def _begun(
     check_paths(how["paths"])
     if "target" in how:
         check_target(space, how["target"])
+    if judge is not None:
+        from nas.studies.supernet_ranking import trained_alone
+
+        trained_alone(judge, space)
     outputs = Outputs.at(Path(target))
     outputs.check_new(Path(target))
     trained, kept = load_trained(settings, download, _remark)
@@ -187,15 +202,22 @@ def _remark(text: str) -> None:
     print_once(text, progress())
 
 
-def _report(training: SupernetTraining, target: str, as_json: bool) -> None:
-    """Train to the end, saying so, and print what came of it."""
+def _report(training: SupernetTraining, target: str, judge: str | None, as_json: bool) -> None:
+    """Train to the end, saying so, print what came of it and what it is worth, and write its card."""
+    from nas.report.ranking_table import print_ranking
     from nas.report.remarks import suspicious
+    from nas.report.supernet_card import supernet_card
     from nas.report.tensorboard import TrainingCurves
-    from nas.training.full import Outputs
+    from nas.training.full import CARD, Outputs
 
     plan, trainer, console, began = training.plan, training.trainer, progress(), time.time()
     outputs, epochs = Outputs.at(Path(target)), plan.recipe.epochs
     supernet, data = trainer.supernet, training.data
+    alone = None
+    if judge is not None:
+        from nas.studies.supernet_ranking import trained_alone
+
+        alone = trained_alone(judge, supernet.space)
 
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, highlight=False, soft_wrap=True)
@@ -240,6 +262,10 @@ def _report(training: SupernetTraining, target: str, as_json: bool) -> None:
         training.run(tick)
     last, seconds = training.rows[-1], time.time() - began
     scores = {"largest": last["accuracy"], "smallest": last["smallest_accuracy"]}
+    sheet = None if alone is None else _judged(outputs.last, data, alone)
+    written = {name: (spec, scores[name]) for name, spec in ends.items()}
+    card = outputs.folder / CARD
+    write_atomically(card, supernet_card(training, written, sheet, "" if alone is None else alone.about))
     if as_json:
         print_json(
             {
@@ -258,6 +284,7 @@ def _report(training: SupernetTraining, target: str, as_json: bool) -> None:
                 },
                 "epochs": training.rows,
                 "seconds": seconds,
+                "ranking": None if sheet is None else {"judged_on": judge, **sheet.to_dict()},
             }
         )
         return
@@ -268,6 +295,23 @@ def _report(training: SupernetTraining, target: str, as_json: bool) -> None:
         ),
         f"after {seconds / 60:.1f} minutes",
         f"supernet: {outputs.last}",
+        f"its card: {card}",
         f"search:   {shell_command('nas', 'search', '--evaluator', 'supernet', '--supernet', outputs.last)}",
     ]
     out().print("\n".join(lines), highlight=False, soft_wrap=True)
+    if sheet is not None and alone is not None:
+        out().print(alone.about, highlight=False, soft_wrap=True, markup=False)
+        print_ranking(sheet, out())
+
+
+def _judged(file: Path, data: DataSet, alone: TrainedAlone) -> RankingSheet:
+    """The sheet of its scores, with a bar: each takes a pass over the held-out images."""
+    from rich.progress import Progress
+
+    from nas.search.supernet_evaluator import SupernetEvaluator
+    from nas.studies.supernet_ranking import judge_supernet
+    from nas.supernet.plan import read_supernet
+
+    with Progress(console=progress(), transient=True) as bar:
+        task = bar.add_task("networks", total=len(alone.specs))
+        return judge_supernet(SupernetEvaluator(read_supernet(file), data), alone, lambda: bar.advance(task))

@@ -311,6 +311,7 @@ ACTS = {
         "space": ([], ["--space", "efficientnet"]),
         "exportable_to": ([], ["--exportable-to", "any"]),
         "around": ([], ["--target", "400M"]),
+        "judge": ([], ["--judge", "curves"]),
         "resume": ([], ["--resume", "x.pt"]),
         "target": ([], ["--out", "x.pt"]),
         "seed": ([], ["--seed", "1"]),

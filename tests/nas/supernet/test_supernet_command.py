@@ -7,6 +7,7 @@ import pytest
 
 from nas.supernet.plan import read_supernet
 from nas.supernet.trainer import SupernetTrainer
+from tests.command import good, nas
 from tests.nas.supernet.test_training import SPACE
 from tests.nas.training.test_full import same
 from tests.nas.training.test_resumed import command
@@ -78,3 +79,28 @@ def test_bad_input_is_one_line_and_writes_nothing(here, monkeypatch, capsys, mor
     assert len(err.strip().splitlines()) == 1
     assert os.listdir(here) == ["small.json"]
     assert (here / "small.json").read_text() == before
+
+
+def test_its_card_says_how_it_ranks_what_was_trained(here):
+    good("supernet", *SMALL, "--epochs", "1", "--out", "super.pt")
+    card = here / "super" / "MODEL_CARD.md"
+    assert "Nobody has asked" in card.read_text()
+    # a run that was scored by the supernet itself: the same order
+    scored = ["--evaluator", "supernet", "--supernet", "super.pt", "--controller", "random", "--trials", "14"]
+    good("search", *scored, "--out", "run")
+    text = good("supernet", "--resume", "super.pt", "--judge", "run")
+    assert "14 of 14 networks that were trained in run" in text
+    assert "ranked by their own trainings" in text
+    document = json.loads(good("supernet", "--resume", "super.pt", "--judge", "run", "--json"))
+    rows = {row["name"]: row for row in document["ranking"]["rows"]}
+    assert rows["the supernet"]["all"]["tau"] == pytest.approx(1)
+    assert rows["params alone"]["kind"] == "floor"
+    assert "| the supernet | 1.00 |" in card.read_text()
+
+
+def test_only_networks_of_its_space_can_be_judged(here):
+    done = nas("supernet", *SMALL, "--epochs", "1", "--judge", "curves", "--out", "super.pt")
+    assert done.returncode == 2
+    assert "judge 'curves': 0 of its 500 trained networks are of space 'small', expected" in done.stderr
+    assert not (here / "super.pt").exists()
+    assert nas("supernet", *SMALL, "--judge", "nowhere").returncode == 2
