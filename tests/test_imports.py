@@ -183,6 +183,7 @@ def test_a_public_name_means_one_thing():
                     "gauges",
                     "head",
                     "processes",
+                    "supernet_processes",
                     "jobs",
                     "speed",
                     "verdict",

@@ -55,11 +55,44 @@ def train_together(
         InputError: no room for so many, a batch that is no multiple of them, or files that can't be written.
         TrialFailedError: the training diverged.
     """
+    run_together(
+        _train,
+        {"plan": plan, "target": str(target.absolute()), "workers": workers},
+        Outputs.at(target.absolute()).folder,
+        plan.recipe.batch,
+        *(processes, cpus, gpus, address, retries, tick),
+    )
+
+
+def run_together(
+    loop: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    folder: Path,
+    batch: int,
+    processes: int,
+    cpus: float,
+    gpus: float,
+    address: str | None,
+    retries: int,
+    tick: Callable[[Row], None],
+) -> None:
+    """Run a training loop in so many processes, joined by torch.distributed.
+
+    Args:
+        loop: runs in each process; it tells of its epochs and failures by a `Teller` of the folder.
+        config: handed to it.
+        folder: that all processes see.
+        batch: images of a step, of all processes together.
+        processes, cpus, gpus, address, retries, tick: as `train_together` takes them.
+
+    Raises:
+        InputError, TrialFailedError: as `train_together`.
+    """
     if processes < 1:
         raise InputError(f"processes {processes}: expected an integer of at least 1")
-    if plan.recipe.batch % processes:
+    if batch % processes:
         raise InputError(
-            f"processes {processes}: the batch of {plan.recipe.batch} images is no multiple of it; change "
+            f"processes {processes}: the batch of {batch} images is no multiple of it; change "
             "one of them (--set batch=...)"
         )
     connect(address)
@@ -70,14 +103,12 @@ def train_together(
                 f"processes {processes}: they need {processes * each:g} {kind}s, the cluster has "
                 f"{room.get(kind, 0):g}"
             )
-    target = target.absolute()
-    folder = Outputs.at(target).folder
     make_folder(str(folder))
     for name in (_EPOCHS, _FAILURE):
         (folder / name).unlink(missing_ok=True)
     trainer = TorchTrainer(
-        _train,
-        train_loop_config={"plan": plan, "target": str(target), "workers": workers},
+        loop,
+        train_loop_config=config,
         scaling_config=ScalingConfig(
             num_workers=processes, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
         ),
@@ -103,13 +134,44 @@ def train_together(
         remove_matching(folder / "ray", r"train/.*")
 
 
+class Teller:
+    """How the processes tell of their epochs and of why they failed; a context around a training.
+
+    Args:
+        folder: that all processes see.
+        ranks: of this process.
+    """
+
+    def __init__(self, folder: Path, ranks: Ranks) -> None:
+        self._folder, self._ranks = folder, ranks
+
+    def __enter__(self) -> Callable[[Row], None]:
+        return self._tell
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, (InputError, TrialFailedError)):
+            word = "input" if isinstance(error, InputError) else "trial"
+            # of what all ranks agree on, only those that met one can name an example
+            if "e.g." in str(error) or not (self._folder / _FAILURE).is_file():
+                (self._folder / _FAILURE).write_text(f"{word} {error}", encoding="utf-8")
+
+    def _tell(self, row: Row) -> None:
+        if self._ranks.rank == 0:
+            with (self._folder / _EPOCHS).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+
+
+def my_ranks() -> Ranks:
+    """Of this process among those of `run_together`."""
+    context = ray.train.get_context()
+    return Ranks(context.get_world_rank(), context.get_world_size())
+
+
 def _train(config: dict[str, Any]) -> None:
     """In each process: train, and on rank 0 tell of the epochs."""
-    context = ray.train.get_context()
-    ranks = Ranks(context.get_world_rank(), context.get_world_size())
-    target = Path(config["target"])
+    ranks, target = my_ranks(), Path(config["target"])
     outputs = Outputs.at(target)
-    try:
+    with Teller(outputs.folder, ranks) as tell:
         if outputs.last.is_file():
             plan: TrainingPlan = config["plan"]
             training = FullTraining.resume(
@@ -124,19 +186,7 @@ def _train(config: dict[str, Any]) -> None:
         else:
             training = FullTraining(config["plan"], outputs, workers=config["workers"], ranks=ranks)
             training.prepare(device=get_device())
-
-        def tell(row: Row) -> None:
-            if ranks.rank == 0:
-                with (outputs.folder / _EPOCHS).open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(row) + "\n")
-
         training.run(tell)
-    except (InputError, TrialFailedError) as error:
-        kind = "input" if isinstance(error, InputError) else "trial"
-        # of what all ranks agree on, only those that met one can name an example
-        if "e.g." in str(error) or not (outputs.folder / _FAILURE).is_file():
-            (outputs.folder / _FAILURE).write_text(f"{kind} {error}", encoding="utf-8")
-        raise
 
 
 def _follow(path: Path, over: threading.Event, tick: Callable[[Row], None]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from nas.commands.columns import take_columns
 from nas.commands.common import out, print_json, progress, recipe_changes
-from nas.commands.given import not_with, only_for_fetched
+from nas.commands.given import not_with, only_for_fetched, only_with
 from nas.commands.going_on import goes_on
 from nas.commands.options import DATA, TRAINING, WHAT, GroupedCommand, option, options
 from nas.data.sources import source_of
@@ -69,6 +69,13 @@ _HOW = "How it is trained"
     help="Every other random network costs about as much (20M, a network's name; of full networks): train "
     "most what is searched for.",
 )
+@option(
+    "--processes",
+    group="Where it runs",
+    type=int,
+    help="Train it on so many GPUs or processes together, by Ray; what a trial has each of them has.",
+)
+@options("cpus_per_trial", "gpus_per_trial", "address")
 @click.option(
     "--judge",
     metavar="RUN",
@@ -94,6 +101,10 @@ def supernet_command(
     transforms: bool,
     around: str | None,
     judge: str | None,
+    processes: int | None,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+    address: str | None,
     **more: Any,
 ) -> None:
     """Train one network that has all networks of a space in it, with shared weights.
@@ -101,6 +112,11 @@ def supernet_command(
     `nas search --evaluator supernet` scores networks with its weights: one training in place of one for each.
     Interrupted, it goes on with --resume and ends as if it had not been.
     """
+    only_with(processes is not None, "--processes", "cpus_per_trial", "gpus_per_trial", "address")
+    together: dict[str, Any] | None = None
+    if processes is not None:
+        each = {"cpus": cpus_per_trial or 1, "gpus": gpus_per_trial or 0}
+        together = {"processes": processes, "address": address, **each}
     how: dict[str, Any] = {
         "paths": paths,
         "distil": distil,
@@ -114,7 +130,8 @@ def supernet_command(
         *("image_column", "label_column"),
     )
     if resume is not None:
-        _report(_resumed(resume, data, data_root, download), resume, judge, as_json)
+        begun = _resumed(resume, data, data_root, download)
+        _report(begun, resume, judge, as_json, together, (data, data_root))
         return
     data = take_columns(more, data or "digits") or "digits"
     only_for_fetched(data, "data_root", "download")
@@ -135,7 +152,7 @@ def supernet_command(
     searched = SpaceSettings(name, exportable_to=exportable_to or default_exports(name))
     default = f"supernet-{file_stem(Path(name).stem)}-{data.partition(':')[0]}.pt"
     begun = _begun(settings, searched, target or default, download, seed, how, judge)
-    _report(begun, target or default, judge, as_json)
+    _report(begun, target or default, judge, as_json, together)
 
 
 def _begun(
@@ -202,7 +219,14 @@ def _remark(text: str) -> None:
     print_once(text, progress())
 
 
-def _report(training: SupernetTraining, target: str, judge: str | None, as_json: bool) -> None:
+def _report(
+    training: SupernetTraining,
+    target: str,
+    judge: str | None,
+    as_json: bool,
+    together: dict[str, Any] | None = None,
+    moved: tuple[str | None, str | None] = (None, None),
+) -> None:
     """Train to the end, saying so, print what came of it and what it is worth, and write its card."""
     from nas.report.ranking_table import print_ranking
     from nas.report.remarks import suspicious
@@ -259,7 +283,17 @@ def _report(training: SupernetTraining, target: str, judge: str | None, as_json:
             say(word, "yellow")
 
     with goes_on(outputs, curves, "the last file", again, say):
-        training.run(tick)
+        if together is None:
+            training.run(tick)
+        elif not training.done:
+            from nas.cluster.supernet_processes import train_supernet_together
+            from nas.supernet.plan import read_supernet
+
+            if not training.rows:
+                training.save()
+            train_supernet_together(outputs.last, *moved, **together, tick=tick)
+            stored = read_supernet(outputs.last)
+            training.rows, training.times = stored.rows, stored.times
     last, seconds = training.rows[-1], time.time() - began
     scores = {"largest": last["accuracy"], "smallest": last["smallest_accuracy"]}
     sheet = None if alone is None else _judged(outputs.last, data, alone)

@@ -113,7 +113,8 @@ def sizes_of(space: StagedSpace, trained: Callable[[NetworkSpec], NetworkSpec]) 
         # where blocks choose by themselves, each is a slot of its own
         depths = space.options[slot.keys["repeats"]] if slot.block is None else (1,)
         # a depth is some number of the same blocks: two show the first one and a further one
-        found = {(before, replace(stage, repeats=2)) for before, stage in space.variants(number)}
+        # in their order: a set's is another one in each process, and so would be the weights of a seed
+        found = dict.fromkeys((before, replace(stage, repeats=2)) for before, stage in space.variants(number))
         for before, stage in found:
             stem = replace(template.stem, channels=before)
             first, further = trained(template.replace(stem=stem, stages=(stage,))).blocks()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from nas.network.at_once import images_at_once
@@ -28,9 +30,12 @@ class SupernetTrainer(Trainer):
     2020, BigNAS, section 3.1). Which networks those are follows from seed and epoch, as all that is random,
     so that a training that goes on from a checkpoint ends equal to one that was never interrupted.
 
+    Of several processes each has a part of every batch, all train the same networks in a step, and the
+    gradients of those parts that were used are averaged over the images.
+
     Args:
         model: on any device.
-        batches: the data.
+        batches: the data; where they are one of several ranks', torch.distributed is initialised.
         recipe: how to train.
         sampler: the networks of each step.
         seed: of everything random.
@@ -52,9 +57,15 @@ class SupernetTrainer(Trainer):
         check_recipe(recipe)
         self.supernet, self.sampler, self.distil = model, sampler, distil
         self._paths: Iterator[list[Architecture]] = iter(())
-        self._score = SubnetScorer(batches, recipe)
+        # two networks an epoch are scored, so each process scores them whole
+        alone = batches if batches.ranks.size == 1 else Batches(batches.data, recipe, batches.device)
+        self._score = SubnetScorer(alone, recipe)
         super().__init__(model, batches, recipe, seed)
         self._at_once = images_at_once(model.path(sampler.largest).spec, batches.data.resolution)
+
+    def _joined(self) -> nn.Module:
+        """As it is: a step's networks use other parts each time, which are averaged in `step`."""
+        return self.supernet
 
     def _check_parts(self) -> None:
         self._least = 2  # a network's last feature map may be a single pixel
@@ -86,27 +97,67 @@ class SupernetTrainer(Trainer):
         assert confusion is None
         return self._score(self.trained(self.sampler.largest))
 
+    def state_dict(self) -> dict[str, Any]:
+        """As `Trainer.state_dict`, with the weights' names: the optimizer's state is in their order."""
+        return super().state_dict() | {"weights": self._names()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """As `Trainer.load_state_dict`; raises ValueError where the weights stand in another order."""
+        if state.get("weights", self._names()) != self._names():
+            raise ValueError("its weights stand in another order")
+        super().load_state_dict(state)
+
+    def _names(self) -> list[str]:
+        return [name for name, _ in self.model.named_parameters()]
+
     def step(self, images: Tensor, labels: Tensor, rate: float, total: Tensor, share: float = 1.0) -> None:
-        """One update of the weights by the next networks; adds the largest one's loss to `total`."""
+        """One update of the weights by the next networks; adds the largest one's loss to `total`.
+
+        Args:
+            images, labels: of this rank; none: it takes part with gradients of zero.
+            rate, total, share: as `Trainer.step` takes them.
+        """
         self.optimizer.set_rate(rate)
         self.optimizer.zero_grad()
+        blank = not len(labels)
+        if blank:
+            share, images, labels = 0.0, self._blank(), labels.new_zeros(1)
+            self._forward.eval()  # BN's statistics don't learn of it
         images = images.to(memory_format=self.format)
         paths = [self.supernet.path(architecture) for architecture in next(self._paths)]
         targets = labels
         for index, path in enumerate(paths):
             with self._autocast():
-                logits: Tensor = self._forward(images, path, drops=not index).float()
+                logits: Tensor = self._forward(images, path, drops=not index and not blank).float()
                 smoothing = self.recipe.label_smoothing if targets is labels else 0.0
-                loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+                loss = share * F.cross_entropy(logits, targets, label_smoothing=smoothing)
             self.scaler.scale(loss / len(paths)).backward()  # type: ignore[no-untyped-call]
             if not index:
                 total += loss.detach()
                 targets = logits.detach().softmax(1) if self.distil else labels
+        if blank:
+            self._train_mode()
+        if self.batches.ranks.size > 1:
+            self._average()
         self.scaler.step(self.optimizer)  # type: ignore[arg-type]
         self.scaler.update()
         self.updates += 1
         if self.ema is not None:
             self.ema.update(self.model, min(self.recipe.ema, (1 + self.updates) / (10 + self.updates)))
+
+    def _average(self) -> None:
+        """The gradients' mean over the ranks, of the weights that this step's networks have."""
+        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(flat)
+        flat /= self.batches.ranks.size
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def _blank(self) -> Tensor:
+        data = self.batches.data
+        return torch.zeros(1, data.in_channels, data.resolution, data.resolution, device=self.device)
 
 
 def check_recipe(recipe: Recipe) -> None:

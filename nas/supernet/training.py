@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from nas.data.load import DataSet
 from nas.supernet.plan import StoredSupernet, SupernetPlan
 from nas.supernet.trainer import SupernetTrainer
-from nas.training.batches import Batches
+from nas.training.batches import ALONE, Batches, Ranks
 from nas.training.full import Row
 from nas.training.trainer import pick_device
 from search_spaces.errors import InputError
@@ -30,6 +32,8 @@ class SupernetTraining:
         rows: the measurements of the epochs so far.
         times: when each was measured, Unix time.
         workers: decoding processes, for files.
+        ranks: of this process; the first one writes the file.
+        device: where to train; None: `pick_device`.
 
     Raises:
         InputError: a recipe, or a number of networks a step, that can't be.
@@ -41,17 +45,28 @@ class SupernetTraining:
     rows: list[Row] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     workers: int = 1
+    ranks: Ranks = ALONE
+    device: torch.device | None = None
 
     def __post_init__(self) -> None:
         supernet = self.plan.make()
-        batches = Batches(self.data, self.plan.recipe, pick_device(), self.workers)
+        device = self.device or pick_device()
+        batches = Batches(self.data, self.plan.recipe, device, self.workers, self.ranks)
         sampler = self.plan.make_sampler(supernet)
         self.trainer = SupernetTrainer(
             supernet, batches, self.plan.recipe, sampler, self.plan.seed, self.plan.distil
         )
 
     @classmethod
-    def resume(cls, stored: StoredSupernet, path: Path, data: DataSet, workers: int = 1) -> SupernetTraining:
+    def resume(
+        cls,
+        stored: StoredSupernet,
+        path: Path,
+        data: DataSet,
+        workers: int = 1,
+        ranks: Ranks = ALONE,
+        device: torch.device | None = None,
+    ) -> SupernetTraining:
         """The training that was interrupted, ready to go on.
 
         Raises:
@@ -62,7 +77,12 @@ class SupernetTraining:
                 f"data {data.name!r}: its digest is {data.digest}, the training was started with "
                 f"{stored.plan.data_digest}: it would not be the same training"
             )
-        training = cls(stored.plan, path, data, stored.rows, stored.times, workers)
+        if "weights" not in stored.state and not stored.done:
+            raise InputError(
+                f"{path}: was begun by a version that didn't keep the order of the weights, in which the "
+                "optimizer's state is: begin anew"
+            )
+        training = cls(stored.plan, path, data, stored.rows, stored.times, workers, ranks, device)
         try:
             training.trainer.load_state_dict(stored.state)
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -95,4 +115,6 @@ class SupernetTraining:
 
     def save(self) -> None:
         """Write the file."""
-        StoredSupernet(self.plan, self.trainer.state_dict(), self.rows, self.times).write(self.path)
+        if self.ranks.rank == 0:
+            state = self.trainer.state_dict()
+            StoredSupernet(self.plan, state, self.rows, self.times).write(self.path)

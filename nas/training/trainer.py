@@ -96,8 +96,7 @@ class Trainer:
         self.epoch = 0
         self._forward: nn.Module = self.model
         if batches.ranks.size > 1:
-            # BN's statistics are agreed on once an epoch (`_agree`), so no step sends them around
-            self._forward = DistributedDataParallel(self.model, broadcast_buffers=False)
+            self._forward = self._joined()
             # counts are agreed on beside the device, which never has to be waited for
             group = distributed.new_group(backend="gloo")
             self._counting = cast("distributed.ProcessGroup", group)  # not one of those that it leaves out
@@ -106,6 +105,13 @@ class Trainer:
         self._graphed = self._record()
         self._dropouts = {each: each.p for each in self.model.modules() if isinstance(each, nn.Dropout)}
         self._stage = stage_of(recipe, 0, batches.data.resolution)
+
+    def _joined(self) -> nn.Module:
+        """The model whose gradients are averaged over the ranks.
+
+        BN's statistics are agreed on once an epoch (`_agree`), so no step sends them around.
+        """
+        return DistributedDataParallel(self.model, broadcast_buffers=False)
 
     def _enter_stage(self) -> None:
         """The images and the regularisation of the present epoch."""

@@ -1,7 +1,11 @@
 """A supernet's training: it learns, is the same whenever it is stopped, and its file is checked."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -38,6 +42,36 @@ def plan(epochs=2, **more):
 
 def training(path, **more):
     return SupernetTraining(plan(**more), path, DATA.at(8))
+
+
+def test_a_seed_draws_the_same_weights_in_every_process():
+    """And in the same order, which the optimizer's state is in."""
+    code = (
+        "from tests.nas.supernet.test_training import plan\n"
+        "for name, weight in plan().make().named_parameters(): print(name, weight.double().sum().item())"
+    )
+    own = [f"{name} {weight.double().sum().item()}" for name, weight in plan().make().named_parameters()]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "PYTHONHASHSEED": "1"},  # of this process it is another one
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == own
+
+
+def test_weights_in_another_order_are_not_gone_on_with(tmp_path):
+    broken = training(tmp_path / "broken.pt", epochs=2)
+    broken.save()
+    stored = read_supernet(tmp_path / "broken.pt")
+    stored.state["weights"] = stored.state["weights"][::-1]
+    with pytest.raises(InputError, match="its weights stand in another order"):
+        SupernetTraining.resume(stored, tmp_path / "broken.pt", DATA.at(8))
+    del stored.state["weights"]
+    with pytest.raises(InputError, match="was begun by a version that didn't keep the order of the weights"):
+        SupernetTraining.resume(stored, tmp_path / "broken.pt", DATA.at(8))
 
 
 def test_stopped_and_resumed_it_ends_equal(tmp_path):
