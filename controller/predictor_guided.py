@@ -41,6 +41,7 @@ _HOPE, _SURE = 0.3, 0.65
 """Later it does if it is the best with that chance, and with a higher one whatever it showed."""
 _EARLY = 12
 """After so many in a row that ended early one goes on that reaches the percentile of those."""
+_HALF, _SPARE = 0.5, 500
 _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
@@ -56,14 +57,15 @@ def _blas() -> ThreadpoolController:
 class PredictorGuided(Controller):
     """Expected improvement over one architecture after the other, with steps of guided local search.
 
-    After a balanced first design, each proposal maximises the expected improvement (Jones et al. 1998)
-    over random architectures, the neighbours and the offspring of the best, and a climb from those;
-    one in `local` instead takes the most promising unseen neighbour of the three best, which keeps it
-    good where the accuracy is rougher than the process believes. Where nothing better has come for long, a
-    quarter of the proposals are the most promising of those that share half of their choices with a random
-    architecture: near the best, what matters under other choices looks as if it never did. Another quarter
-    are two changes away from the best, for it may be that no single one of them improves it. The best is
-    the highest posterior mean of what was evaluated, so that lucky noise is not chased.
+    After a balanced first design, of networks whose cost leaves them a chance, each proposal maximises the
+    expected improvement (Jones et al. 1998) over random architectures, the neighbours and the offspring of
+    the best, and a climb from those; one in `local` instead takes the most promising unseen neighbour of the
+    three best, which keeps it good where the accuracy is rougher than the process believes. Where nothing
+    better has come for long, a quarter of the proposals are the most promising of those that share half of
+    their choices with a random architecture: near the best, what matters under other choices looks as if it
+    never did. Another quarter are two changes away from the best, for it may be that no single one of them
+    improves it. The best is the highest posterior mean of what was evaluated, so that lucky noise is not
+    chased.
 
     An evaluation that was ended early tells of its end as far as others, which showed as much and came to
     theirs, let expect (`FidelityPredictor`). Asked whether one should go on (`goes_on`), it says so of those
@@ -114,7 +116,7 @@ class PredictorGuided(Controller):
         self._sizes = np.array([len(decision) for decision in space.decisions])
         self._nearby = Neighbourhood(space, self.rng)
         self._prior = prior
-        self._design = self._balanced(initial)
+        self._design = self._within_reach(self._balanced(initial), seed)
         self._rewards = RewardModel(space, objective, prior)
         self._parts: dict[int, dict[float, float]] = {}  # by pending proposal, rewards by fidelity
         self._highest: float | None = None
@@ -288,6 +290,24 @@ class PredictorGuided(Controller):
         """A first design in which the choices of every decision are equally frequent."""
         columns = [self.rng.permutation(np.resize(self.rng.permutation(size), count)) for size in self._sizes]
         return self.space.canonical_rows(np.stack(columns, axis=1))
+
+    def _within_reach(self, design: Rows, seed: int) -> Rows:
+        """The design, with random architectures in place of those that can't be good at their cost.
+
+        Such a one would have less with an accuracy of 1 than another has with `_HALF`: a soft reward rules
+        out none, an absolute or a hard one much of a space.
+        """
+        if self.objective is None:
+            return design
+        rng = np.random.default_rng((seed, 1))  # where none is ruled out, all is as without it
+        spare = self.space.canonical_rows(rng.integers(self._sizes, size=(_SPARE, len(self._sizes))))
+        slope, offset = self.objective(spare)
+        needed = float((slope * _HALF + offset).max())
+        spare = spare[slope + offset >= needed]
+        slope, offset = self.objective(design)
+        places = np.flatnonzero(slope + offset < needed)[: len(spare)]
+        design[places] = spare[: len(places)]
+        return design
 
     def _model(self, fit: bool = False) -> tuple[Rows, Posterior]:
         """(the results that it is conditioned on, the rewards to expect); with `fit` as for a proposal."""

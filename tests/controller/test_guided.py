@@ -365,3 +365,22 @@ def test_where_no_single_change_improves_two_are_tried(two, monkeypatch):
         controller.tell(proposal.id, reward)
     assert len(stuck) >= 20
     assert (np.median(stuck) == 2) == (two == 1)
+
+
+def test_the_first_design_has_no_network_that_its_cost_rules_out():
+    def miss(rows):
+        return abs(cost(rows) / 2.7 - 1)
+
+    def absolute(rows):  # TuNAS' form: a sixth beside the target is worth half of the accuracy
+        return np.ones(len(rows)), -3 * miss(rows)
+
+    def first(line, count=10):
+        controller = PredictorGuided(SPACE, 5, line)
+        return np.array([controller.ask().architecture for _ in range(count)])
+
+    plain, soft, aimed = first(None), first(objective), first(absolute)
+    assert (plain == soft).all()  # a soft reward rules out none
+    ruled_out = miss(plain) > 0.17
+    assert 3 <= ruled_out.sum() < 10
+    assert (miss(aimed) <= 0.17).all()
+    assert (aimed[~ruled_out] == plain[~ruled_out]).all()
