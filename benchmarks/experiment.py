@@ -226,11 +226,10 @@ def table(journal: Journal) -> list[str]:
     """The accuracies, with 95% intervals by the spread between seeds, pooled over all networks of a size."""
     lines = []
     for factor in FACTORS:
-        of = {
-            name: [t for t in journal.done["trainings"] if (t["network"], t["factor"]) == (name, factor)]
-            for name in (OURS, RANDOM, *REFERENCES)
-        }
-        of = {name: each for name, each in of.items() if each}
+        of: dict[str, list[dict[str, Any]]] = {}
+        for each in journal.done["trainings"]:
+            if each["factor"] == factor:
+                of.setdefault(each["network"], []).append(each)
         freedom = sum(len(each) - 1 for each in of.values())
         squares = sum(np.var([t["test_accuracy"] for t in each]) * len(each) for each in of.values())
         spread = float(np.sqrt(squares / freedom)) if freedom else float("nan")
@@ -253,7 +252,7 @@ def table(journal: Journal) -> list[str]:
 def draw(journal: Journal, path: Path) -> None:
     """Test accuracy against MACs: a point for each training, a line through the means of each family."""
     figure, axis = pyplot.subplots(figsize=(7, 5), layout="constrained")
-    for name in (OURS, RANDOM, *REFERENCES):
+    for name in dict.fromkeys(t["network"] for t in journal.done["trainings"]):
         trained = [t for t in journal.done["trainings"] if t["network"] == name]
         sizes = sorted({t["factor"] for t in trained})
         means = [
