@@ -157,7 +157,7 @@ def as_wide(name: str, classes: int) -> NetworkSpec:
 
 def network_of(journal: Journal, name: str, classes: int) -> NetworkSpec:
     if name in journal.done["searches"]:
-        return NetworkSpec.from_document(journal.done["searches"][name]["spec"])
+        return NetworkSpec.from_document(journal.done["searches"][name]["spec"]).replace(num_classes=classes)
     return as_wide(name, classes)
 
 
