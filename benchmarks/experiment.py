@@ -270,7 +270,16 @@ def draw(journal: Journal, path: Path) -> None:
                 markersize=4,
                 color=line.get_color(),
             )
-    axis.set(xlabel="MACs, millions", ylabel="test accuracy, %", xscale="log")
+    sizes = [t["macs"] / 1e6 for t in journal.done["trainings"]]
+    axis.set(xlabel="MACs, millions (logarithmic)", ylabel="test accuracy, %", xscale="log")
+    axis.set_xlim(min(sizes) / 1.3, max(sizes) * 1.3)
+    ticks = [
+        float(f"{TARGET * factor / 1e6:.3g}")
+        for factor in FACTORS
+        if TARGET * factor / 1e6 < 1.3 * max(sizes)
+    ]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    axis.set_xticks([], minor=True)
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(path, dpi=110)
