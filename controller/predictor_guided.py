@@ -29,11 +29,8 @@ from search_spaces.space import SearchSpace
 _CLIMBS = 3
 _DRAWS = 8
 """Attempts at a proposal by a climb that is a new one."""
-_PATIENCE, _ELSEWHERE, _TWO = 20, 0.5, 0.5
-"""After so many results without an improvement, a quarter of all at least, a part of proposals leads away,
-and a part of those by two changes only."""
-_FIRSTS, _PAIRS = 40, 2000
-"""Single changes of the best from which second ones are made, and how many of those are looked at."""
+_PATIENCE, _ELSEWHERE = 20, 0.5
+"""After so many results without an improvement, a quarter of all at least, a part of proposals leads away."""
 _QUARTER, _WHOLE = 75, 4
 """Percentile that one is to reach of the rewards after as much of an evaluation; until so many came to their
 end it goes on then."""
@@ -42,6 +39,7 @@ _HOPE, _SURE = 0.3, 0.65
 _EARLY = 12
 """After so many in a row that ended early one goes on that reaches the percentile of those."""
 _HALF, _SPARE = 0.5, 500
+"""An accuracy that is nothing special, and random architectures that the first design is mended with."""
 _STARTS = 4
 _RANDOM = 150
 _CHILDREN = 100
@@ -61,11 +59,9 @@ class PredictorGuided(Controller):
     expected improvement (Jones et al. 1998) over random architectures, the neighbours and the offspring of
     the best, and a climb from those; one in `local` instead takes the most promising unseen neighbour of the
     three best, which keeps it good where the accuracy is rougher than the process believes. Where nothing
-    better has come for long, a quarter of the proposals are the most promising of those that share half of
-    their choices with a random architecture: near the best, what matters under other choices looks as if it
-    never did. Another quarter are two changes away from the best, for it may be that no single one of them
-    improves it. The best is the highest posterior mean of what was evaluated, so that lucky noise is not
-    chased.
+    better has come for long, half of the proposals are the most promising of those that share half of their
+    choices with a random architecture: near the best, what matters under other choices looks as if it never
+    did. The best is the highest posterior mean of what was evaluated, so that lucky noise is not chased.
 
     An evaluation that was ended early tells of its end as far as others, which showed as much and came to
     theirs, let expect (`FidelityPredictor`). Asked whether one should go on (`goes_on`), it says so of those
@@ -178,8 +174,6 @@ class PredictorGuided(Controller):
             return self._fresh()
         _, model = self._model(fit=True)
         if self._stagnant and self.rng.random() < _ELSEWHERE:
-            if self.rng.random() < _TWO and len(pairs := self._two_changes(model)):
-                return self._noted(model, model.leaders(pairs, 1, model.log_improvement, LOG_SLACK))
             return self._noted(model, model.leaders(np.array([self._elsewhere(model)]), 1, upper_bound))
         stepping = self.rng.random() < self.local
         candidates = self._unseen(self._nearby.around(model.top(3)) if stepping else self._pool(model))
@@ -228,15 +222,6 @@ class PredictorGuided(Controller):
     def _elsewhere(self, model: Posterior) -> Architecture:
         """The most promising with half of its choices at random: from the best, a climb in the others."""
         return self._climbed(model.expected, 0.5, model.top(1)[0])
-
-    def _two_changes(self, model: Posterior) -> Rows:
-        """Architectures that differ from the best in two decisions, or in one by chance; unseen."""
-
-        def some(rows: Rows, most: int) -> Rows:
-            return rows if len(rows) <= most else rows[self.rng.choice(len(rows), most, replace=False)]
-
-        first = some(self._nearby.around(model.top(1)), _FIRSTS)
-        return self._unseen(some(self._nearby.around(first), _PAIRS))
 
     def _pool(self, model: Posterior) -> Rows:
         """Random architectures, the best ones' neighbours, and their mutated crossovers."""

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from controller import NSGA2, ControllerError, Evolution, LocalSearch, PredictorGuided, predictor_guided
+from controller import NSGA2, ControllerError, Evolution, LocalSearch, PredictorGuided
 from controller.encoding import Encoding, _contrasts
 from controller.nsga2 import ranks
 from controller.posterior import Posterior
@@ -349,22 +349,6 @@ def test_what_matters_under_other_choices_only_is_found():
             controller.tell(proposal.id, score(proposal.architecture))
         found.append(controller._best[0])
     assert np.sum(np.array(found) > best - 1e-9) >= 3
-
-
-@pytest.mark.parametrize("two", [1.0, 0.0])
-def test_where_no_single_change_improves_two_are_tried(two, monkeypatch):
-    monkeypatch.setattr(predictor_guided, "_ELSEWHERE", 1.0)
-    monkeypatch.setattr(predictor_guided, "_TWO", two)
-    controller, best, stuck = PredictorGuided(SPACE, 3), (0.0, None), []
-    for _ in range(110):
-        proposal = controller.ask()
-        if controller._stagnant:
-            stuck.append(sum(a != b for a, b in zip(proposal.architecture, best[1], strict=True)))
-        reward = 0.5 + 0.01 * sum(choice == 0 for choice in proposal.architecture)
-        best = max(best, (reward, proposal.architecture))
-        controller.tell(proposal.id, reward)
-    assert len(stuck) >= 20
-    assert (np.median(stuck) == 2) == (two == 1)
 
 
 def test_the_first_design_has_no_network_that_its_cost_rules_out():
