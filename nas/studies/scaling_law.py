@@ -162,12 +162,14 @@ class ScalingLaw:
         """Of one more training of a network, with its own noise in the interval."""
         at = _terms(np.array([doublings]))[0]
         low, high = np.quantile(self._samples @ at + self._noises, [0.025, 0.975])
-        return Estimate(1 - math.exp(float(self._mean @ at)), 1 - math.exp(high), 1 - math.exp(low))
+        # the law knows no error above 1
+        return Estimate(*(1 - math.exp(min(0.0, float(error))) for error in (self._mean @ at, high, low)))
 
     def chances(self, ways: Sequence[Sequence[float]]) -> list[float]:
-        """How probably each of some networks is the best of them, noise aside."""
-        best = (self._samples @ _terms(np.array(ways)).T).argmin(axis=1)
-        return [float(np.mean(best == index)) for index in range(len(ways))]
+        """How probably each of some networks is the best of them, noise aside; equal ones share it."""
+        errors = self._samples @ _terms(np.array(ways)).T
+        best = errors <= errors.min(axis=1, keepdims=True) + 1e-9
+        return [float(share) for share in (best / best.sum(axis=1, keepdims=True)).mean(axis=0)]
 
     def coefficients(self, factor: float = FACTOR) -> tuple[Coefficients, dict[str, Estimate]]:
         """(alpha, beta, gamma of the least error at `factor` times the MACs, each with its interval).
@@ -189,12 +191,13 @@ class ScalingLaw:
         coefficients, _ = self.coefficients(factor)
         total = math.log2(factor)
         along = {axis: total * np.eye(3)[place] for place, axis in enumerate(AXES)}
-        along["compound"] = total * np.array(
+        compound = total * np.array(
             [
                 math.log2(coefficients.alpha),
                 *(2 * math.log2(c) for c in (coefficients.beta, coefficients.gamma)),
             ]
         )
+        along["compound"] = compound.round(4)  # it may be one of the others
         chances = self.chances([along[mode].tolist() for mode in MODES])
         return {
             mode: (self.accuracy(along[mode].tolist()), chance)

@@ -92,6 +92,17 @@ def test_what_does_harm_is_not_scaled(design):
     assert ways["depth"][0].value < min(ways[way][0].value for way in ways if way != "depth")
 
 
+def test_ways_that_are_the_same_share_their_chance_and_no_accuracy_is_below_zero(design):
+    law = ScalingLaw(
+        trained(design, 0.0, 0, slope=(0.9, 0.3, -0.4), curve=(0.1, 0.1, 0.0), product=(0, 0, 0))
+    )
+    assert vars(law.coefficients()[0]) == pytest.approx({"alpha": 1, "beta": 1, "gamma": 2**0.5}, abs=1e-5)
+    ways = law.ways()
+    assert ways["compound"][0] == ways["resolution"][0]
+    assert ways["compound"][1] == ways["resolution"][1] == pytest.approx(0.5, abs=0.02)
+    assert ways["depth"][0].low == 0
+
+
 def test_intervals_hold_what_they_say(design):
     hits, noise = [], 0.05
     for seed in range(60):
