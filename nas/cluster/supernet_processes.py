@@ -49,7 +49,6 @@ def _train(config: dict[str, Any]) -> None:
     with Teller(Outputs.at(path).folder, ranks) as tell:
         stored = read_supernet(path)
         settings = settings_of(stored.plan, config["data"], config["data_root"])
-        trained, _ = load_trained(
-            settings, False, lambda text: None
-        )  # what is to be said the driver has said
+        # what is to be said of the data the driver has said
+        trained, _ = load_trained(settings, False, lambda text: None)
         SupernetTraining.resume(stored, path, trained.data, 1, ranks, get_device()).run(tell)

@@ -235,6 +235,7 @@ def _report(
     from nas.training.full import CARD, Outputs
 
     plan, trainer, console, began = training.plan, training.trainer, progress(), time.time()
+    before = len(training.rows)
     outputs, epochs = Outputs.at(Path(target)), plan.recipe.epochs
     supernet, data = trainer.supernet, training.data
     alone = None
@@ -299,7 +300,8 @@ def _report(
     sheet = None if alone is None else _judged(outputs.last, data, alone)
     written = {name: (spec, scores[name]) for name, spec in ends.items()}
     card = outputs.folder / CARD
-    write_atomically(card, supernet_card(training, written, sheet, "" if alone is None else alone.about))
+    if sheet is not None or len(training.rows) > before or not card.exists():  # else one judged before stays
+        write_atomically(card, supernet_card(training, written, sheet, "" if alone is None else alone.about))
     if as_json:
         print_json(
             {

@@ -41,7 +41,7 @@ _DESIGN = (
     *((_ONE, _ONE, 1.0), (_ONE, 1.0, _ONE), (1.0, _ONE, _ONE)),
     *((1.2, 1.2, 1.2), (_EACH, _EACH, _EACH)),
 )
-"""MACs by each axis, in those of the baseline: alone, in pairs, together; none larger than 2.75 times."""
+"""MACs by each axis, in those of the baseline: alone, in pairs, together; less than 3 times in all."""
 _SLOPE, _CURVE, _PRODUCT = (-0.1, 0.25), (0.05, 0.15), (0.0, 0.1)
 """Means and deviations of what is usual, per doubling: MnasNet's 5% of accuracy for a doubling is a slope of
 -.1 or so; more of the same brings less and less."""
@@ -54,7 +54,7 @@ Floats = NDArray[np.float64]
 
 
 def law_settings(spec: NetworkSpec, settings: SearchSettings) -> SearchSettings:
-    """The trainings that the law is fitted to: a dozen networks of up to 2.75 times the baseline's MACs.
+    """The trainings that the law is fitted to: a dozen networks of less than 3 times the baseline's MACs.
 
     Raises:
         InputError: a network that would be larger than a spec may be.
