@@ -18,7 +18,7 @@ from ray.train.torch import TorchTrainer, get_device
 
 from nas.cluster.nodes import connect
 from nas.errors import TrialFailedError
-from nas.training.batches import Ranks
+from nas.training.batches import Ranks, check_ranks
 from nas.training.full import FullTraining, Outputs, Row
 from nas.training.training_plan import TrainingPlan
 from search_spaces.document import make_folder, remove_matching
@@ -88,13 +88,7 @@ def run_together(
     Raises:
         InputError, TrialFailedError: as `train_together`.
     """
-    if processes < 1:
-        raise InputError(f"processes {processes}: expected an integer of at least 1")
-    if batch % processes:
-        raise InputError(
-            f"processes {processes}: the batch of {batch} images is no multiple of it; change "
-            "one of them (--set batch=...)"
-        )
+    check_ranks(processes, batch)
     connect(address)
     room = ray.cluster_resources()
     for kind, each in (("CPU", cpus), ("GPU", gpus)):

@@ -31,6 +31,7 @@ from nas.training.gpu_memory import IMAGES_SHARE
 from nas.training.gpu_share import memory_left
 from nas.training.progressive import TrainingStage
 from nas.training.recipe import Recipe
+from search_spaces.errors import InputError
 
 Sample = tuple[Tensor, int] | tuple[str, str]
 
@@ -49,6 +50,17 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
+
+
+def check_ranks(processes: int, batch: int) -> None:
+    """Raise `InputError` for a number of processes that can't share a batch of so many images evenly."""
+    if processes < 1:
+        raise InputError(f"processes {processes}: expected an integer of at least 1")
+    if batch % processes:
+        raise InputError(
+            f"processes {processes}: the batch of {batch} images is no multiple of it; change "
+            "one of them (--set batch=...)"
+        )
 
 
 ALONE = Ranks()

@@ -105,3 +105,10 @@ def test_only_networks_of_its_space_can_be_judged(here):
     assert "judge 'curves': 0 of its 500 trained networks are of space 'small', expected" in done.stderr
     assert not (here / "super.pt").exists()
     assert nas("supernet", *SMALL, "--judge", "nowhere").returncode == 2
+
+
+def test_processes_that_cannot_share_a_batch_leave_nothing(here):
+    done = nas("supernet", *SMALL, "--set", "batch=50", "--processes", "3", "--out", "super.pt")
+    assert done.returncode == 2
+    assert "the batch of 50 images is no multiple of it" in done.stderr
+    assert {path.name for path in here.iterdir()} == {"small.json"}
