@@ -37,7 +37,9 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
     # where it is left to us, a run has what was decided
     if getattr(settings.evaluator, "cache", None) not in ("on", "off"):
         elsewhere.append("cache")
-    elsewhere += [n for n in ("held_out", "folds") if getattr(settings.evaluator, n, None) is None]
+    elsewhere += [
+        n for n in ("held_out", "folds", "recipe_init") if getattr(settings.evaluator, n, None) is None
+    ]
     here, there = (dict(leaves(each.to_document())) for each in (settings, kept))
     other = [
         f"{name.replace('_', '-')} {here.get(place)!r}: the run in {folder} has {there.get(place)!r}"

@@ -332,7 +332,7 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
     if document:
         given["space_document"] = document
     if "data" in given and kind == "train":
-        given = {"cache": None, "held_out": None, "folds": None, **given, "data_digest": None}
+        given = {**dict.fromkeys(("cache", "held_out", "folds", "recipe_init")), **given, "data_digest": None}
     if "supernet" in given:
         given["supernet_digest"] = None
     if "benchmark_data" in given:

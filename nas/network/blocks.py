@@ -101,17 +101,30 @@ class Block(nn.Module):
         return y if self.final is None else self.final(y)
 
 
-def init_weights(module: nn.Module) -> None:
-    """EfficientNet's initialisation: fan-out normal for convolutions, uniform for the classifier."""
+def init_weights(module: nn.Module, identity: bool = False) -> None:
+    """The first weights: EfficientNet's, or those with which few steps and few classes learn sooner.
+
+    Args:
+        module: whose weights are drawn. Convolutions: fan-out normal.
+        identity: the classifier's outputs begin below one, and a residual block as the identity: its last BN
+            has a scale of zero (Goyal et al. 2017, section 5.1; in a supernet BigNAS, Yu et al. 2020, section
+            3.2). Else as the released EfficientNet: scales of one, and a classifier drawn within
+            1 / sqrt(classes), which for ten classes begins at a loss far above that of guessing.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Linear):
-            bound = 1 / layer.out_features**0.5
+            bound = 1 / (layer.in_features if identity else layer.out_features) ** 0.5
             nn.init.uniform_(layer.weight, -bound, bound)
             nn.init.zeros_(layer.bias)
+        elif identity and isinstance(layer, Block) and layer.shortcut is not None:
+            last = layer.layers[-1]
+            # before an activation a scale of zero might never learn
+            if isinstance(last, ConvNormActivation) and isinstance(last[-1], nn.BatchNorm2d):
+                nn.init.zeros_(last[-1].weight)
 
 
 def batch_norm(momentum: float, eps: float) -> Norm:

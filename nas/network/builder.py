@@ -15,9 +15,13 @@ class Network(nn.Module):
     """The module of a `NetworkSpec`: `stem`, `stages` (a Sequential of Sequentials of blocks), `head`.
 
     Its parameters stand in the order of torchvision's and timm's own modules of the same network.
+
+    Args:
+        spec: of the network.
+        identity: how its weights begin (`init_weights`).
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, spec: NetworkSpec, identity: bool = False) -> None:
         super().__init__()
         self.spec = spec
         norm = batch_norm(spec.bn_momentum, spec.bn_eps)
@@ -64,7 +68,7 @@ class Network(nn.Module):
         if spec.dropout:
             self.head.append(nn.Dropout(spec.dropout, inplace=True))
         self.head.append(nn.Linear(channels, spec.num_classes))
-        init_weights(self)
+        init_weights(self, identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, in_channels, H, W) -> logits (N, num_classes)."""
@@ -72,14 +76,14 @@ class Network(nn.Module):
         return x
 
 
-def build(spec: NetworkSpec, seed: int | None = None) -> Network:
+def build(spec: NetworkSpec, seed: int | None = None, identity: bool = False) -> Network:
     """The module of `spec`, its weights freshly initialised (from `seed`, without touching torch's own
-    random state; from torch's state if None)."""
+    random state; from torch's state if None), as `init_weights` does for `identity`."""
     if seed is None:
-        return Network(spec)
+        return Network(spec, identity)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(spec)
+        return Network(spec, identity)
 
 
 def copy_weights(source: nn.Module, target: nn.Module) -> None:

@@ -33,7 +33,7 @@ _OF_KIND = {
 }
 NAMES = ("evaluator", *_TOP, *_PARTS, *dict.fromkeys(name for names in _OF_KIND.values() for name in names))
 _LATER = (
-    *("exportable_to", "full_resolution", "cache", "held_out", "folds"),
+    *("exportable_to", "full_resolution", "cache", "held_out", "folds", "recipe_init"),
     *("function", "module_folder", "function_epochs", "function_code", "own_costs"),
     *("supernet", "supernet_digest", "prior", "coarse"),
 )

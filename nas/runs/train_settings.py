@@ -15,7 +15,7 @@ from nas.search.evaluator import Evaluator
 from nas.training.cache_size import parse_cache
 from nas.training.presets import check_untaught, make_recipe
 from nas.training.proxy import ProxyTask
-from nas.training.recipe import Recipe
+from nas.training.recipe import BEFORE_INIT, Recipe
 from search_spaces.errors import InputError, shown, unknown
 from search_spaces.quoting import printable
 
@@ -42,6 +42,8 @@ class TrainSettings(EvaluatorSettings):
         held_out, folds: images held out to score on, and how often each network is trained, scored on others
             each time; a run keeps what was decided. None: `nas.runs.scoring` decides, but `subset` of the
             held-out images and 1 in a run that was started before there was a choice.
+        recipe_init: the recipe's `init`, where no change says; a run keeps what was decided. None: the
+            preset's, but `published` in a run that was started before there was a choice.
 
     Raises:
         InputError: a value of another type, or out of its range.
@@ -65,6 +67,7 @@ class TrainSettings(EvaluatorSettings):
     cache: str | None = field(default=None, compare=False)
     held_out: int | None = field(default=None, compare=False)
     folds: int | None = field(default=None, compare=False)
+    recipe_init: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -149,7 +152,10 @@ class TrainSettings(EvaluatorSettings):
                 f"data {self.data!r}: its digest is {digest}, the run was started with {self.data_digest}: "
                 "the accuracies would not compare"
             )
-        return replace(self, data_digest=digest)
+        begun = self.data_digest is not None or "init" in self.recipe_changes
+        return replace(
+            self, data_digest=digest, recipe_init=self.recipe_init if begun else self.make_recipe().init
+        )
 
     def moved(self, data: str | None, data_root: str | None) -> TrainSettings:
         """With the data where they lie now."""
@@ -157,7 +163,10 @@ class TrainSettings(EvaluatorSettings):
 
     def make_recipe(self) -> Recipe:
         """The training recipe."""
-        return make_recipe(self.recipe, self.recipe_changes)
+        recipe = make_recipe(self.recipe, self.recipe_changes)
+        before = None if self.data_digest is None else BEFORE_INIT
+        init = None if "init" in self.recipe_changes else self.recipe_init or before
+        return recipe if init is None else replace(recipe, init=init)
 
     def make_proxy(self) -> ProxyTask:
         """The proxy task."""

@@ -24,6 +24,7 @@ from nas.search.ranking import FEWEST, RankingSheet, rank_networks
 from nas.search.results import Results
 from nas.search.trial import Record
 from nas.training.proxy import ProxyTask
+from nas.training.recipe import BEFORE_INIT
 from search_spaces.document import check_fields, check_schema, read_document, write_document
 from search_spaces.errors import InputError, shown
 from search_spaces.listed import ListedSpace
@@ -246,7 +247,11 @@ def write_proxy(
         "schema": SCHEMA_VERSION,
         "data": training.data,
         "recipe": training.recipe,
-        "recipe_changes": {**training.recipe_changes, "epochs": chosen.setting.epochs},
+        "recipe_changes": {
+            **training.recipe_changes,
+            "epochs": chosen.setting.epochs,
+            "init": training.make_recipe().init,
+        },
         "resolution": chosen.setting.resolution,
         "width": chosen.setting.width,
         "stem_stride": training.make_proxy().stem_stride,
@@ -285,6 +290,8 @@ def read_proxy(path: str, say: Callable[[str], None] = lambda text: None) -> dic
     values = check_fields(document, path, ("schema", *names), ("about",))
     if not isinstance(values["recipe_changes"], dict):
         raise InputError(f"{path}: recipe_changes {shown(values['recipe_changes'])}: expected a mapping")
+    # what was judged before there was a choice
+    values["recipe_changes"] = {"init": BEFORE_INIT, **values["recipe_changes"]}
     about = values.get("about")
     if isinstance(about, dict) and about.get(_BELOW) is not None:
         say(printable(f"proxy {path}: {about[_BELOW]}"))

@@ -56,6 +56,7 @@ class Supernet(nn.Module):
         trained: what is trained in place of a network (its proxy); it may change widths, not depths.
         transforms: small kernels are transformed centres (`SharedConv`).
         seed: of the weights, drawn as those of any network.
+        identity: how they begin (`nas.network.blocks.init_weights`).
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Supernet(nn.Module):
         trained: Callable[[NetworkSpec], NetworkSpec] = _as_it_is,
         transforms: bool = False,
         seed: int = 0,
+        identity: bool = False,
     ) -> None:
         super().__init__()
         self.space, self.trained = space, trained
@@ -93,7 +95,10 @@ class Supernet(nn.Module):
             if sizes.pooled.kernels:
                 self.ends["pooled"] = make(sizes.pooled, bias=not template.pooled_norm)
             self.classifier = nn.Linear(sizes.features, template.num_classes)
-            init_weights(self)
+            init_weights(self, identity)
+        for (place, family, role), last in sizes.last.items():
+            if identity and last:
+                nn.init.zeros_(self._shared(place, family)[role].norm.weight)
 
     def path(self, architecture: Architecture) -> SubnetPath:
         """The way of an architecture's network; raises `NotInSpaceError` for a foreign one."""

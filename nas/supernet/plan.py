@@ -66,7 +66,8 @@ class SupernetPlan:
 
     def make(self) -> Supernet:
         """The supernet with its first weights."""
-        return Supernet(self.make_space(), partial(_trained, self), self.transforms, self.seed)
+        identity = self.recipe.init == "identity"
+        return Supernet(self.make_space(), partial(_trained, self), self.transforms, self.seed, identity)
 
     def make_sampler(self, supernet: Supernet) -> PathSampler:
         """Who draws its networks; raises `InputError` for a number of them that can't be."""
@@ -99,7 +100,7 @@ class SupernetPlan:
             if type(target) is not float or not 0 < target < float("inf"):
                 raise TypeError(f"its target is {target!r}")
             values["target"] = target
-        values |= {"recipe": Recipe(**values["recipe"]), "proxy": ProxyTask(**values["proxy"])}
+        values |= {"recipe": Recipe.from_document(values["recipe"]), "proxy": ProxyTask(**values["proxy"])}
         return cls(**values)
 
 

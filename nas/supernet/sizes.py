@@ -60,6 +60,8 @@ class SharedSizes:
         head: of the 1x1 convolution before the pooling; no kernels where there is none.
         pooled: of the layer behind the pooling, likewise.
         features: inputs of the classifier.
+        last: by place, family and role, whether the layer ends a residual branch, with no activation behind
+            it, in every block that has it: those may begin at zero.
     """
 
     places: dict[Place, dict[str, dict[str, Largest]]] = field(default_factory=dict)
@@ -67,11 +69,17 @@ class SharedSizes:
     head: LargestConv = field(default_factory=LargestConv)
     pooled: LargestConv = field(default_factory=LargestConv)
     features: int = 0
+    last: dict[tuple[Place, str, str], bool] = field(default_factory=dict)
 
     def add_block(self, place: Place, block: BlockSpec) -> None:
         """Make room for a block at a place."""
         families = self.places.setdefault(place, {})
         named = [(family_of(block), role, layer) for role, layer in roles_of(block)]
+        residual = block.skip == "identity" or bool(block.shortcut)
+        for index, (family, role, layer) in enumerate(named, 1):
+            ends = index == len(named) and isinstance(layer, Conv) and not layer.activation
+            key = (place, family, role)
+            self.last[key] = self.last.get(key, True) and ends and residual
         named += [(SHORTCUT, SHORTCUT, layer) for layer in block.shortcut or ()]
         for family, role, layer in named:
             if isinstance(layer, Conv):

@@ -28,6 +28,7 @@ PRESETS: dict[str, Recipe] = {
         bn_momentum=0.01,
         augment="autoaugment",
         stochastic_depth=0.2,
+        init="published",
     ),
     "mnasnet-proxy": Recipe(
         epochs=5,
@@ -44,6 +45,7 @@ PRESETS: dict[str, Recipe] = {
         bn_momentum=0.01,
         dropout=0.2,
         stochastic_depth=0.0,
+        init="published",
     ),
     "sgd": Recipe(
         epochs=30,
@@ -79,11 +81,12 @@ _TAN_LE = "Tan & Le 2019 (EfficientNet), section 5.2"
 _RELEASED = "the released EfficientNet code"
 _TAN = "Tan et al. 2019 (MnasNet), section 5"
 _VRYNIOTIS = "Vryniotis 2021, torchvision's new training recipe"
+_GOYAL = "Goyal et al. 2017, section 5.1: a residual block's last BN begins at zero"
 _HERE = "chosen here for small images (benchmarks/proxy_spread.py, docs/training.md)"
 
 SOURCES: dict[str, dict[str, str]] = {
     "adamw": dict.fromkeys(("epochs", "batch", "optimizer", "lr", "weight_decay", "schedule"), _HERE)
-    | {"bn_momentum": "few steps: a tenth of each batch, torch's default"},
+    | {"bn_momentum": "few steps: a tenth of each batch, torch's default", "init": _GOYAL},
     "efficientnet": {
         "epochs": f"{_RELEASED}: 350",
         "batch": "lr grows with it, so any that fits; 4096 in the paper",
@@ -102,6 +105,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "augment": f"{_TAN_LE}: AutoAugment",
         "dropout": f"{_TAN_LE}: from 0.2 for B0 to 0.5 for B7, so the network's own",
         "stochastic_depth": f"{_TAN_LE}: survival probability 0.8",
+        "init": _RELEASED,
     },
     "mnasnet-proxy": {
         "epochs": f"{_TAN}: 5 epochs for each sampled model",
@@ -118,6 +122,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "bn_momentum": f"{_TAN}: 0.99, which torch writes 0.01",
         "dropout": f"{_TAN}: 0.2",
         "stochastic_depth": f"{_TAN}: none",
+        "init": _RELEASED,
     },
     "sgd": {
         "optimizer": "Nesterov momentum: Sutskever et al. 2013",
@@ -130,6 +135,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "epochs": _HERE,
         "warmup": _HERE,
         "ema": _HERE,
+        "init": _GOYAL,
     },
     "modern": {
         "optimizer": f"{_VRYNIOTIS}: SGD",
@@ -148,6 +154,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "shift": "as in `sgd`",
         "batch": "any that fits, lr grows with it",
         "bn_momentum": "the network's own",
+        "init": _GOYAL,
     },
 }
 """Where the values of each preset come from, by setting."""

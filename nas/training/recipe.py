@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from search_spaces.spec import NetworkSpec
 
 OPTIMIZERS = ("rmsprop", "sgd", "adamw")
 SCHEDULES = ("cosine", "exponential", "constant")
+INITS = ("identity", "published")
 AUGMENTS = ("none", "autoaugment", "randaugment", "trivialaugment")
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -43,7 +45,9 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 TAUGHT = ("distillation", "temperature")
 """Settings that act with a teacher alone."""
-_LATER = ("magnitude", "stages", "start_size", "start_strength", *TAUGHT)
+_LATER = ("magnitude", "stages", "start_size", "start_strength", "init", *TAUGHT)
+BEFORE_INIT = "published"
+"""How weights began before there was a choice."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,12 @@ class Recipe:
         stages: of progressive learning (`nas.training.progressive`); 1: none.
         start_size, start_strength: parts of the resolution, and of dropout, `magnitude`, `mixup`, `cutmix`
             and `erase`, that its first stage has; EfficientNetV2-S had 128 of 300 px and a third (table 6).
+        init: `identity`: residual blocks begin as the identity, and the classifier's outputs below one,
+            however few the classes; `published`: as the released EfficientNet (`nas.network.blocks`).
         distillation, temperature: with a teacher (`nas.training.distillation`), its share of the loss, and T.
 
     Raises:
-        InputError: a value out of its range, or an unknown optimizer, schedule or augmentation.
+        InputError: a value out of its range, or an unknown optimizer, schedule, augmentation or `init`.
     """
 
     epochs: int = 6
@@ -122,11 +128,18 @@ class Recipe:
     start_strength: float = 0.33
     distillation: float = 0.5
     temperature: float = 1.0
+    init: str = "identity"
 
     def to_document(self) -> dict[str, Any]:
         """As plain data; what came later only where it isn't as before, so that earlier runs stay equal."""
-        usual = Recipe.__dataclass_fields__
-        return {n: v for n, v in vars(self).items() if n not in _LATER or v != usual[n].default}
+        before = {name: part.default for name, part in Recipe.__dataclass_fields__.items()}
+        before["init"] = BEFORE_INIT
+        return {n: v for n, v in vars(self).items() if n not in _LATER or v != before[n]}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Recipe:
+        """The inverse of `to_document`; raises TypeError or `InputError` where it is none."""
+        return cls(**{"init": BEFORE_INIT, **document})
 
     def adapt(self, spec: NetworkSpec) -> NetworkSpec:
         """The network with the rates that the recipe replaces: dropout, stochastic depth, BN momentum."""
@@ -144,6 +157,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.augment not in AUGMENTS:
             raise unknown("augment", self.augment, AUGMENTS)
+        if self.init not in INITS:
+            raise unknown("init", self.init, INITS)
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         if self.schedule not in SCHEDULES:

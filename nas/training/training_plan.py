@@ -94,6 +94,6 @@ class TrainingPlan:
         names = [part.name for part in fields(cls) if part.name not in ("spec", "recipe")]
         return cls(
             spec=spec,
-            recipe=Recipe(**document["recipe"]),
+            recipe=Recipe.from_document(document["recipe"]),
             **{name: document[name] for name in names if name in document},
         )
