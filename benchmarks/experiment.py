@@ -7,9 +7,12 @@ PHOTOS is a folder of class folders in train/ and val/. At `TARGET` MACs, 5% to 
 1. `nas search` with its default controller: `TRIALS` short trainings, two at once;
 2. random search: random members of the same space that cost as much, trained and scored alike, one after the
    other until it has trained as many multiply-adds (a busy machine changes core-hours, and not those);
-3. both winners, EfficientNet-B0, MobileNetV2 and MnasNet-A1 (their widths scaled to the target), each trained
-   fully by one recipe from several seeds, and scored on val/;
-4. the same five by compound scaling at 2 and 4 times the MACs.
+3. the random networks again, from another seed, and the published ones: how well the short training tells
+   networks apart;
+4. both winners, EfficientNet-B0, MobileNetV2 and MnasNet-A1 (their widths scaled to the target), each trained
+   fully by one recipe from several seeds, and scored on val/; once, the random networks that the short
+   training puts at its quartiles: whether it ranks as the full one does;
+5. the five by compound scaling at 2 and 4 times the MACs.
 
 What was done is in FOLDER/experiment.json after each step, and is not done again: the same command goes on.
 After HOURS no further training is begun. Each training has one thread.
@@ -37,8 +40,10 @@ from nas.network.scaling import scale_by, scale_to
 from nas.runs.flat import make_settings
 from nas.runs.folder import Run
 from nas.runs.placement import Placement
+from nas.search.kendall import kendall
 from nas.search.results import Results
 from nas.session import resume_search, start_search
+from nas.studies.proxy_design import accuracies, variance
 from search_spaces import reference
 from search_spaces.document import write_atomically, write_document
 from search_spaces.spec import NetworkSpec
@@ -49,9 +54,10 @@ from matplotlib import pyplot
 PIXELS, TARGET, BAND = 64, 16e6, 0.05
 TRIALS, AT_ONCE = 30, 2
 RECIPE, CHANGES = "adamw", {"stochastic_depth": 0.0, "dropout": 0.1}
-PROXY_EPOCHS, EPOCHS = 8, 16
+EPOCHS = 16
 REFERENCES = ("efficientnet-b0", "mobilenet-v2", "mnasnet-a1")
 OURS, RANDOM = "search", "random search"
+QUARTILES = (25, 50, 75)
 FACTORS = (1, 2, 4)
 
 
@@ -60,9 +66,9 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.done: dict[str, Any] = {"searches": {}, "trainings": []}
+        self.done: dict[str, Any] = {"searches": {}, "short": {}, "trainings": []}
         if path.is_file():
-            self.done = json.loads(path.read_text())
+            self.done |= json.loads(path.read_text())
 
     def keep(self) -> None:
         write_atomically(self.path, json.dumps(self.done, indent=1) + "\n")
@@ -82,8 +88,7 @@ def settings_of(photos: str, **more: Any) -> Any:
         exponent=-1.0,
         targets={"macs": TARGET},
         recipe=RECIPE,
-        recipe_changes={**CHANGES, "epochs": PROXY_EPOCHS},
-        subset=1.0,
+        recipe_changes=CHANGES,
         **more,
     )
 
@@ -148,6 +153,44 @@ def random_search(photos: str, folder: Path, allowed: int, classes: int) -> dict
     return kept(run, max(results.finished, key=lambda record: record.accuracy), results.finished, classes)
 
 
+def listed(photos: str, folder: Path, name: str, networks: dict[str, NetworkSpec], seed: int) -> Run:
+    """Each of these networks trained once as the searches do."""
+    console, placement = Console(stderr=True), Placement(concurrent=AT_ONCE)
+    if Run.is_run(folder):
+        return resume_search(folder, placement, console, len(networks))
+    settings = replace(settings_of(photos).over(name, networks), seed=seed)
+    return start_search(settings, folder, placement, console)
+
+
+def judge_short(photos: str, folder: Path, classes: int) -> dict[str, Any]:
+    """How well the short training tells networks apart, and what it says of those to be trained fully."""
+    first = Run.open(folder / "random")
+    records = [record for record in Results(first.records()).finished if record.trial < TRIALS]
+    networks = {str(record.choices["network"]): first.spec(record) for record in records}
+    again = listed(photos, folder / "again", "random", networks, seed=1)
+    published = {name: as_wide(name, classes) for name in REFERENCES}
+    references = listed(photos, folder / "references", "published", published, seed=0)
+    runs = [accuracies(records), accuracies(Results(again.records()).finished)]
+    found, values = variance(runs), sorted(runs[0].items(), key=lambda item: item[1])
+    others = {}
+    for percent in QUARTILES:
+        name, accuracy = values[round(percent / 100 * (len(values) - 1))]
+        others[f"random, {percent}%"] = {
+            "spec": networks[name].to_document(),
+            "proxy_accuracy": accuracy,
+        }
+    return {
+        "networks": len(values),
+        "reliability": found.reliability,
+        "within": found.within,
+        "between": found.between,
+        "quartiles": np.percentile(list(runs[0].values()), [0, *QUARTILES, 100]).tolist(),
+        "seconds": float(np.median([record.seconds for record in records])),
+        "published": accuracies(Results(references.records()).finished),
+        "others": others,
+    }
+
+
 def as_wide(name: str, classes: int) -> NetworkSpec:
     """A published network in the width whose MACs are nearest to the target."""
     spec = scale_by(reference(name), resolution=PIXELS)
@@ -156,8 +199,9 @@ def as_wide(name: str, classes: int) -> NetworkSpec:
 
 
 def network_of(journal: Journal, name: str, classes: int) -> NetworkSpec:
-    if name in journal.done["searches"]:
-        return NetworkSpec.from_document(journal.done["searches"][name]["spec"]).replace(num_classes=classes)
+    found = journal.done["searches"] | journal.done["short"].get("others", {})
+    if name in found:
+        return NetworkSpec.from_document(found[name]["spec"]).replace(num_classes=classes)
     return as_wide(name, classes)
 
 
@@ -203,7 +247,12 @@ def train_all(
         (name, factor, seed)
         for factor in FACTORS
         for seed in range(seeds[factor])
-        for name in (OURS, RANDOM, *REFERENCES)
+        for name in (
+            OURS,
+            RANDOM,
+            *REFERENCES,
+            *(journal.done["short"]["others"] if (factor, seed) == (1, 0) else ()),
+        )
         if not journal.has(name, factor, seed)
     ]
 
@@ -246,6 +295,32 @@ def table(journal: Journal) -> list[str]:
             lines.append(
                 f"(x{factor}: two trainings of one network differ by a sd of {100 * spread:.2f} points)"
             )
+    return lines
+
+
+def ranking(journal: Journal) -> list[str]:
+    """Whether the short training ranks networks as the full one does."""
+    short = journal.done["short"]
+    told = {name: each["proxy_accuracy"] for name, each in journal.done["searches"].items()}
+    told |= short["published"] | {name: each["proxy_accuracy"] for name, each in short["others"].items()}
+    full: dict[str, list[float]] = {}
+    for each in journal.done["trainings"]:
+        if each["factor"] == 1:
+            full.setdefault(each["network"], []).append(each["test_accuracy"])
+    lines = [
+        f"short training of {short['networks']} random networks within the band, {short['seconds']:.0f} s "
+        f"each: accuracies at 0, 25, 50, 75, 100% {' '.join(f'{value:.3f}' for value in short['quartiles'])}",
+        f"sd between networks {100 * short['between']:.1f} points, between trainings of one "
+        f"{100 * short['within']:.1f}, intraclass correlation {short['reliability']:.3f}",
+    ]
+    lines += [
+        f"| {name} | {told[name]:.3f} | {100 * np.mean(full[name]):.1f} |"
+        for name in sorted(full, key=lambda name: -float(np.mean(full[name])))
+    ]
+    if len(full) > 2:
+        pairs = [(told[name], np.mean(each)) for name, each in full.items()]
+        tau = kendall(*np.array(pairs).T)
+        lines.append(f"Kendall's tau over these {len(full)}: {tau.tau:.2f} ({tau.low:.2f} to {tau.high:.2f})")
     return lines
 
 
@@ -298,9 +373,12 @@ def main(photos: str, folder: str, hours: str = "24", seeds: str = "3", family_s
     if RANDOM not in searches:
         searches[RANDOM] = random_search(photos, place / "random", searches[OURS]["work"], classes)
         journal.keep()
+    if not journal.done["short"]:
+        journal.done["short"] = judge_short(photos, place, classes)
+        journal.keep()
     counts = {factor: int(seeds) if factor == 1 else int(family_seeds) for factor in FACTORS}
     train_all(photos, place, journal, counts, classes, until)
-    print("\n".join(table(journal)))
+    print("\n".join([*table(journal), *ranking(journal)]))
     draw(journal, place / "experiment.png")
 
 

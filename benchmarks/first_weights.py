@@ -2,8 +2,9 @@
 
     python benchmarks/first_weights.py PHOTOS [EPOCHS [PIXELS [MACS]]]
 
-PHOTOS is a folder of class folders. EfficientNet-B0, MobileNetV2 and MnasNet-A1 in the width that costs MACs (16e6) at
-PIXELS (64) are trained for EPOCHS (3) by the recipe `adamw`, two at once, and scored on held-out images.
+PHOTOS is a folder of class folders. EfficientNet-B0, MobileNetV2 and MnasNet-A1 in the width that costs MACs
+(16e6) at PIXELS (64) are trained for EPOCHS (3) by the recipe `adamw`, two at once, and scored on held-out
+images.
 """
 
 import sys
@@ -41,7 +42,6 @@ def main(photos, epochs="3", pixels="64", macs="16e6"):
                 resolution=int(pixels),
                 width=1.0,
                 subset=1.0,
-                trials=len(networks),
                 recipe_changes={
                     "epochs": int(epochs),
                     "init": init,
@@ -56,8 +56,9 @@ def main(photos, epochs="3", pixels="64", macs="16e6"):
                     [f"{row['accuracy']:.3f}" for row in rows],
                     rows[0]["loss"],
                 )
-    for (name, init), (accuracies, loss) in sorted(found.items()):
-        print(f"{name:16} {init:10} accuracy by epoch {' '.join(accuracies)}, first epoch's loss {loss:.2f}")
+    for (name, init), rows in sorted(found.items()):
+        accuracies = " ".join(f"{row['accuracy']:.3f}" for row in rows)
+        print(f"{name:16} {init:10} accuracy by epoch {accuracies}, first epoch's loss {rows[0]['loss']:.2f}")
 
 
 if __name__ == "__main__":

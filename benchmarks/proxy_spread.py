@@ -1,43 +1,67 @@
-"""Does the proxy task tell networks apart? Validation accuracies of random architectures on digits.
+"""Does a search's proxy task tell networks apart, and how much of the spread is theirs, not the seed's?
 
-python benchmarks/proxy_spread.py [ARCHITECTURES] [SPACE]
+    python benchmarks/proxy_spread.py [ARCHITECTURES [SPACE [DATA [SEEDS [SETTING=VALUE ...]]]]]
+
+ARCHITECTURES (30) random members of SPACE (`mnasnet`) are trained as a search on DATA (`digits`) trains
+them, two at once, from SEEDS (1) seeds. SETTING is one of the proxy task's: epochs, subset, width,
+resolution, stem_stride.
 """
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
-from controller import make_controller
-from nas.cluster.nodes import Resources, connect
-from nas.cluster.tune import run_on_ray
-from nas.data.load import load_data
 from nas.runs.flat import make_settings
-from nas.search.journal import Journal
-from nas.search.loop import SearchLoop
-from nas.search.reward import Reward
-from nas.search.train_evaluator import TrainEvaluator
+from nas.runs.placement import Placement
+from nas.search.results import Results
+from nas.session import start_search
+from nas.studies.proxy_design import accuracies, variance
 from search_spaces import get_space
 
 
-def main(count=30, space="mnasnet"):
-    settings = make_settings(space=space).training
-    evaluator = TrainEvaluator(load_data("digits"), settings.make_recipe(), settings.make_proxy())
-    connect()
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as journal:
-        loop = SearchLoop(make_controller("random", get_space(space), 1), Reward(), journal, int(count))
-        run_on_ray(loop, evaluator, Path(folder) / "ray", Resources())
-        accuracies = np.array([r.accuracy for r in journal.records if r.accuracy is not None])
-        seconds = np.array([r.seconds for r in journal.records])
-    quartiles = np.percentile(accuracies, [0, 25, 50, 75, 100])
-    print(f"{len(accuracies)} random architectures of {space}: {evaluator.describe()}")
+def settings_of(data, changes):
+    given = dict(text.split("=") for text in changes)
+    kinds = {"epochs": int, "resolution": int, "stem_stride": int, "subset": float, "width": float}
+    given = {name: kinds[name](value) for name, value in given.items()}
+    recipe = {"epochs": given.pop("epochs")} if "epochs" in given else {}
+    if ":" in data:
+        kind, _, place = data.partition(":")
+        data = f"{kind}:{Path(place).absolute()}"
+    return make_settings(data=data, recipe_changes=recipe, **given)
+
+
+def main(count="30", space="mnasnet", data="digits", seeds="1", *changes):
+    drawn, rng = get_space(space), np.random.default_rng(1)
+    networks = {str(number): drawn.decode(drawn.sample(rng)) for number in range(int(count))}
+    base = settings_of(data, changes).over("random", networks)
+    runs, seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(int(seeds)):
+            settings = replace(base, seed=seed)
+            where = Path(folder) / str(seed)
+            run = start_search(settings, where, Placement(concurrent=2), Console(stderr=True))
+            records = Results(run.records()).finished
+            runs.append(accuracies(records))
+            seconds += [record.seconds for record in records]
+    first = np.array(list(runs[0].values()))
+    quartiles = np.percentile(first, [0, 25, 50, 75, 100])
+    print(f"{len(first)} random architectures of {space} on {data} {' '.join(changes)}".rstrip())
     print("accuracy min, quartiles, max: " + " ".join(f"{q:.3f}" for q in quartiles))
     print(
         f"spread {100 * (quartiles[-1] - quartiles[0]):.1f} points, middle half "
-        f"{100 * (quartiles[3] - quartiles[1]):.1f} points (wanted: at least 10); "
-        f"{np.median(seconds):.1f} s each at the median"
+        f"{100 * (quartiles[3] - quartiles[1]):.1f} points; {np.median(seconds):.1f} s each at the median, "
+        f"{np.max(seconds):.1f} at most"
     )
+    if len(runs) > 1:
+        found = variance(runs)
+        print(
+            f"standard deviation between trainings of one network {100 * found.within:.1f} points, between "
+            f"networks {100 * found.between:.1f}: intraclass correlation {found.reliability:.3f}"
+        )
 
 
 if __name__ == "__main__":

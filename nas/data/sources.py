@@ -69,9 +69,9 @@ class DataSource:
     fetched: bool = False
 
 
-_PHOTOGRAPHS = ProxyDefaults(48, 0.25, 2, 1.0, 3000)
-EARLIER_PHOTOGRAPHS = ProxyDefaults(128, 1.0, 2, 0.1)
-"""Of runs that were started before those."""
+_PHOTOGRAPHS = ProxyDefaults(48, 0.5, 2, 1.0, 5000)
+EARLIER_PHOTOGRAPHS = (ProxyDefaults(128, 1.0, 2, 0.1), ProxyDefaults(48, 0.25, 2, 1.0, 3000))
+"""Of runs that were started before those: first, and then."""
 
 
 def _accepted(name: str, source: object) -> DataSource:

@@ -43,7 +43,8 @@ class TrainSettings(EvaluatorSettings):
             each time; a run keeps what was decided. None: `nas.runs.scoring` decides, but `subset` of the
             held-out images and 1 in a run that was started before there was a choice.
         recipe_init: the recipe's `init`, where no change says; a run keeps what was decided. None: the
-            preset's, but `published` in a run that was started before there was a choice.
+            preset's, but `published` in a run that was started before there was a choice, which has the
+            proxy task of its time too.
 
     Raises:
         InputError: a value of another type, or out of its range.
@@ -152,10 +153,8 @@ class TrainSettings(EvaluatorSettings):
                 f"data {self.data!r}: its digest is {digest}, the run was started with {self.data_digest}: "
                 "the accuracies would not compare"
             )
-        begun = self.data_digest is not None or "init" in self.recipe_changes
-        return replace(
-            self, data_digest=digest, recipe_init=self.recipe_init if begun else self.make_recipe().init
-        )
+        init = self.make_recipe().init if self.data_digest is None else self.recipe_init
+        return replace(self, data_digest=digest, recipe_init=init)
 
     def moved(self, data: str | None, data_root: str | None) -> TrainSettings:
         """With the data where they lie now."""
@@ -181,7 +180,10 @@ class TrainSettings(EvaluatorSettings):
     def _defaults(self) -> ProxyDefaults:
         """Of the proxy task: a run goes on with those that it was started with."""
         source = source_of(self.data)
-        return EARLIER_PHOTOGRAPHS if source.located and self._earlier else source.proxy
+        if not source.located or self.data_digest is None or self.recipe_init is not None:
+            return source.proxy
+        first, then = EARLIER_PHOTOGRAPHS
+        return first if self._earlier else then
 
     @property
     def _earlier(self) -> bool:

@@ -132,7 +132,7 @@ def proxy_task(data: str, full: int, gpu: bool) -> TrialTask:
         )
     if gpu:
         return TrialTask(min(full, 96), 0.5, 2 if full > 64 else 1, "adamw", {"batch": 128, "lr": 0.008})
-    return TrialTask(min(48, full), 0.25, 2 if full > 32 else 1, "adamw", changes)
+    return TrialTask(min(48, full), 0.5, 2 if full > 32 else 1, "adamw", changes)
 
 
 def full_target(full: int, space: str) -> float:
