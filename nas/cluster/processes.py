@@ -88,15 +88,7 @@ def run_together(
     Raises:
         InputError, TrialFailedError: as `train_together`.
     """
-    check_ranks(processes, batch)
-    connect(address)
-    room = ray.cluster_resources()
-    for kind, each in (("CPU", cpus), ("GPU", gpus)):
-        if processes * each > room.get(kind, 0):
-            raise InputError(
-                f"processes {processes}: they need {processes * each:g} {kind}s, the cluster has "
-                f"{room.get(kind, 0):g}"
-            )
+    check_room(processes, batch, cpus, gpus, address)
     make_folder(str(folder))
     for name in (_EPOCHS, _FAILURE):
         (folder / name).unlink(missing_ok=True)
@@ -126,6 +118,19 @@ def run_together(
         for name in (_EPOCHS, _FAILURE):
             (folder / name).unlink(missing_ok=True)
         remove_matching(folder / "ray", r"train/.*")
+
+
+def check_room(processes: int, batch: int, cpus: float, gpus: float, address: str | None) -> None:
+    """Join the cluster; raises `InputError` unless they can share a batch and it has room for them all."""
+    check_ranks(processes, batch)
+    connect(address)
+    room = ray.cluster_resources()
+    for kind, each in (("CPU", cpus), ("GPU", gpus)):
+        if processes * each > room.get(kind, 0):
+            raise InputError(
+                f"processes {processes}: they need {processes * each:g} {kind}s, the cluster has "
+                f"{room.get(kind, 0):g}"
+            )
 
 
 class Teller:

@@ -232,13 +232,15 @@ def _report(
     from nas.report.remarks import suspicious
     from nas.report.supernet_card import supernet_card
     from nas.report.tensorboard import TrainingCurves
-    from nas.training.batches import check_ranks
     from nas.training.full import CARD, Outputs
 
     plan, trainer, console, began = training.plan, training.trainer, progress(), time.time()
     before = len(training.rows)
     if together is not None:  # before anything is written
-        check_ranks(together["processes"], plan.recipe.batch)
+        from nas.cluster.processes import check_room
+
+        needs = {name: together[name] for name in ("processes", "cpus", "gpus", "address")}
+        check_room(batch=plan.recipe.batch, **needs)
     outputs, epochs = Outputs.at(Path(target)), plan.recipe.epochs
     supernet, data = trainer.supernet, training.data
     alone = None

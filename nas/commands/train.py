@@ -271,11 +271,12 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
     from nas.report.remarks import print_once, suspicious
     from nas.report.tensorboard import TrainingCurves
     from nas.report.training import result_document, result_lines, write_plan, write_result
-    from nas.training.batches import check_ranks
 
     plan, data, console = training.plan, training.data, progress()
     if together is not None:  # before anything is written
-        check_ranks(together.processes, plan.recipe.batch)
+        from nas.cluster.processes import check_room
+
+        check_room(together.processes, plan.recipe.batch, together.cpus, together.gpus, together.address)
     spec, epochs, began = plan.spec, plan.recipe.epochs, time.time()
     unreadable = training.check_files()  # raises before anything is said
     scored = "by the weights' moving average" if plan.recipe.ema else "as trained"

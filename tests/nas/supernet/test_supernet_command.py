@@ -107,8 +107,12 @@ def test_only_networks_of_its_space_can_be_judged(here):
     assert nas("supernet", *SMALL, "--judge", "nowhere").returncode == 2
 
 
-def test_processes_that_cannot_share_a_batch_leave_nothing(here):
-    done = nas("supernet", *SMALL, "--set", "batch=50", "--processes", "3", "--out", "super.pt")
+REFUSED = [("3", "the batch of 50 images is no multiple of it"), ("50", "they need 50 CPUs, the cluster has")]
+
+
+@pytest.mark.parametrize(("processes", "reason"), REFUSED)
+def test_processes_that_cannot_train_together_leave_nothing(processes, reason, here):
+    done = nas("supernet", *SMALL, "--set", "batch=50", "--processes", processes, "--out", "super.pt")
     assert done.returncode == 2
-    assert "the batch of 50 images is no multiple of it" in done.stderr
+    assert reason in done.stderr
     assert {path.name for path in here.iterdir()} == {"small.json"}

@@ -90,3 +90,4 @@ def test_two_processes_by_ray_train(tmp_path):
     assert done.returncode == 2
     assert "the cluster has" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("[uv]*"))
