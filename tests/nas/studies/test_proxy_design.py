@@ -115,7 +115,7 @@ def test_a_proxy_file_is_what_a_search_takes(tmp_path):
     assert read_proxy(str(path)) == {
         "data": "digits",
         "recipe": "adamw",
-        "recipe_changes": {"lr": 0.002, "epochs": 3},
+        "recipe_changes": {"lr": 0.002, "epochs": 3, "init": "identity"},
         "resolution": 16,
         "width": 0.25,
         "stem_stride": 1,

@@ -149,3 +149,13 @@ def test_a_proxy_from_before_is_searched_with_as_it_was_judged(tmp_path):
     document |= {"resolution": 16, "width": 0.25, "stem_stride": 1, "subset": 1.0}
     write_document(tmp_path / "proxy.yaml", document)
     assert read_proxy(str(tmp_path / "proxy.yaml"))["recipe_changes"] == {"epochs": 2, "init": "published"}
+
+
+def test_photographs_of_a_run_from_before_keep_their_proxy_task():
+    asked = TrainSettings("imagefolder:photos")
+    begun = replace(asked.kept("0123456789abcdef"), folds=1, held_out=2000)
+    then = replace(begun, recipe_init=None)
+    first = replace(then, folds=None, held_out=None)
+    found = [(each.make_proxy().resolution, each.make_proxy().width) for each in (asked, begun, then, first)]
+    assert found == [(48, 0.5), (48, 0.5), (48, 0.25), (128, 1.0)]
+    assert replace(then, width=0.3).make_proxy().width == 0.3
