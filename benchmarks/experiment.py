@@ -53,6 +53,7 @@ from matplotlib import pyplot
 
 PIXELS, TARGET, BAND = 64, 16e6, 0.05
 TRIALS, AT_ONCE = 30, 2
+SUBSET = 0.634  # 5,000 of Imagenette's images
 RECIPE, CHANGES = "adamw", {"stochastic_depth": 0.0, "dropout": 0.1}
 EPOCHS = 16
 REFERENCES = ("efficientnet-b0", "mobilenet-v2", "mnasnet-a1")
@@ -89,6 +90,7 @@ def settings_of(photos: str, **more: Any) -> Any:
         targets={"macs": TARGET},
         recipe=RECIPE,
         recipe_changes=CHANGES,
+        subset=SUBSET,
         **more,
     )
 

@@ -69,7 +69,7 @@ class DataSource:
     fetched: bool = False
 
 
-_PHOTOGRAPHS = ProxyDefaults(48, 0.5, 2, 1.0, 5000)
+_PHOTOGRAPHS = ProxyDefaults(48, 0.5, 2, 1.0, 3500)
 EARLIER_PHOTOGRAPHS = (ProxyDefaults(128, 1.0, 2, 0.1), ProxyDefaults(48, 0.25, 2, 1.0, 3000))
 """Of runs that were started before those: first, and then."""
 
