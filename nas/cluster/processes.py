@@ -88,7 +88,7 @@ def run_together(
     Raises:
         InputError, TrialFailedError: as `train_together`.
     """
-    check_room(processes, batch, cpus, gpus, address)
+    check_together(processes, batch, cpus, gpus, address)
     make_folder(str(folder))
     for name in (_EPOCHS, _FAILURE):
         (folder / name).unlink(missing_ok=True)
@@ -120,7 +120,7 @@ def run_together(
         remove_matching(folder / "ray", r"train/.*")
 
 
-def check_room(processes: int, batch: int, cpus: float, gpus: float, address: str | None) -> None:
+def check_together(processes: int, batch: int, cpus: float, gpus: float, address: str | None) -> None:
     """Join the cluster; raises `InputError` unless they can share a batch and it has room for them all."""
     check_ranks(processes, batch)
     connect(address)

@@ -237,10 +237,10 @@ def _report(
     plan, trainer, console, began = training.plan, training.trainer, progress(), time.time()
     before = len(training.rows)
     if together is not None:  # before anything is written
-        from nas.cluster.processes import check_room
+        from nas.cluster.processes import check_together
 
         needs = {name: together[name] for name in ("processes", "cpus", "gpus", "address")}
-        check_room(batch=plan.recipe.batch, **needs)
+        check_together(batch=plan.recipe.batch, **needs)
     outputs, epochs = Outputs.at(Path(target)), plan.recipe.epochs
     supernet, data = trainer.supernet, training.data
     alone = None

@@ -274,9 +274,9 @@ def _run(training: FullTraining, target: Path, together: Together | None, as_jso
 
     plan, data, console = training.plan, training.data, progress()
     if together is not None:  # before anything is written
-        from nas.cluster.processes import check_room
+        from nas.cluster.processes import check_together
 
-        check_room(together.processes, plan.recipe.batch, together.cpus, together.gpus, together.address)
+        check_together(together.processes, plan.recipe.batch, together.cpus, together.gpus, together.address)
     spec, epochs, began = plan.spec, plan.recipe.epochs, time.time()
     unreadable = training.check_files()  # raises before anything is said
     scored = "by the weights' moving average" if plan.recipe.ema else "as trained"
