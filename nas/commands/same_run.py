@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,7 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
     kept = read_settings(read_document(path), str(path))
     settings = as_measured(settings, folder)
     elsewhere = ["trials", "document", "data_digest", "surrogate_digest", "latency_table", "code"]
-    # where it is left to us, a run has what was decided
-    if getattr(settings.evaluator, "cache", None) not in ("on", "off"):
-        elsewhere.append("cache")
-    elsewhere += [
-        n for n in ("held_out", "folds", "recipe_init") if getattr(settings.evaluator, n, None) is None
-    ]
+    elsewhere += left_to_us(settings)
     here, there = (dict(leaves(each.to_document())) for each in (settings, kept))
     other = [
         f"{name.replace('_', '-')} {here.get(place)!r}: the run in {folder} has {there.get(place)!r}"
@@ -52,6 +47,15 @@ def check_same(folder: Path, settings: SearchSettings) -> None:
         other = [f"space {settings.space.name!r}: the run in {folder} was made with another content of it"]
     if other:
         raise InputError(f"{other[0]}; leave --or-resume out and choose another --out for a new search")
+
+
+def left_to_us(settings: SearchSettings) -> list[str]:
+    """The evaluator's settings that a run decides when it begins, those of which nothing was said."""
+    evaluator = settings.evaluator
+    found = [part.name for part in fields(evaluator) if not part.compare]
+    # a run keeps whether its images were decoded, not the size that was allowed
+    said = {"cache": getattr(evaluator, "cache", None) in ("on", "off")}
+    return [name for name in found if not said.get(name, getattr(evaluator, name) is not None)]
 
 
 def _table(settings: SearchSettings) -> object:
