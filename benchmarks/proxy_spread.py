@@ -28,9 +28,6 @@ def settings_of(data, changes):
     kinds = {"epochs": int, "resolution": int, "stem_stride": int, "subset": float, "width": float}
     given = {name: kinds[name](value) for name, value in given.items()}
     recipe = {"epochs": given.pop("epochs")} if "epochs" in given else {}
-    if ":" in data:
-        kind, _, place = data.partition(":")
-        data = f"{kind}:{Path(place).absolute()}"
     return make_settings(data=data, recipe_changes=recipe, **given)
 
 

@@ -43,6 +43,7 @@ from nas.runs.supernet_settings import SupernetSettings
 from nas.runs.train_settings import TrainSettings
 from nas.session import resume_search, start_search
 from nas.studies.proxy_design import read_proxy
+from nas.training.presets import PRESETS
 from search_spaces.document import read_document
 from search_spaces.errors import InputError
 from search_spaces.mbconv import StagedSpace
@@ -333,6 +334,8 @@ def _settings(options: dict[str, Any], ctx: click.Context | None = None) -> Sear
         given["space_document"] = document
     if "data" in given and kind == "train":
         given = {**dict.fromkeys(("cache", "held_out", "folds", "recipe_init")), **given, "data_digest": None}
+    elif given.get("recipe") in PRESETS and getattr(base.evaluator, "recipe_init", None) is not None:
+        given["recipe_init"] = PRESETS[given["recipe"]].init  # the file's was of its own recipe
     if "supernet" in given:
         given["supernet_digest"] = None
     if "benchmark_data" in given:

@@ -94,10 +94,10 @@ class TrainEvaluator(Evaluator):
                 data = fold_of(self.data.at(proxy.resolution), fold, self.folds)
                 made = Batches(data, self.recipe, pick_device(), self.workers)
                 self._batches[proxy.resolution, fold] = made
-        small, identity = self.recipe.adapt(self._small(spec)), self.recipe.init == "identity"
+        small = self.recipe.adapt(self._small(spec))
         try:
             trainers = [
-                Trainer(build(small, seed, identity), batches, self.recipe, seed)
+                Trainer(build(small, seed, self.recipe.identity), batches, self.recipe, seed)
                 for batches in self._batches.values()
             ]
         except InputError as error:  # this network can't be trained so; others may

@@ -66,8 +66,8 @@ class SupernetPlan:
 
     def make(self) -> Supernet:
         """The supernet with its first weights."""
-        identity = self.recipe.init == "identity"
-        return Supernet(self.make_space(), partial(_trained, self), self.transforms, self.seed, identity)
+        trained = partial(_trained, self)
+        return Supernet(self.make_space(), trained, self.transforms, self.seed, self.recipe.identity)
 
     def make_sampler(self, supernet: Supernet) -> PathSampler:
         """Who draws its networks; raises `InputError` for a number of them that can't be."""

@@ -130,7 +130,7 @@ class FullTraining:
             self.outputs.sweep()
         data = data or load_data(plan.data, plan.data_root)
         self.data = data.subset(plan.subset).at(plan.spec.resolution)
-        model = build(plan.spec, plan.seed, plan.recipe.init == "identity")
+        model = build(plan.spec, plan.seed, plan.recipe.identity)
         if plan.start is not None and state is None:
             source, source_state, _ = load_checkpoint(Path(plan.start))
             transfer(source, trained_weights(source_state), model, plan.start, plan.classifier)

@@ -150,6 +150,11 @@ class Recipe:
         )
 
     @property
+    def identity(self) -> bool:
+        """How weights begin, as `nas.network.builder.build` takes it."""
+        return self.init == "identity"
+
+    @property
     def peak_lr(self) -> float:
         """The highest learning rate, for this batch."""
         return self.lr * self.batch / self.lr_batch if self.lr_batch else self.lr

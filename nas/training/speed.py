@@ -50,7 +50,7 @@ def measure_speed(specs: Sequence[NetworkSpec], recipe: Recipe, seconds: float, 
     rates, used, taken = [], 0.0, 0.0
     for spec in specs:
         batches = Batches(_noise(spec, recipe.batch), recipe, pick_device(), 0)
-        trainer = Trainer(build(spec, 0, recipe.init == "identity"), batches, recipe)
+        trainer = Trainer(build(spec, 0, recipe.identity), batches, recipe)
         total = torch.zeros((), device=trainer.device)
         images, began, cpu = 0, 0.0, 0.0
         for step in count():

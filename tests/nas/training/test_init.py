@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from nas.cli import cli
 from nas.network.blocks import Block
 from nas.network.builder import build
+from nas.runs.flat import make_settings
+from nas.runs.settings import SearchSettings
 from nas.runs.train_settings import TrainSettings
 from nas.studies.proxy_design import read_proxy
 from nas.supernet.network import Supernet
@@ -159,3 +162,24 @@ def test_photographs_of_a_run_from_before_keep_their_proxy_task():
     found = [(each.make_proxy().resolution, each.make_proxy().width) for each in (asked, begun, then, first)]
     assert found == [(48, 0.5), (48, 0.5), (48, 0.25), (128, 1.0)]
     assert replace(then, width=0.3).make_proxy().width == 0.3
+
+
+def test_another_recipe_than_the_files_brings_its_own_first_weights(tmp_path, monkeypatch):
+    class Taken(Exception):  # noqa: N818
+        pass
+
+    def take(settings, *more):
+        raise Taken(settings.training.make_recipe().init)
+
+    monkeypatch.setattr("nas.commands.search.start_search", take)
+    begun = make_settings(data="digits").training.kept("0123456789abcdef")
+    found = []
+    for init in ("identity", None):  # kept now, and by an earlier version
+        kept = replace(SearchSettings(), evaluator=replace(begun, recipe_init=init))
+        write_document(tmp_path / "search.yaml", kept.to_document())
+        for recipe in ([], ["--recipe", "efficientnet"], ["--recipe", "sgd"]):
+            words = ["search", "--config", str(tmp_path / "search.yaml"), *recipe]
+            with pytest.raises(Taken) as taken:
+                cli.main([*words, "--out", str(tmp_path / "x")], standalone_mode=False)
+            found.append(str(taken.value))
+    assert found == ["identity", "published", "identity", *["published"] * 3]
