@@ -19,6 +19,7 @@ from nas.runs.link import copy_of, kept_copy
 from nas.runs.measured import EXPONENT
 from nas.runs.mirror import Mirror, has_run
 from nas.runs.placement import Placement
+from nas.runs.scored_on import ScoredOn
 from nas.runs.settings import SearchSettings
 from nas.runs.storage import is_url
 from nas.search.evaluator import Evaluator
@@ -130,7 +131,7 @@ def _run(
     settings: SearchSettings, folder: Path, placement: Placement, trials: int, console: Console, new: bool
 ) -> Run:
     from nas.report.progress import SearchProgress
-    from nas.report.remarks import converged_words, guessing_remark, print_once
+    from nas.report.remarks import converged_words, print_once
     from nas.report.result_files import ResultFiles
     from nas.report.tensorboard import TensorBoardWriter
     from nas.report.trial_log import TrialLog
@@ -170,6 +171,8 @@ def _run(
         sweep(folder)  # here, where no other process is on the run
         run.keep_copies()
         placement.keep(folder)
+        scored_on = ScoredOn.of(evaluator)
+        scored_on.keep(folder)
         run.keep_trials(trials)
         records: list[Record] = journal.records
         console.print(
@@ -236,8 +239,8 @@ def _run(
         run.write_results(results, incumbent)
         tracked.close()
         snapshots.close()  # last: it says that all of this is there
-    if (remark := guessing_remark([r.accuracy for r in results.scored], evaluator.chance)) is not None:
-        say(remark)
+    for remark in scored_on.remarks([record.accuracy for record in results.scored]):
+        print_once(remark, console)
     if not results.scored:
         raise InputError(f"{folder}: no trial gave a result; see the reasons in trials.jsonl")
     return run

@@ -11,6 +11,7 @@ from nas.commands.common import out, print_json, progress
 from nas.commands.on_end import told_at_the_end
 from nas.commands.show import run_document, show_run
 from nas.runs.folder import BEST, Run
+from nas.runs.scored_on import read_scored
 from search_spaces.quoting import shell_command
 
 
@@ -49,6 +50,13 @@ def _run(work: Callable[[], Run], folder: str, as_json: bool) -> Run:
         soft_wrap=True,
     )
     return run
+
+
+def remind(run: Run) -> None:
+    """Say at the end of all once more what the search's accuracies can't tell."""
+    scored = run.results(run.records()).scored
+    for remark in read_scored(run.folder).remarks([record.accuracy for record in scored]):
+        out().print(f"mind of the search: {remark}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def start_document(place: Path, commands: list[list[str]]) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from nas.commands.given import not_with, only_with
 from nas.commands.networks import find_network, resolve_network
 from nas.commands.outputs import OutPath, Target, declare
 from nas.network.cost import cost
-from nas.report.aim import aim_remarks
+from nas.report.aim import run_remarks
 from nas.report.diagram import terminal_diagram, write_diagram
 from nas.report.ranking_table import print_ranking
+from nas.report.remarks import print_once
 from nas.report.roofline import everywhere_line, sweep_table
 from nas.report.runs_tables import runs_tables
 from nas.report.stages import stage_results
@@ -187,7 +188,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "measured_exponent": None if measured is None else asdict(measured),
         "coarse": None if stages is None else stages.to_dict(),
         "ranking": None if sheet is None else sheet.to_dict(),
-        "remarks": [] if best is None else aim_remarks(run, results, best),
+        "remarks": [] if best is None else run_remarks(run, results, best),
     }
 
 
@@ -222,8 +223,8 @@ def show_run(run: Run, top: int = 5) -> None:
         )
     if (measured := read_measured(run.folder)) is not None:
         console.print(f"Measured before the search: {measured.lines[0]}.", highlight=False, soft_wrap=True)
-    for remark in aim_remarks(run, results, best):
-        console.print(remark, style="yellow", highlight=False, soft_wrap=True)
+    for remark in run_remarks(run, results, best):
+        print_once(remark, console)  # the search that has just ended may have said some
     console.print(spec_table(run.spec(best)))
 
 

@@ -19,7 +19,7 @@ from nas.commands.given import only_for_fetched, only_with, typed
 from nas.commands.on_end import told_at_the_end
 from nas.commands.options import DATA, WHAT, GroupedCommand, option, options
 from nas.commands.outputs import OutPath, owner
-from nas.commands.search_end import start_document
+from nas.commands.search_end import remind, start_document
 from nas.data.place import absolute, absolute_data
 from nas.data.sources import SOURCES, source_of
 from nas.export.exportable import default_exports, parse_formats
@@ -262,7 +262,7 @@ def _commands(plan: StartPlan, place: Path, more: dict[str, Any]) -> list[list[s
     search += there
     search += ["--exponent", "auto"] if plan.measures_exponent else []
     train = ["train", run, *where, "--resolution", str(plan.full), "--stem-stride", str(plan.stem_stride)]
-    train += ["--recipe", "sgd"]
+    train += ["--recipe", plan.train_recipe]
     train += ["--epochs", str(plan.train_epochs), "--seed", str(more["seed"])]
     if there and plan.gpus:
         train += ["--processes", "1", "--gpus-per-trial", "1", *there]
@@ -379,6 +379,7 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
         highlight=False,
         soft_wrap=True,
     )
+    remind(Run.open(place / "search"))
     if refused:
         raise refused[0]
 

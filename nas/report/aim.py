@@ -1,10 +1,12 @@
-"""What to know of a search that ended beside its target, and of a reward that is no accuracy."""
+"""What to know of a search's results: accuracies that tell little, a winner far from its target, and a reward
+that is no accuracy."""
 
 from __future__ import annotations
 
 from nas.network.cost_words import cost_label, si
 from nas.runs.folder import Run
 from nas.runs.measured import read_measured
+from nas.runs.scored_on import read_scored
 from nas.search.exponent_fit import SizedAccuracy, change_of, doublings, fit_exponent, gain
 from nas.search.results import Results
 from nas.search.reward import Objective
@@ -13,6 +15,16 @@ from search_spaces.errors import InputError
 
 FAR = 1.5
 """A cost beyond so many times its target, or below its target by as much, is worth a word."""
+
+
+def run_remarks(run: Run, results: Results, best: Scored) -> list[str]:
+    """All that whoever reads a run's results should know of them; arguments as `aim_remarks` takes them.
+
+    Raises:
+        InputError: a broken file of the run.
+    """
+    accuracies = [record.accuracy for record in results.scored]
+    return [*read_scored(run.folder).remarks(accuracies), *aim_remarks(run, results, best)]
 
 
 def aim_remarks(run: Run, results: Results, best: Scored) -> list[str]:

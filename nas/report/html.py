@@ -11,7 +11,7 @@ from nas.network.analytic import analytic_cost, is_analytic
 from nas.network.cost import cost
 from nas.network.cost_words import cost_label, costs_text, si
 from nas.network.scaling import family
-from nas.report.aim import aim_remarks
+from nas.report.aim import run_remarks
 from nas.report.charts import Line, Mark, chart
 from nas.report.diagram import to_svg
 from nas.report.figures import REFERENCES
@@ -128,7 +128,7 @@ def _remarks(run: Run, records: Sequence[Record], results: Results, best: Scored
     measured = read_measured(run.folder)
     known = [] if measured is None else [f"Measured before the search: {'; '.join(measured.lines)}."]
     stages = stage_results(run, records)
-    return [*known, *([] if stages is None else [stages.line]), *aim_remarks(run, results, best)]
+    return [*known, *([] if stages is None else [stages.line]), *run_remarks(run, results, best)]
 
 
 def _proxy(settings: TrainSettings) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -26,22 +25,6 @@ def suspicious(epoch: float, accuracy: float) -> str | None:
     return (
         "held-out accuracy 1.0 after epoch 1: check that the images don't show their labels, and that those "
         "held out are no copies of those trained on"
-    )
-
-
-def guessing_remark(accuracies: Sequence[float], chance: float) -> str | None:
-    """A word on a search of which half the trials or more have learned nothing.
-
-    Args:
-        accuracies: of the trials with a result.
-        chance: accuracy up to which a network may only guess.
-    """
-    count = sum(accuracy <= chance for accuracy in accuracies)
-    if 2 * count < max(1, len(accuracies)):
-        return None
-    return (
-        f"{count} of {len(accuracies)} trials are no better than guessing (an accuracy up to {chance:.3g} "
-        "here): their order says nothing; train longer, or on more images"
     )
 
 

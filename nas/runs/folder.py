@@ -27,6 +27,7 @@ from nas.runs.link import STORAGE, is_own_link, keep_link
 from nas.runs.logs import LOGS
 from nas.runs.measured import EXPONENT, MEASURED, MeasuredExponent
 from nas.runs.placement import PLACEMENT, TRACKED
+from nas.runs.scored_on import SCORED
 from nas.runs.settings import SearchSettings
 from nas.runs.status import RUNNING
 from nas.runs.storage import MODELS
@@ -54,7 +55,7 @@ from search_spaces.spec import NetworkSpec, read_spec
 
 SETTINGS, BEST, PARETO = "search.yaml", "best.yaml", "pareto.csv"
 
-_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, *COPIES.values(), SNAPSHOT, PLACEMENT, STORAGE, RUNNING)
+_WRITTEN = (SETTINGS, BASIS, BEST, PARETO, *COPIES.values(), SNAPSHOT, PLACEMENT, SCORED, STORAGE, RUNNING)
 """What is written anew, whole, at the top of a run's folder."""
 
 

@@ -20,13 +20,15 @@ from nas.runs.copies import COPIES
 from nas.runs.growing import GrowingCopy, trials_of
 from nas.runs.link import STORAGE, keep_link
 from nas.runs.measured import EXPONENT, MEASURED
+from nas.runs.scored_on import SCORED
 from nas.runs.storage import is_part, is_url, open_storage, read_object, write_object
 from nas.search.journal import PROPOSALS, TRIALS
 from search_spaces.document import MAX_BYTES, is_temporary, make_folder, write_atomically
 from search_spaces.errors import InputError
 from search_spaces.quoting import shell_command
 
-_WHOLE = (BASIS, *COPIES.values(), MEASURED, "search.yaml", "placement.yaml", "best.yaml", "pareto.csv")
+_SMALL = ("search.yaml", "placement.yaml", SCORED, "best.yaml", "pareto.csv")
+_WHOLE = (BASIS, *COPIES.values(), MEASURED, *_SMALL)
 """In the order in which they go up: what makes it a run (`search.yaml`) after what that needs."""
 _RESULTS = ("best.yaml", "pareto.csv")
 _GROWING = (TRIALS, PROPOSALS)

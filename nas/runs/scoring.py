@@ -34,19 +34,27 @@ class Scoring:
     @property
     def standard_error(self) -> float:
         """Of an accuracy, a fraction, at most (at an accuracy of a half): the images are a sample."""
-        return math.sqrt(0.25 / self.images)
+        return _standard_error(self.images)
 
     @property
     def remark(self) -> str | None:
         """What a user should know where the images are few; None: they are enough."""
-        if self.images >= _FEW:
-            return None
-        apart = 100 * 2 * math.sqrt(2) * self.standard_error
-        return (
-            f"{self.images:,} scored images: an accuracy has a standard error of up to "
-            f"{100 * self.standard_error:.1f} points, so networks less than {apart:.0f} points apart can "
-            "hardly be told apart"
-        )
+        return few_images(self.images)
+
+
+def few_images(images: int) -> str | None:
+    """What to know of accuracies on so many images; None: they are enough."""
+    if images >= _FEW:
+        return None
+    error = _standard_error(images)
+    return (
+        f"{images:,} scored images: an accuracy has a standard error of up to {100 * error:.1f} points, so "
+        f"networks less than {100 * 2 * math.sqrt(2) * error:.0f} points apart can hardly be told apart"
+    )
+
+
+def _standard_error(images: int) -> float:
+    return math.sqrt(0.25 / images)
 
 
 def check_scoring(held_out: int | None, folds: int | None) -> None:

@@ -54,6 +54,7 @@ class Evaluator(ABC):
         decodes: it decodes image files while evaluating, by `workers` processes.
         workers: processes that decode for each evaluation; 0: the evaluating one. Whoever places trials
             sets it.
+        scored: images that a network's accuracy is of; 0: not known.
         chance: accuracy up to which a network may have learned nothing but to guess; 0: not known.
     """
 
@@ -67,6 +68,7 @@ class Evaluator(ABC):
     task: Mapping[str, int] = MappingProxyType({})
     noisy: bool = True
     scores_any: bool = True
+    scored: int = 0
     chance: float = 0.0
     decodes: bool = False
     workers: int = 0

@@ -41,6 +41,7 @@ class SupernetEvaluator(Evaluator):
         self.stored, self.data = replace(stored, state=state), data
         self.data_digest = stored.digest
         self.task = {"num_classes": data.num_classes, "in_channels": data.in_channels}
+        self.scored = len(data.held_out)
         self.chance = guessing(np.asarray(data.held_out.labels))
         self._made: tuple[Supernet, SubnetScorer] | None = None
 

@@ -69,7 +69,7 @@ class TrainEvaluator(Evaluator):
         self.decodes = isinstance(data.train, FileSplit)
         self.folders, self.data_digest = data.folders, data.digest
         self.task = {"num_classes": data.num_classes, "in_channels": data.in_channels}
-        self.scored = len(data.held_out)  # images, of all folds
+        self.scored = len(data.held_out)
         labels = [np.asarray(data.held_out.labels)]
         if folds > 1:
             train = np.asarray(data.train.labels)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.runs.folder import Run
+from nas.runs.scored_on import read_scored
 from nas.search.ranking import FEWEST, RankingSheet, rank_networks
 from nas.search.results import Results
 from nas.search.trial import Record, Scored
@@ -29,6 +30,8 @@ def judge_run(run: Run, records: Sequence[Record]) -> RankingSheet | None:
     for record in Results(records).finished:
         best.setdefault(record.digest, record)
     found = list(best.values())
+    if read_scored(run.folder).only_guessed([record.accuracy for record in found]):
+        return None  # there is no order to be ranked by
     if isinstance(run.space, ListedSpace):
         if run.space.name != STAGE_TWO or len(found) < FEWEST:
             return None

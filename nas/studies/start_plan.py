@@ -35,8 +35,11 @@ _TRIAL_SECONDS = (8.0, 60.0)
 _MANY, _FEWEST, _MOST = 60, 12, 1000
 """Trials: wanted; too few to search; enough."""
 _EPOCHS = (2, 20)
-"""Of a trial, at least and at most."""
+"""Of a trial, at least and at most; more where they are fewer than `_STEPS`."""
 _TRAIN_EPOCHS = (5, 100)
+"""Of the winner's training, at least and at most; more where they are fewer than `_TRAIN_STEPS`."""
+_TRAIN_RECIPE = "sgd"
+_TRAIN_STEPS = 2000
 _DECENT = 20
 """Epochs of the winner's training below which its resolution is lowered instead."""
 _MEASURED = 12
@@ -170,7 +173,7 @@ class StartPlan:
         trials, at_once: how many, and how many side by side.
         stem_stride: of the winner.
         measures_exponent: whether the reward's exponent is measured first.
-        train_epochs: of the winner's training, by the recipe `sgd`.
+        train_epochs: of the winner's training, by `train_recipe`.
         trial_seconds, train_seconds: by the measured speed; of one trial, of the winner's training.
         cpus, gpus: of the devices that are used.
         gpus_each: of a trial.
@@ -197,6 +200,7 @@ class StartPlan:
     gpus: int
     gpus_each: float = 0.0
     unsure: tuple[str, ...] = ()
+    train_recipe: str = _TRAIN_RECIPE
 
     @property
     def trainings(self) -> int:
@@ -260,7 +264,8 @@ def make_plan(
     scoring = decide_scoring(found.train, min(found.held_out, HELD_OUT), True)
     # scoring an image takes about a third of training on it
     passes = max(1.0, a_trial * rate / scoring.folds)
-    epochs, subset = _spread(passes, found.train, scoring.held_out, found.classes)
+    most = _most_epochs(_EPOCHS[1], _STEPS, found.train, task.make_recipe().batch)
+    epochs, subset = _spread(passes, found.train, scoring.held_out, found.classes, most)
     images = max(1, round(subset * found.train))
     trial_seconds = scoring.folds * epochs * (images + scoring.held_out / 3) / rate
     number = trials or max(_FEWEST, min(_MOST, int(seconds * at_once / trial_seconds)))
@@ -270,7 +275,8 @@ def make_plan(
     epoch_seconds = _passes_of_an_epoch(found) / full_speed.rates[0]
     trainings = number + (_MEASURED if measures else 0)
     left = max(0.0, 3600 * hours - (_START_UP + math.ceil(trainings / at_once) * trial_seconds))
-    low, high = _TRAIN_EPOCHS
+    low = _TRAIN_EPOCHS[0]
+    high = _most_epochs(_TRAIN_EPOCHS[1], _TRAIN_STEPS, found.train, make_recipe(_TRAIN_RECIPE).batch)
     train_epochs = max(low, min(high, int(left / epoch_seconds)))
     plan = StartPlan(
         *(data, found, space, exportable_to, task, full, target, subset, epochs, number, at_once),
@@ -280,15 +286,21 @@ def make_plan(
     return replace(plan, unsure=tuple(_unsure(plan, speed, scoring.remark, hours)))
 
 
-def _spread(passes: float, train: int, held_out: int, classes: int) -> tuple[int, float]:
+def _most_epochs(usual: int, steps: int, train: int, batch: int) -> int:
+    """The usual limit, or as many as it takes to so many steps: an epoch of few images is next to nothing."""
+    return max(usual, math.ceil(steps / max(1, train // batch)))
+
+
+def _spread(passes: float, train: int, held_out: int, classes: int, most: int) -> tuple[int, float]:
     """(epochs, part of the images) for so many images trained on in all.
 
-    All images, for as many epochs as there is time for; a part of them where that would be too few.
+    All images, for as many epochs as there is time for, and no more than `most`; a part of them where that
+    would be too few.
     """
-    low, high = _EPOCHS
+    low = _EPOCHS[0]
     epochs = int(passes / (train + held_out / 3))
     if epochs >= low:
-        return min(high, epochs), 1.0
+        return min(most, epochs), 1.0
     part = (passes / low - held_out / 3) / train
     return low, possible_share(max(1e-4, float(f"{part:.2g}")), train, classes)
 
@@ -315,7 +327,8 @@ def _unsure(plan: StartPlan, speed: Speed, remark: str | None, hours: float) -> 
         )
     if plan.full < (deserved := full_resolution(plan.found.side)):
         words.append(f"the images deserve {deserved} px; {plan.full} px are what there is time to train")
-    steps = plan.epochs * round(plan.subset * plan.found.train) // plan.task.make_recipe().batch
+    batch = plan.task.make_recipe().batch
+    steps = plan.epochs * max(1, round(plan.subset * plan.found.train) // batch)
     if steps < _STEPS:
         words.append(f"a trial trains for {steps} steps: with fewer than {_STEPS} many networks only guess")
     if plan.trials < 24:

@@ -17,6 +17,7 @@ from nas.runs.flat import read_settings
 from nas.runs.folder import Run
 from nas.runs.measured import MEASURED, read_measured
 from nas.runs.placement import PLACEMENT, Placement
+from nas.runs.scored_on import SCORED, read_scored
 from nas.runs.status import RUNNING, read_status
 from nas.search.journal import TRIALS, read_records
 from nas.studies.proxy_design import read_proxy
@@ -140,6 +141,11 @@ IN_RUN = {
         PLACEMENT,
         lambda run: Placement().kept_in(run),
         lambda folder: [{"schema": 1, "cpus": 1, "gpus": 0}],
+    ),
+    "scored": (
+        SCORED,
+        lambda run: read_scored(run).remarks([0.1, 0.5]),
+        lambda folder: [{"schema": 1, "images": 50, "chance": 0.3}],
     ),
     "measured": (
         MEASURED,

@@ -8,7 +8,8 @@ from rich.console import Console
 from nas.benchmark.evaluator import BenchmarkEvaluator
 from nas.commands.common import out
 from nas.report.progress import SearchProgress
-from nas.report.remarks import guessing_remark, print_once, suspicious
+from nas.report.remarks import print_once, suspicious
+from nas.runs.scored_on import ScoredOn
 from nas.search.function_evaluator import FunctionEvaluator
 from tests.command import nas
 
@@ -58,6 +59,6 @@ def test_of_a_function_with_classes_the_chance_is_known(tmp_path, monkeypatch):
             f"def score(spec):\n    return 0.1\n\n\nscore.num_classes = {classes}\n"
         )
         assert FunctionEvaluator(f"value{classes}:score", folder=str(tmp_path)).chance == 0
-    assert guessing_remark([0.1, 0.1, 0.3], evaluator.chance).startswith("2 of 3 trials are no better")
-    assert guessing_remark([0.1, 0.2, 0.3], evaluator.chance) is None
-    assert guessing_remark([], evaluator.chance) is None
+    known = ScoredOn.of(evaluator)
+    assert known.remarks([0.1, 0.1, 0.3])[0].startswith("2 of 3 trials are no better than guessing")
+    assert known.remarks([0.1, 0.2, 0.3]) == known.remarks([]) == []

@@ -17,6 +17,7 @@ NAMES = (
     "controller.json",
     "trials.jsonl",
     "placement.yaml",
+    "scored.yaml",
     "running.json",
     "tracked.jsonl",
     "search.yaml",

@@ -194,6 +194,7 @@ LINKS = (
     "best.yaml",
     "trials.jsonl",
     "placement.yaml",
+    "scored.yaml",
     "logs",
     "logs/trial_000000.log",
     "ray",

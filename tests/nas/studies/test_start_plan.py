@@ -60,6 +60,18 @@ def test_more_time_gives_more_trials_then_longer_ones():
     assert plan(trials=33).trials == 33
 
 
+@pytest.mark.parametrize(("train", "steps"), [(42, 1), (600, 12), (60_000, 1200)])
+def test_few_images_are_seen_for_as_many_steps_as_many_are(train, steps):
+    """The limits of epochs are for large data; of small ones so many are next to nothing."""
+    made = plan(replace(FOUND, train=train, held_out=max(8, train // 6)), hours=100, rate=5000)
+    assert made.subset == 1
+    assert made.epochs * steps >= 200
+    assert made.train_epochs * max(1, train // 64) >= 2000
+    assert not any("only guess" in word for word in made.unsure)
+    assert plan(hours=1000, rate=5000).epochs == 20
+    assert plan(hours=1000, rate=5000).train_epochs == 100
+
+
 def test_the_exponent_is_measured_where_there_is_time_for_it():
     assert not plan(hours=0.1).measures_exponent
     assert plan(hours=8).measures_exponent
