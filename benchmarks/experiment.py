@@ -274,28 +274,24 @@ def train_all(
 
 
 def table(journal: Journal) -> list[str]:
-    """The accuracies, with 95% intervals by the spread between seeds, pooled over all networks of a size."""
-    lines = []
-    for factor in FACTORS:
-        of: dict[str, list[dict[str, Any]]] = {}
-        for each in journal.done["trainings"]:
-            if each["factor"] == factor:
-                of.setdefault(each["network"], []).append(each)
-        freedom = sum(len(each) - 1 for each in of.values())
-        squares = sum(np.var([t["test_accuracy"] for t in each]) * len(each) for each in of.values())
-        spread = float(np.sqrt(squares / freedom)) if freedom else float("nan")
-        half = student.ppf(0.975, freedom) * spread if freedom else float("nan")
-        for name, each in of.items():
+    """The accuracies, with 95% intervals by the spread between seeds, pooled over all networks."""
+    of: dict[int, dict[str, list[dict[str, Any]]]] = {factor: {} for factor in FACTORS}
+    for each in journal.done["trainings"]:
+        of[each["factor"]].setdefault(each["network"], []).append(each)
+    groups = [each for named in of.values() for each in named.values()]
+    freedom = sum(len(each) - 1 for each in groups)
+    squares = sum(np.var([t["test_accuracy"] for t in each]) * len(each) for each in groups)
+    spread = float(np.sqrt(squares / freedom)) if freedom else float("nan")
+    half = student.ppf(0.975, freedom) * spread if freedom else float("nan")
+    lines = [f"two trainings of one network differ by a sd of {100 * spread:.2f} points"] if freedom else []
+    for factor, named in of.items():
+        for name, each in named.items():
             search = journal.done["searches"].get(name, {}).get("core_hours", 0.0)
             mean = 100 * np.mean([t["test_accuracy"] for t in each])
             lines.append(
                 f"| x{factor} | {name} | {each[0]['macs'] / 1e6:.2f}M | {each[0]['params'] / 1e6:.2f}M | "
                 f"{mean:.1f} +- {100 * half / len(each) ** 0.5:.1f} "
                 f"({len(each)}) | {search:.2f} + {np.mean([t['core_hours'] for t in each]):.2f} |"
-            )
-        if of:
-            lines.append(
-                f"(x{factor}: two trainings of one network differ by a sd of {100 * spread:.2f} points)"
             )
     return lines
 
