@@ -111,7 +111,9 @@ def trainings(request, monkeypatch):
         yield
         return
     from nas import session
-    from nas.cluster import nodes, speed
+
+    # all that takes `connect` and `room` over is loaded first, or it would keep these for the tests after this
+    from nas.cluster import bridge, gpus, nodes, processes, speed  # noqa: F401
     from nas.training.batches import Batches
     from nas.training.speed import measure_speed
 

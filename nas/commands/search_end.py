@@ -52,8 +52,11 @@ def _run(work: Callable[[], Run], folder: str, as_json: bool) -> Run:
     return run
 
 
-def remind(run: Run) -> None:
-    """Say at the end of all once more what the search's accuracies can't tell."""
+def remind(command: list[str]) -> None:
+    """Of a plan's command that searched, say at the end of all once more what its accuracies can't tell."""
+    if command[0] != "search":
+        return
+    run = Run.open(Path(command[command.index("--out") + 1]))
     scored = run.results(run.records()).scored
     for remark in read_scored(run.folder).remarks([record.accuracy for record in scored]):
         out().print(f"mind of the search: {remark}", style="yellow", highlight=False, soft_wrap=True)

@@ -379,7 +379,8 @@ def _run(place: Path, document: dict[str, Any], again: str, console: Console) ->
         highlight=False,
         soft_wrap=True,
     )
-    remind(Run.open(place / "search"))
+    for command in commands:
+        remind(command)
     if refused:
         raise refused[0]
 
